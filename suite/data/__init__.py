@@ -1,0 +1,1 @@
+"""Sources of examples, their splits, and how they become batches."""

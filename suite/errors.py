@@ -1,0 +1,19 @@
+"""The error types a user can meet."""
+
+
+class UserError(Exception):
+    """A mistake the user can mend: printed as one message, without a traceback, exit code 2.
+
+    The message names the file, line and key (or the option) at fault and the nearest valid choice.
+    """
+
+
+class Unsupported(Exception):
+    """A method refuses a backbone or task it is not defined for; the message says why.
+
+    The cell becomes a visible `unsupported` row, never a failure.
+    """
+
+
+class Diverged(Exception):
+    """Training produced a non-finite loss; the cell becomes a `diverged` row."""
