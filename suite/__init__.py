@@ -1,3 +1,3 @@
-"""A multi-task benchmark suite: accuracy per stored parameter when one backbone serves many tasks."""
+"""Accuracy per stored parameter when one backbone must serve many tasks."""
 
 __version__ = "0.1.0"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 Columns = Mapping[str, "Sequence[str] | np.ndarray"]
-"""Equally long columns: texts as lists of str, `label` as int64 or float32, `image` as uint8 [N, H, W, 3]."""
+"""Equally long columns: texts as lists of str, `label` as int64 or float32 [N], `image` as uint8
+[N, H, W, 3]."""
 
 
 @dataclass(frozen=True)
