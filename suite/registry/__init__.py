@@ -1,0 +1,1 @@
+"""YAML registries of methods, tasks, tracks and backbones as typed, frozen entries."""

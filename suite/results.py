@@ -1,0 +1,136 @@
+"""What one cell produced: one JSON file per cell, written atomically, never edited."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from suite.registry.schema import Recipe, Scale
+
+Status = Literal["ok", "failed", "oom", "timeout", "diverged", "unsupported"]
+
+
+class Record(BaseModel):
+    """Base of everything in a result file: immutable, unknown keys rejected."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CellKey(Record):
+    """Names a cell: what is trained on what. A joint cell lists all its tasks."""
+
+    method: str
+    backbone: str
+    scale: Scale
+    track: str
+    tasks: tuple[str, ...]
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """Short, unique and safe as a file name."""
+        tasks = self.tasks[0] if len(self.tasks) == 1 else f"all{len(self.tasks)}"
+        return f"{self.method}.{self.track}-{tasks}.{self.backbone}.s{self.seed}"
+
+
+class Identity(Record):
+    """What a result depends on, as one digest per component (see `suite.identity`)."""
+
+    schema_version: int
+    method: str
+    recipe: str
+    tasks: dict[str, str]
+    backbone: str
+    seed: int
+    digest: str
+
+
+class TaskScore(Record):
+    """Scores of one task on its test split, computed from the reloaded delta.
+
+    Metrics are percentages (correlations and MCC times 100); `score` is their mean.
+    `predictions` and `targets` are class indices, or numbers for regression; -1 is an answer that
+    could not be parsed.
+    """
+
+    task: str
+    metrics: dict[str, float]
+    score: float
+    validation_score: float
+    predictions: tuple[float | int, ...] = Field(repr=False)
+    targets: tuple[float | int, ...] = Field(repr=False)
+    data: str = ""
+    """Says so where the data are not the official ones (a subset, re-split rows)."""
+
+
+class Ledger(Record):
+    """The counted cost of a delta in stored bits, read from the file's own header."""
+
+    shared_bits: int
+    task_bits: dict[str, int]
+    head_bits: dict[str, int]
+    buffer_bits: int
+    tensor_bytes: int
+    file_bytes: int
+
+    @staticmethod
+    def parameters(bits: float) -> float:
+        """Parameter equivalents: 32 stored bits are one parameter."""
+        return bits / 32
+
+
+class Environment(Record):
+    """Where and with what a cell ran. Recorded, never part of its identity."""
+
+    device: str
+    hardware: str
+    threads: int
+    versions: dict[str, str]
+    commit: str | None
+    dirty: bool | None
+    finished: str
+    """UTC, ISO 8601."""
+
+
+class Result(Record):
+    """One cell's outcome. Everything after `reason` is empty unless `status` is `ok`."""
+
+    schema_version: Literal[1] = 1
+    cell: CellKey
+    identity: Identity
+    status: Status
+    reason: str = ""
+    log: str = ""
+    scores: tuple[TaskScore, ...] = ()
+    ledger: Ledger | None = None
+    backbone_parameters: int = 0
+    trained_parameters: int = 0
+    facts: dict[str, float] = {}
+    recipe: Recipe | None = None
+    steps: int = 0
+    train_seconds: float = 0.0
+    total_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    environment: Environment | None = None
+
+    def write(self, folder: Path) -> Path:
+        """Write to `folder` so that a reader sees the old file or the whole new one."""
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / f"{self.cell.scale}.{self.cell.label}.json"
+        with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", delete=False) as file:
+            json.dump(self.model_dump(mode="json"), file, separators=(",", ":"))
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(target)
+        return target
+
+
+def read_results(folder: Path) -> Iterator[Result]:
+    """Every result in `folder`, in the order of file names."""
+    for path in sorted(folder.glob("*.json")):
+        yield Result.model_validate_json(path.read_bytes())
