@@ -115,6 +115,8 @@ class Option(Entry):
     default: OptionValue
     description: str
     choices: tuple[OptionValue, ...] = ()
+    mini: OptionValue | None = None
+    """The default at mini scale, where it differs."""
 
 
 class MethodEntry(FileEntry):
@@ -132,6 +134,8 @@ class MethodEntry(FileEntry):
     """The file that defines the method, beside the YAML; default: NAME.py."""
     reference: Reference
     options: dict[Name, Option] = {}
+    facts: dict[Name, str] = {}
+    """Measured quantities the method reports (name -> meaning), usable in `cost`."""
     recipe: Recipes = {}
     cost: Cost
     notes: str = ""

@@ -1,0 +1,1 @@
+"""Frozen pretrained networks, described to methods as ordered lists of adaptation sites."""

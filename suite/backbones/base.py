@@ -1,0 +1,133 @@
+"""A frozen network and what methods may do to it."""
+
+import copy
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from suite.backbones.sites import SITES, Site
+from suite.nn.tasks import PerTask, TaskContext
+from suite.registry.schema import BackboneEntry, SiteKind
+
+
+class Backbone(nn.Module):
+    """A frozen pretrained network with its adaptation sites.
+
+    A method receives a copy of its own (`fresh`) and adapts that in place: `insert` a module at a
+    site, `replace` a module, `unfreeze` it, or give every task its own copy with `specialise`.
+    Frozen batch norms stay in evaluation mode, so their statistics never move.
+    """
+
+    def __init__(self, entry: BackboneEntry, network: nn.Module, width: int) -> None:
+        super().__init__()
+        self.entry = entry
+        self.network = network.requires_grad_(False)
+        self.width = width
+        self.sites = SITES[entry.family](network)
+        self._mark_originals()
+
+    def _mark_originals(self) -> None:
+        tensors = [*self.network.named_parameters(), *self.network.named_buffers()]
+        self.originals = {id(tensor): name for name, tensor in tensors}
+
+    def fresh(self) -> "Backbone":
+        """An independent copy for one cell."""
+        clone = copy.deepcopy(self)
+        clone._mark_originals()
+        return clone
+
+    @property
+    def family(self) -> str:
+        """Which family of networks this is: resnet, densenet, vit, bert or t5."""
+        return self.entry.family
+
+    def parameter_count(self) -> int:
+        """P: the network's parameters (tied ones once), without any task head."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    def of_kind(self, *kinds: SiteKind) -> list[Site]:
+        """The sites of these kinds, in the network's order."""
+        return [site for site in self.sites if site.kind in kinds]
+
+    def module(self, site: Site) -> nn.Module:
+        """The module at a site, as it is now."""
+        return self.network.get_submodule(site.name)
+
+    def replace(self, site: Site, module: nn.Module) -> None:
+        """Put `module` in the place of the one at `site`."""
+        self.network.set_submodule(site.name, module)
+
+    def insert(self, site: Site, module: nn.Module) -> None:
+        """Let the output of the sublayer at `site` pass through `module` ([..., width] to the same
+        shape) before it joins the residual."""
+        original = self.module(site)
+        order = (module, original) if site.insert_before else (original, module)
+        self.replace(site, nn.Sequential(*order))
+
+    def unfreeze(self, sites: Iterable[Site]) -> None:
+        """Train the parameters at these sites in place (shared by all tasks of the cell)."""
+        for site in sites:
+            self.module(site).requires_grad_(True)
+
+    def specialise(self, sites: Iterable[Site], context: TaskContext) -> None:
+        """Give every task its own trainable copy of the modules at these sites."""
+        for site in sites:
+            copies = PerTask.copies(context, self.module(site), head=site.kind == "head")
+            self.replace(site, copies)
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Training mode, except for what is frozen: a network of which nothing trains, and batch
+        norms whose affine parameters do not train."""
+        super().train(mode and any(p.requires_grad for p in self.parameters()))
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.train(self.training and any(p.requires_grad for p in module.parameters()))
+        return self
+
+
+class VisionBackbone(Backbone):
+    """Images to pooled features."""
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """`image` [B, 3, H, W], normalised -> features [B, width]."""
+        return self.network(inputs["image"])
+
+
+class EncoderBackbone(Backbone):
+    """Token ids to one pooled vector per text (or text pair)."""
+
+    def __init__(
+        self, entry: BackboneEntry, network: nn.Module, width: int, tokenizer: object
+    ) -> None:
+        super().__init__(entry, network, width)
+        self.tokenizer = tokenizer
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """`input_ids`, `attention_mask` (and `token_type_ids`) [B, L] -> features [B, width]."""
+        hidden = self.network(**inputs).last_hidden_state
+        if self.entry.pooling == "cls":
+            return hidden[:, 0]
+        mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+        return (hidden * mask).sum(1) / mask.sum(1)
+
+
+class TextToTextBackbone(Backbone):
+    """An encoder-decoder that reads a source text and writes the answer."""
+
+    def __init__(
+        self, entry: BackboneEntry, network: nn.Module, width: int, tokenizer: object
+    ) -> None:
+        super().__init__(entry, network, width)
+        self.tokenizer = tokenizer
+
+    def forward(self, inputs: Mapping[str, Tensor], labels: Tensor) -> Tensor:
+        """Source `input_ids`, `attention_mask` [B, L] and target ids [B, M] (teacher forcing, -100
+        is padding) -> logits [B, M, vocabulary]."""
+        decoder_inputs = self.network.prepare_decoder_input_ids_from_labels(labels=labels)
+        return self.network(**inputs, decoder_input_ids=decoder_inputs, use_cache=False).logits
+
+    @torch.no_grad()
+    def generate(self, inputs: Mapping[str, Tensor], length: int) -> Tensor:
+        """Greedy answers of at most `length` tokens: ids [B, <= length + 1]."""
+        return self.network.generate(**inputs, max_new_tokens=length, num_beams=1, do_sample=False)

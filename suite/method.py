@@ -1,0 +1,109 @@
+"""The contract of a method: `adapt` is the only thing a contributor must write."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from suite.backbones.base import Backbone
+from suite.errors import Unsupported
+from suite.model import AdaptedModel, adapted, context_of
+from suite.nn.tasks import PerTask, TaskContext
+from suite.registry.schema import Recipe, TaskEntry
+
+__all__ = [
+    "AdaptedModel",
+    "Backbone",
+    "Method",
+    "ParameterGroup",
+    "PerTask",
+    "Phase",
+    "Recipe",
+    "TaskContext",
+    "TaskEntry",
+    "Unsupported",
+    "adapted",
+    "context_of",
+]
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share a learning rate and a weight decay."""
+
+    parameters: Sequence[nn.Parameter]
+    learning_rate: float
+    weight_decay: float
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training with its own optimizer and schedule.
+
+    Trains `parameters` (default: every parameter that requires a gradient) on `tasks`, for
+    `share` of the cell's steps; the best validation score within the phase is kept.
+    """
+
+    tasks: Sequence[str]
+    share: float = 1.0
+    parameters: Sequence[nn.Parameter] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """Base of every method; the fields of a subclass are the options of its YAML."""
+
+    @abstractmethod
+    def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
+        """Change `backbone` in place and return the model for `tasks` (one task if the method is
+        `per_task`). Every parameter that is to be trained requires a gradient, no other does.
+        Raise `Unsupported` with the reason where the method is not defined."""
+
+    def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
+        """How training proceeds; by default everything at once."""
+        return (Phase(tasks=tuple(model.tasks)),)
+
+    def parameter_groups(
+        self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
+    ) -> tuple[ParameterGroup, ...]:
+        """Optimizer groups over `parameters`; by default heads may have their own rate."""
+        heads = {
+            id(parameter)
+            for module in model.modules()
+            if isinstance(module, PerTask) and module.head
+            for parameter in module.parameters()
+        }
+        head_rate = recipe.head_learning_rate or recipe.learning_rate
+        return (
+            ParameterGroup(
+                [p for p in parameters if id(p) not in heads],
+                recipe.learning_rate,
+                recipe.weight_decay,
+            ),
+            ParameterGroup(
+                [p for p in parameters if id(p) in heads], head_rate, recipe.weight_decay
+            ),
+        )
+
+    def penalty(self, model: AdaptedModel, progress: float) -> Tensor | None:
+        """A term added to the loss of every step; `progress` runs from 0 to 1 within a phase."""
+        return None
+
+    def stored(self, model: AdaptedModel, names: Sequence[str]) -> Sequence[str]:
+        """Which of the trained or added tensors must be saved; by default all of them."""
+        return names
+
+    def load(self, model: AdaptedModel, tensors: Mapping[str, Tensor]) -> None:
+        """Put saved tensors into a freshly adapted model.
+
+        `model.state_dict()` holds tensors in place; the default copies each by its name and
+        expects exactly those that `stored` names.
+        """
+        state = model.state_dict(keep_vars=True)
+        for name, tensor in tensors.items():
+            state[name].data.copy_(tensor)
+
+    def facts(self, model: AdaptedModel) -> dict[str, float]:
+        """Measured quantities that the cost formula or the leaderboard uses, by name."""
+        return {}

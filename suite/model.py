@@ -1,0 +1,123 @@
+"""A backbone adapted to its task or tasks: what a method builds and the engine trains."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from suite.backbones.base import Backbone, TextToTextBackbone
+from suite.data.batching import Batch
+from suite.nn.tasks import PerTask, TaskContext
+from suite.registry.schema import Classification, TaskEntry
+
+
+class AdaptedModel(nn.Module):
+    """Base of the two forms below; `context` is shared by every layer that switches by task."""
+
+    def __init__(
+        self, backbone: Backbone, tasks: Sequence[TaskEntry], context: TaskContext
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.tasks = {task.name: task for task in tasks}
+        self.context = context
+
+    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
+        """Mean training loss of one batch, a scalar."""
+        raise NotImplementedError
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Predictions [B]: class indices or numbers; -1 for an answer that is none of these."""
+        raise NotImplementedError
+
+
+class HeadedModel(AdaptedModel):
+    """Features and one linear head per task (encoders and vision backbones)."""
+
+    def __init__(
+        self, backbone: Backbone, tasks: Sequence[TaskEntry], context: TaskContext
+    ) -> None:
+        super().__init__(backbone, tasks, context)
+        heads = {task.name: nn.Linear(backbone.width, _outputs(task)) for task in tasks}
+        self.heads = PerTask(context, heads, head=True)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Logits [B, classes] or numbers [B, 1] of the active task."""
+        return self.heads(self.backbone(inputs))
+
+    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
+        """Cross-entropy, or mean squared error on the range scaled to 0..1."""
+        self.context.activate(batch.task)
+        outputs = self(batch.inputs).float()
+        task = self.tasks[batch.task]
+        if isinstance(task.output, Classification):
+            return F.cross_entropy(outputs, batch.targets, label_smoothing=label_smoothing)
+        span = task.output.maximum - task.output.minimum
+        scaled = (batch.targets - task.output.minimum) / span
+        return F.mse_loss(outputs.squeeze(-1), scaled)
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Tensor:
+        """The most probable class, or the number clipped to the task's range."""
+        self.context.activate(batch.task)
+        outputs = self(batch.inputs).float()
+        task = self.tasks[batch.task]
+        if isinstance(task.output, Classification):
+            return outputs.argmax(-1)
+        low, high = task.output.minimum, task.output.maximum
+        return (outputs.squeeze(-1) * (high - low) + low).clamp(low, high)
+
+
+class TextToTextModel(AdaptedModel):
+    """The decoder writes the answer, a class index or a number (HyperFormer, section 3)."""
+
+    backbone: TextToTextBackbone
+
+    def forward(self, inputs: Mapping[str, Tensor], labels: Tensor) -> Tensor:
+        """Logits [B, M, vocabulary] of the active task under teacher forcing."""
+        return self.backbone(inputs, labels)
+
+    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
+        """Label-smoothed cross-entropy, mean over target tokens."""
+        self.context.activate(batch.task)
+        logits = self(batch.inputs, batch.targets).float()
+        return F.cross_entropy(
+            logits.flatten(0, 1), batch.targets.flatten(), label_smoothing=label_smoothing
+        )
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Tensor:
+        """Generate greedily and read the answer; text that is no valid answer becomes -1."""
+        self.context.activate(batch.task)
+        ids = self.backbone.generate(batch.inputs, batch.targets.shape[1])
+        answers = self.backbone.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        task = self.tasks[batch.task]
+        return torch.tensor(np.array([_parse(task, answer) for answer in answers]))
+
+
+def adapted(backbone: Backbone, tasks: Sequence[TaskEntry], context: TaskContext) -> AdaptedModel:
+    """The backbone, as the method has changed it, with an output for every task."""
+    form = TextToTextModel if isinstance(backbone, TextToTextBackbone) else HeadedModel
+    return form(backbone, tasks, context)
+
+
+def context_of(tasks: Iterable[TaskEntry]) -> TaskContext:
+    """A task context over these tasks, the first of them active."""
+    return TaskContext(task.name for task in tasks)
+
+
+def _outputs(task: TaskEntry) -> int:
+    return len(task.output.labels) if isinstance(task.output, Classification) else 1
+
+
+def _parse(task: TaskEntry, answer: str) -> float:
+    """The class index or number that a decoded answer states, else -1."""
+    try:
+        value = float(answer.strip())
+    except ValueError:
+        return -1.0
+    if isinstance(task.output, Classification):
+        return value if value in range(len(task.output.labels)) else -1.0
+    return value if task.output.minimum <= value <= task.output.maximum else -1.0

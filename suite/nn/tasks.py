@@ -1,0 +1,51 @@
+"""Layers that differ from task to task inside one network."""
+
+import copy
+from collections.abc import Iterable, Mapping
+
+from torch import nn
+
+
+class TaskContext:
+    """Which task the network serves now: one object, shared by every layer that switches."""
+
+    def __init__(self, tasks: Iterable[str]) -> None:
+        self.tasks = tuple(tasks)
+        self.active = self.tasks[0]
+
+    def activate(self, task: str) -> None:
+        """Switch every layer that shares this context to `task`; raises KeyError if unknown."""
+        if task not in self.tasks:
+            raise KeyError(f"unknown task '{task}'; this model serves {', '.join(self.tasks)}")
+        self.active = task
+
+
+class PerTask(nn.Module):
+    """One module per task behind one name; calls go to the active task's module.
+
+    Everything inside is stored, counted and isolated per task. `head` marks output layers, which
+    the ledger reports apart.
+    """
+
+    def __init__(
+        self, context: TaskContext, modules: Mapping[str, nn.Module], head: bool = False
+    ) -> None:
+        super().__init__()
+        self.context = context
+        self.head = head
+        self.by_task = nn.ModuleDict(modules)
+
+    @classmethod
+    def copies(cls, context: TaskContext, module: nn.Module, head: bool = False) -> "PerTask":
+        """A trainable copy of `module` for every task."""
+        copies = {task: copy.deepcopy(module).requires_grad_(True) for task in context.tasks}
+        return cls(context, copies, head)
+
+    @property
+    def current(self) -> nn.Module:
+        """The active task's module."""
+        return self.by_task[self.context.active]
+
+    def forward(self, *args: object, **kwargs: object) -> object:
+        """Call the active task's module."""
+        return self.by_task[self.context.active](*args, **kwargs)
