@@ -82,16 +82,16 @@ class TextToTextModel(AdaptedModel):
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
         """Label-smoothed cross-entropy, mean over target tokens."""
         self.context.activate(batch.task)
-        logits = self(batch.inputs, batch.targets).float()
+        logits = self(batch.inputs, batch.target_ids).float()
         return F.cross_entropy(
-            logits.flatten(0, 1), batch.targets.flatten(), label_smoothing=label_smoothing
+            logits.flatten(0, 1), batch.target_ids.flatten(), label_smoothing=label_smoothing
         )
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> Tensor:
         """Generate greedily and read the answer; text that is no valid answer becomes -1."""
         self.context.activate(batch.task)
-        ids = self.backbone.generate(batch.inputs, batch.targets.shape[1])
+        ids = self.backbone.generate(batch.inputs, batch.target_ids.shape[1])
         answers = self.backbone.tokenizer.batch_decode(ids, skip_special_tokens=True)
         task = self.tasks[batch.task]
         return torch.tensor(np.array([_parse(task, answer) for answer in answers]))

@@ -1,9 +1,17 @@
-"""What one training or evaluation step consumes."""
+"""Batches from examples that live on the device: no copies, no host synchronisation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
+
+from suite.data.augment import augment
+from suite.data.encode import Examples
+from suite.registry.schema import BackboneEntry, Recipe
+
+BUCKET_BATCHES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,9 +19,69 @@ class Batch:
     """Examples of one task.
 
     `inputs` are the backbone's keyword tensors, first dimension B; `targets` are class indices
-    int64 [B], numbers float32 [B], or target ids int64 [B, M] (-100 is padding).
+    int64 [B] or numbers float32 [B]; `target_ids` the same as tokens int64 [B, M] (-100 is
+    padding) for a text-to-text backbone.
     """
 
     task: str
     inputs: Mapping[str, Tensor]
     targets: Tensor
+    target_ids: Tensor | None
+
+
+class Batches:
+    """Makes batches of one split of one task, for one backbone."""
+
+    def __init__(self, task: str, examples: Examples, backbone: BackboneEntry) -> None:
+        self.task = task
+        self.examples = examples
+        device = examples.targets.device
+        if backbone.modality == "image":
+            mean = torch.tensor(backbone.mean, device=device).view(1, 3, 1, 1)
+            std = torch.tensor(backbone.std, device=device).view(1, 3, 1, 1)
+            # One fused multiply-add per batch: x / 255 normalised by mean and std.
+            self.scale, self.shift = 1 / (255 * std), -mean / std
+
+    def training(self, recipe: Recipe, seed: int) -> Iterator[Batch]:
+        """Endless shuffled batches; texts are bucketed by length within a window of
+        `BUCKET_BATCHES` batches. Every epoch sees each example once, the last batch may be short
+        only if the split is smaller than a batch."""
+        rng = np.random.Generator(np.random.PCG64(seed))
+        size = min(recipe.batch_size, len(self.examples))
+        while True:
+            order = rng.permutation(len(self.examples))
+            order = order[: len(order) // size * size]
+            batches: list[np.ndarray] = []
+            for window in np.split(
+                order, range(size * BUCKET_BATCHES, len(order), size * BUCKET_BATCHES)
+            ):
+                by_length = window[np.argsort(self.examples.lengths[window], kind="stable")]
+                batches.extend(by_length.reshape(-1, size))
+            batches = [batches[number] for number in rng.permutation(len(batches))]
+            on_device = torch.from_numpy(np.concatenate(batches)).to(self.examples.targets.device)
+            for rows, index in zip(batches, on_device.split(size), strict=True):
+                batch = self._batch(rows, index)
+                if recipe.augmentation != "none":
+                    image = augment(batch.inputs["image"], recipe.augmentation, rng)
+                    batch = Batch(batch.task, {"image": image}, batch.targets, batch.target_ids)
+                yield batch
+
+    def evaluation(self, size: int) -> Iterator[tuple[np.ndarray, Batch]]:
+        """Every example once, shortest first: (row numbers, batch)."""
+        order = np.argsort(self.examples.lengths, kind="stable")
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            index = torch.from_numpy(rows).to(self.examples.targets.device)
+            yield rows, self._batch(rows, index)
+
+    def _batch(self, rows: np.ndarray, index: Tensor) -> Batch:
+        """The batch of `rows`; `index` is the same on the device."""
+        examples = self.examples
+        if "image" in examples.inputs:
+            image = examples.inputs["image"][index].float()
+            inputs = {"image": torch.addcmul(self.shift, image, self.scale)}
+        else:
+            longest = int(examples.lengths[rows].max())
+            inputs = {name: values[index, :longest] for name, values in examples.inputs.items()}
+        ids = None if examples.target_ids is None else examples.target_ids[index]
+        return Batch(self.task, inputs, examples.targets[index], ids)

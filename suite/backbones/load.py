@@ -1,0 +1,48 @@
+"""Load a backbone's network and tokenizer: embedded, from a local folder or from the hub."""
+
+from pathlib import Path
+
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoModel, AutoModelForSeq2SeqLM, AutoTokenizer
+
+from suite.backbones import cifar
+from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
+from suite.data.locate import embedded_folder, model_folder
+from suite.registry.schema import BackboneEntry
+
+
+def load_backbone(entry: BackboneEntry) -> Backbone:
+    """The pretrained, frozen backbone in float32 on the CPU.
+
+    Raises UserError where its files are neither below SUITE_DATA nor to be had from the hub.
+    """
+    folder = embedded_folder(entry) if entry.scale == "mini" else model_folder(entry)
+    loaders = {"transformers": _transformers, "timm": _timm, "cifar": _cifar}
+    return loaders[entry.source.library](entry, folder).eval()
+
+
+def _transformers(entry: BackboneEntry, folder: Path) -> Backbone:
+    options = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if entry.family == "t5":
+        network = AutoModelForSeq2SeqLM.from_pretrained(folder, **options)
+        return TextToTextBackbone(entry, network, network.config.d_model, tokenizer)
+    network = AutoModel.from_pretrained(folder, add_pooling_layer=False, **options)
+    return EncoderBackbone(entry, network, network.config.hidden_size, tokenizer)
+
+
+def _timm(entry: BackboneEntry, folder: Path) -> Backbone:
+    network = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)
+    return VisionBackbone(entry, network.float(), network.num_features)
+
+
+def _cifar(entry: BackboneEntry, folder: Path) -> Backbone:
+    network: nn.Module = getattr(cifar, entry.family)(**entry.source.arguments)
+    state = load_file(folder / "model.safetensors")
+    if entry.scale == "full":
+        state = cifar.published_state(state)
+    network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    return VisionBackbone(entry, network, network.num_features)

@@ -1,0 +1,140 @@
+"""Examples as tensors, once: tokenised or laid out for one backbone, cached on disk by digest."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from suite.backbones.base import Backbone, TextToTextBackbone
+from suite.data.locate import cache_folder
+from suite.data.sources import load_splits
+from suite.data.splits import Columns
+from suite.registry.schema import Classification, Scale, TaskEntry
+
+CACHE_VERSION = 1
+PADDING = -100
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One split as tensors on one device.
+
+    `inputs`: `image` uint8 [N, 3, H, W], or `input_ids`, ... int64 [N, L] right-padded; `targets`:
+    class indices or numbers [N]; `target_ids`: answers as tokens [N, M], -100 is padding;
+    `lengths`: tokens of every source [N], kept on the host; ones for images.
+    """
+
+    inputs: Mapping[str, Tensor]
+    targets: Tensor
+    target_ids: Tensor | None
+    lengths: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def to(self, device: torch.device) -> "Examples":
+        """The same examples on another device."""
+        ids = None if self.target_ids is None else self.target_ids.to(device)
+        inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
+        return Examples(inputs, self.targets.to(device), ids, self.lengths)
+
+
+@dataclass(frozen=True)
+class EncodedTask:
+    """The three splits of a task, encoded for one backbone."""
+
+    task: TaskEntry
+    train: Examples
+    validation: Examples
+    test: Examples
+
+
+def encode_task(
+    task: TaskEntry, scale: Scale, backbone: Backbone, max_length: int, digest: str
+) -> EncodedTask:
+    """Load and encode a task. `digest` names data and preprocessing together (see
+    `suite.identity`) and is the key of the cache on disk."""
+    key = f"{CACHE_VERSION}/{digest}/{backbone.entry.model_dump_json()}/{max_length}"
+    path = cache_folder() / "encoded" / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
+    if path.is_file():
+        tensors = load_file(path)
+    else:
+        tensors = _encode(task, scale, backbone, max_length)
+        _save(path, tensors)
+    splits = {split: _examples(tensors, split) for split in ("train", "validation", "test")}
+    return EncodedTask(task, **splits)
+
+
+def _encode(
+    task: TaskEntry, scale: Scale, backbone: Backbone, max_length: int
+) -> dict[str, Tensor]:
+    splits = load_splits(task, scale, backbone.entry.image_size)
+    tensors: dict[str, Tensor] = {}
+    for split in ("train", "validation", "test"):
+        columns: Columns = getattr(splits, split)
+        if task.modality == "image":
+            images = torch.from_numpy(np.ascontiguousarray(columns["image"]))
+            tensors[f"{split}.inputs.image"] = images.permute(0, 3, 1, 2).contiguous()
+        else:
+            for name, tensor in _tokens(task, columns, backbone, max_length).items():
+                tensors[f"{split}.inputs.{name}"] = tensor
+        tensors[f"{split}.targets"] = torch.from_numpy(np.asarray(columns["label"]))
+        if isinstance(backbone, TextToTextBackbone):
+            tensors[f"{split}.target_ids"] = _answers(task, columns, backbone)
+    return tensors
+
+
+def _tokens(
+    task: TaskEntry, columns: Columns, backbone: Backbone, max_length: int
+) -> dict[str, Tensor]:
+    assert task.text is not None
+    texts = [columns[name] for name in task.text.columns]
+    if isinstance(backbone, TextToTextBackbone):
+        rows = zip(*texts, strict=True)
+        texts = [
+            [
+                task.text.template.format(**dict(zip(task.text.columns, row, strict=True)))
+                for row in rows
+            ]
+        ]
+    encoded = backbone.tokenizer(
+        *texts, truncation=True, max_length=max_length, padding="longest", return_tensors="pt"
+    )
+    return {name: encoded[name] for name in backbone.tokenizer.model_input_names}
+
+
+def _answers(task: TaskEntry, columns: Columns, backbone: TextToTextBackbone) -> Tensor:
+    """Targets as text: the class index, or the number rounded to a fifth (T5's STS-B form)."""
+    if isinstance(task.output, Classification):
+        texts = [str(int(label)) for label in columns["label"]]
+    else:
+        texts = [f"{round(float(label) * 5) / 5:.1f}" for label in columns["label"]]
+    encoded = backbone.tokenizer(text_target=texts, padding="longest", return_tensors="pt")
+    ids = encoded["input_ids"]
+    return ids.masked_fill(ids == backbone.tokenizer.pad_token_id, PADDING)
+
+
+def _examples(tensors: Mapping[str, Tensor], split: str) -> Examples:
+    start = f"{split}.inputs."
+    inputs = {
+        name.removeprefix(start): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(start)
+    }
+    targets = tensors[f"{split}.targets"]
+    mask = inputs.get("attention_mask")
+    lengths = np.ones(len(targets), np.int64) if mask is None else mask.sum(1).numpy()
+    return Examples(inputs, targets, tensors.get(f"{split}.target_ids"), lengths)
+
+
+def _save(path: Path, tensors: dict[str, Tensor]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    save_file(tensors, part)
+    part.replace(path)

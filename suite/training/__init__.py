@@ -1,0 +1,1 @@
+"""The training loop: lean, deterministic, selecting on validation only."""

@@ -1,0 +1,190 @@
+"""Train an adapted model and keep the state that scored best on validation."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from suite.data.batching import Batch, Batches
+from suite.delta import live_tensors
+from suite.errors import Diverged
+from suite.method import Method
+from suite.metrics import evaluate, score
+from suite.model import AdaptedModel
+from suite.registry.schema import Recipe
+from suite.seeding import seed_for
+from suite.training.optimizer import make_optimizer, rate_factor
+
+EVALUATION_BATCH = 256
+
+Progress = Callable[[int, int], None]
+"""Called with (optimizer steps done, steps in all) after every step."""
+
+
+@dataclass(frozen=True)
+class TaskBatches:
+    """What training may see of a task: its training and validation splits."""
+
+    train: Batches
+    validation: Batches
+
+
+@dataclass(frozen=True)
+class Training:
+    """What training did."""
+
+    steps: int
+    seconds: float
+    validation: Mapping[str, float]
+    """Validation score of every task at the state that was kept."""
+    trained_parameters: int
+
+
+def train(
+    model: AdaptedModel,
+    method: Method,
+    data: Mapping[str, TaskBatches],
+    recipe: Recipe,
+    seed: int,
+    progress: Progress,
+) -> Training:
+    """Run every phase of the method and leave the best state of each in `model`.
+
+    Raises Diverged when a loss is not finite; it is looked at only at evaluations, so no step
+    waits for the device.
+    """
+    started = time.perf_counter()
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    phases = method.phases(model)
+    lengths = [max(1, round(recipe.steps * len(data) * phase.share)) for phase in phases]
+    done = 0
+    validation: dict[str, float] = {}
+    for number, (phase, steps) in enumerate(zip(phases, lengths, strict=True)):
+        before = done
+
+        def report(step: int, before: int = before) -> None:
+            progress(before + step, sum(lengths))
+
+        parameters = list(phase.parameters or trainable)
+        _train_only(trainable, parameters)
+        phase_data = {task: data[task] for task in phase.tasks}
+        validation |= _run_phase(
+            model,
+            method,
+            phase_data,
+            recipe,
+            parameters,
+            steps,
+            seed_for(seed, "phase", number),
+            report,
+        )
+        done += steps
+    _train_only(trainable, trainable)
+    model.eval()
+    return Training(
+        steps=done,
+        seconds=time.perf_counter() - started,
+        validation=validation,
+        trained_parameters=sum(parameter.numel() for parameter in trainable),
+    )
+
+
+def predictions(model: AdaptedModel, batches: Batches) -> np.ndarray:
+    """Predictions of every example [N], in the order of the examples."""
+    model.eval()
+    rows: list[np.ndarray] = []
+    outputs: list[Tensor] = []
+    with autocast(batches.examples.targets.device):
+        for index, batch in batches.evaluation(EVALUATION_BATCH):
+            rows.append(index)
+            outputs.append(model.predict(batch).cpu())
+    order = np.concatenate(rows)
+    values = torch.cat(outputs).numpy()
+    result = np.empty_like(values)
+    result[order] = values
+    return result
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 on a GPU; exact float32 on the CPU."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
+def _run_phase(
+    model: AdaptedModel,
+    method: Method,
+    data: Mapping[str, TaskBatches],
+    recipe: Recipe,
+    parameters: Sequence[nn.Parameter],
+    steps: int,
+    seed: int,
+    progress: Callable[[int], None],
+) -> dict[str, float]:
+    optimizer = make_optimizer(method.parameter_groups(model, parameters, recipe), recipe)
+    batches = _stream(data, recipe, seed)
+    evaluate_after = {
+        round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
+    }
+    device = parameters[0].device
+    total_loss = torch.zeros((), device=device)
+    live = list(live_tensors(model).values())
+    best: list[Tensor] = []
+    best_score, best_validation = -np.inf, {}
+    model.train()
+    torch.manual_seed(seed_for(seed, "dropout"))
+    for step in range(1, steps + 1):
+        batch = next(batches)
+        with autocast(device):
+            loss = model.loss(batch, recipe.label_smoothing)
+            penalty = method.penalty(model, (step - 1) / steps)
+        total_loss += loss.detach()
+        (loss if penalty is None else loss + penalty).backward()
+        if recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+        optimizer.set_rate(rate_factor(recipe, step, steps))
+        optimizer.step()
+        optimizer.zero_grad()
+        progress(step)
+        if step in evaluate_after:
+            if not torch.isfinite(total_loss):
+                raise Diverged(f"the training loss is not finite by step {step} of {steps}")
+            validation = {task: _validate(model, own.validation) for task, own in data.items()}
+            mean = float(np.mean(list(validation.values())))
+            # On a tie the later state, which has seen more examples.
+            if mean >= best_score:
+                best_score, best_validation = mean, validation
+                best = [tensor.clone() for tensor in live]
+            model.train()
+    for tensor, kept in zip(live, best, strict=True):
+        tensor.copy_(kept)
+    return best_validation
+
+
+def _validate(model: AdaptedModel, batches: Batches) -> float:
+    task = model.tasks[batches.task]
+    targets = batches.examples.targets.cpu().numpy()
+    return score(evaluate(task, predictions(model, batches), targets))
+
+
+def _stream(data: Mapping[str, TaskBatches], recipe: Recipe, seed: int) -> Iterator[Batch]:
+    """One task per batch, drawn with probability proportional to size^(1/temperature)
+    (Karimi Mahabadi et al. 2021, section 3)."""
+    tasks = sorted(data)
+    streams = {
+        task: data[task].train.training(recipe, seed_for(seed, "order", task)) for task in tasks
+    }
+    weights = np.array([len(data[task].train.examples) for task in tasks], float)
+    weights **= 1 / recipe.temperature
+    rng = np.random.Generator(np.random.PCG64(seed_for(seed, "tasks")))
+    while True:
+        task = tasks[rng.choice(len(tasks), p=weights / weights.sum())]
+        yield next(streams[task])
+
+
+def _train_only(all_parameters: Sequence[nn.Parameter], chosen: Sequence[nn.Parameter]) -> None:
+    wanted = {id(parameter) for parameter in chosen}
+    for parameter in all_parameters:
+        parameter.requires_grad_(id(parameter) in wanted)
