@@ -45,14 +45,10 @@ def run(plan: Plan, registry: Registry, settings: Settings, progress: Progress) 
     go on. KeyboardInterrupt stops the workers and is passed on; what is finished stays finished.
     """
     device = resolve_device(settings.device)
-    cells = deque(planned.cell for planned in plan.cells if planned.action == "run")
+    cells = deque(planned.cell for planned in plan.with_action("run"))
     results: list[Result] = []
-    for planned in plan.cells:
-        if planned.action == "unsupported":
-            folder = _folder(settings, planned.cell)
-            result = failure(planned.cell, "unsupported", planned.reason, folder)
-            result.write(settings.out / "results")
-            results.append(result)
+    for planned in plan.with_action("unsupported"):
+        results.append(_record(planned.cell, "unsupported", planned.reason, settings))
     if not cells:
         return results
     jobs, threads = _share_cores(plan, len(cells), device, settings.jobs)
@@ -81,6 +77,8 @@ def resolve_device(wanted: str) -> str:
     """`auto` is the GPU where there is one; a GPU that is asked for and absent is an error."""
     if wanted == "cpu":
         return "cpu"
+    if wanted == "auto" and not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists():
+        return "cpu"  # without a driver there is no GPU, and torch takes seconds to say so
     import torch
 
     available = torch.cuda.is_available()
@@ -100,7 +98,7 @@ def _share_cores(plan: Plan, cells: int, device: str, jobs: int | None) -> tuple
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    mini = all(planned.cell.key.scale == "mini" for planned in plan.cells)
+    mini = plan.request.scale == "mini"
     if jobs is None:
         jobs = cores if mini and device == "cpu" else 1
     jobs = max(1, min(jobs, cells))

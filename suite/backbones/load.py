@@ -1,30 +1,36 @@
-"""Load a backbone's network and tokenizer: embedded, from a local folder or from the hub."""
+"""Load a backbone's network and tokenizer from its folder.
+
+Each library is imported only where it is used: either takes seconds.
+"""
 
 from pathlib import Path
 
-import timm
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoModel, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from suite.backbones import cifar
 from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
-from suite.data.locate import embedded_folder, model_folder
+from suite.data.locate import Missing, locate_model
+from suite.errors import UserError
 from suite.registry.schema import BackboneEntry
 
 
 def load_backbone(entry: BackboneEntry) -> Backbone:
     """The pretrained, frozen backbone in float32 on the CPU.
 
-    Raises UserError where its files are neither below SUITE_DATA nor to be had from the hub.
+    Raises UserError where its files are not here.
     """
-    folder = embedded_folder(entry) if entry.scale == "mini" else model_folder(entry)
+    found = locate_model(entry)
+    if isinstance(found, Missing):
+        raise UserError(str(found))
     loaders = {"transformers": _transformers, "timm": _timm, "cifar": _cifar}
-    return loaders[entry.source.library](entry, folder).eval()
+    return loaders[entry.source.library](entry, found.folder).eval()
 
 
 def _transformers(entry: BackboneEntry, folder: Path) -> Backbone:
+    from transformers import AutoModel, AutoModelForSeq2SeqLM, AutoTokenizer
+
     options = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if entry.family == "t5":
@@ -35,6 +41,8 @@ def _transformers(entry: BackboneEntry, folder: Path) -> Backbone:
 
 
 def _timm(entry: BackboneEntry, folder: Path) -> Backbone:
+    import timm
+
     network = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)
     return VisionBackbone(entry, network.float(), network.num_features)
 

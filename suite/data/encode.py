@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from suite.backbones.base import Backbone, TextToTextBackbone
-from suite.data.locate import cache_folder
+from suite.data.cache import cache_folder
 from suite.data.sources import load_splits
 from suite.data.splits import Columns
 from suite.registry.schema import Classification, Scale, TaskEntry

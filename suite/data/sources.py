@@ -1,12 +1,14 @@
-"""Read the examples of a task: generated beside its YAML, or from parquet files or the hub."""
+"""Read the examples of a task: generated beside its YAML, or from parquet files."""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import datasets
 import numpy as np
 from PIL import Image
 
-from suite.data.locate import DatasetFiles, dataset_files
+from suite.data.locate import Missing, locate_dataset
 from suite.data.splits import Columns, Splits
 from suite.errors import UserError
 from suite.registry.code import load_module
@@ -17,6 +19,9 @@ from suite.registry.schema import (
     Scale,
     TaskEntry,
 )
+
+if TYPE_CHECKING:
+    import datasets
 
 PERMUTATION_SEED = 42
 
@@ -76,42 +81,39 @@ def _generated(task: TaskEntry, source: GeneratedSource) -> Splits:
 
 
 def _tabular(task: TaskEntry, source: HubSource, image_size: int | None) -> Splits:
-    files = dataset_files(task, source)
+    found = locate_dataset(task)
+    if isinstance(found, Missing):
+        raise UserError(str(found))
 
     def read(split: str) -> Columns:
-        return _columns(_read(files, split), task, source, image_size)
+        return _columns(_rows(found.splits[split]), task, source, image_size)
 
-    named = source.splits
     match source.split_rule:
         case "named":
-            return Splits(read(named["train"]), read(named["validation"]), read(named["test"]))
+            return Splits(read("train"), read("validation"), read("test"))
         case "halve_validation":
             held_out = read("validation")
             order = _permutation(len(held_out["label"]))
-            half = len(order) // 2
-            return Splits(
-                read("train"), _take(held_out, order[:half]), _take(held_out, order[half:])
-            )
+            first, second = np.array_split(order, 2)
+            return Splits(read("train"), _take(held_out, first), _take(held_out, second))
         case "carve_from_train":
-            train = read(named.get("train", "train"))
+            train = read("train")
             order = _permutation(len(train["label"]))
             carved, kept = order[: source.carve], np.sort(order[source.carve :])
-            test = read(named.get("test", "validation"))
-            return Splits(_take(train, kept), _take(train, carved), test)
+            return Splits(_take(train, kept), _take(train, carved), read("test"))
 
 
-def _read(files: DatasetFiles, split: str) -> datasets.Dataset:
+def _rows(files: Sequence[Path]) -> "datasets.Dataset":
+    import datasets
+
     datasets.disable_progress_bars()
-    if files.local:
-        paths = [str(path) for path in files.local[split]]
-        return datasets.load_dataset("parquet", data_files={split: paths}, split=split)
     return datasets.load_dataset(
-        files.hub, files.config, split=split, revision=files.revision, trust_remote_code=False
+        "parquet", data_files={"train": [str(path) for path in files]}, split="train"
     )
 
 
 def _columns(
-    rows: datasets.Dataset, task: TaskEntry, source: HubSource, image_size: int | None
+    rows: "datasets.Dataset", task: TaskEntry, source: HubSource, image_size: int | None
 ) -> Columns:
     wanted = [*task.text.columns] if task.text else [source.image]
     absent = [name for name in [*wanted, source.label] if name not in rows.column_names]
@@ -132,9 +134,14 @@ def _columns(
     if task.text:
         return {**{name: list(rows[name]) for name in task.text.columns}, "label": label}
     assert image_size is not None, "an image backbone states its image size"
-    rows = rows.cast_column(source.image, datasets.Image())
-    images = [_resized(image.convert("RGB"), image_size) for image in rows[source.image]]
+    images = [_resized(_decoded(image), image_size) for image in rows[source.image]]
     return {"image": np.stack(images), "label": label}
+
+
+def _decoded(image: Image.Image | Mapping[str, bytes]) -> Image.Image:
+    """An image column holds images where the file's own metadata says so, else encoded bytes."""
+    opened = image if isinstance(image, Image.Image) else Image.open(io.BytesIO(image["bytes"]))
+    return opened.convert("RGB")
 
 
 def _resized(image: Image.Image, size: int) -> np.ndarray:
