@@ -1,6 +1,7 @@
 """Train, save, reload and score one cell."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
         for name, task in encoded.items()
     }
 
-    model = _adapt(method, pristine, tasks, seed_for(key.seed, "adapt"), workspace.device)
+    model = adapt_model(method, pristine, tasks, seed_for(key.seed, "adapt"), workspace.device)
     trained = train(model, method, data, cell.recipe, seed_for(key.seed, "train"), progress)
     facts = method.facts(model)
     _check_backbone(model, pristine, method)
@@ -108,7 +109,7 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
     ledger = count(delta)
     _check_ledger(ledger, entry, pristine, cell, facts)
 
-    restored = _adapt(method, pristine, tasks, seed_for(key.seed, "restore"), workspace.device)
+    restored = adapt_model(method, pristine, tasks, seed_for(key.seed, "restore"), workspace.device)
     load_delta(delta, restored, method)
     for own in data.values():
         _check_restored(model, restored, own.validation)
@@ -141,9 +142,14 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
     )
 
 
-def _adapt(
-    method: Method, pristine: Backbone, tasks: list[TaskEntry], seed: int, device: torch.device
+def adapt_model(
+    method: Method,
+    pristine: Backbone,
+    tasks: Sequence[TaskEntry],
+    seed: int,
+    device: torch.device,
 ) -> AdaptedModel:
+    """A method's model on a fresh copy of the backbone, in evaluation mode on `device`."""
     torch.manual_seed(seed)
     model = method.adapt(pristine.fresh(), tasks).to(device)
     if device.type == "cuda" and pristine.entry.modality == "image":

@@ -38,6 +38,12 @@ class Examples:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def take(self, rows: Tensor) -> "Examples":
+        """Some of the examples, by row number."""
+        ids = None if self.target_ids is None else self.target_ids[rows]
+        inputs = {name: tensor[rows] for name, tensor in self.inputs.items()}
+        return Examples(inputs, self.targets[rows], ids, self.lengths[rows.numpy()])
+
     def to(self, device: torch.device) -> "Examples":
         """The same examples on another device."""
         ids = None if self.target_ids is None else self.target_ids.to(device)

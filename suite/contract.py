@@ -1,0 +1,323 @@
+"""The contract test of a method: what every registry entry must keep, in seconds on a CPU.
+
+Each check trains the method for a few steps on the mini backbone of a family and two of its
+tasks. A broken method fails with a message that names its fault.
+"""
+
+import copy
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from suite.backbones.base import Backbone, TextToTextBackbone
+from suite.cell import Workspace, adapt_model
+from suite.data.batching import Batch, Batches
+from suite.data.encode import EncodedTask, encode_task
+from suite.delta import changed_tensors, load_delta, save_delta
+from suite.errors import Diverged, Unsupported, UserError
+from suite.ledger import closed_form, count
+from suite.method import Method
+from suite.model import AdaptedModel
+from suite.options import resolve_options
+from suite.plan import Request, resolve_recipe
+from suite.registry import Registry
+from suite.registry.code import load_method
+from suite.registry.schema import BackboneEntry, Family, MethodEntry, Recipe, TaskEntry
+from suite.training.loop import TaskBatches, train
+
+EXAMPLES = 48
+STEPS = 10
+BATCH = 16
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check of one method on one family."""
+
+    family: Family
+    check: str
+    fault: str
+    """What is wrong; empty if the method keeps this promise."""
+
+
+class Fault(Exception):
+    """A promise that is not kept."""
+
+
+@dataclass
+class Bench:
+    """A method on one backbone, with what the checks share."""
+
+    entry: MethodEntry
+    method: Method
+    options: Mapping[str, object]
+    backbone: Backbone
+    tasks: Sequence[TaskEntry]
+    recipe: Recipe
+    data: Mapping[str, TaskBatches]
+    folder: Path
+    reached: set[str] = field(default_factory=set)
+
+    def adapt(self, tasks: Sequence[TaskEntry], seed: int = SEED) -> AdaptedModel:
+        """The untrained model for some of the tasks."""
+        return adapt_model(self.method, self.backbone, tasks, seed, torch.device("cpu"))
+
+    def train(self, tasks: Sequence[TaskEntry]) -> AdaptedModel:
+        """The model after a few steps on some of the tasks."""
+        model = self.adapt(tasks)
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.register_post_accumulate_grad_hook(
+                    lambda reached: self.reached.add(names[id(reached)])
+                )
+        data = {task.name: self.data[task.name] for task in tasks}
+        train(model, self.method, data, self.recipe, SEED, lambda step, steps: None)
+        return model
+
+    def save(self, model: AdaptedModel, name: str) -> Path:
+        """The model's delta as a file."""
+        path = self.folder / f"{name}.safetensors"
+        save_delta(path, model, self.method, self.entry.regime)
+        return path
+
+    def restore(self, path: Path, tasks: Sequence[TaskEntry]) -> AdaptedModel:
+        """A new model from a file, adapted under another seed."""
+        model = self.adapt(tasks, seed=SEED + 1)
+        load_delta(path, model, self.method)
+        return model
+
+    def batch(self, task: TaskEntry) -> Batch:
+        """A fixed batch of a task's training examples."""
+        return next(self.data[task.name].train.evaluation(BATCH))[1]
+
+    @property
+    def served(self) -> Sequence[TaskEntry]:
+        """The tasks of one cell: both if the method is joint, else the first."""
+        return self.tasks if self.entry.regime == "joint" else self.tasks[:1]
+
+
+def check_method(entry: MethodEntry, registry: Registry, family: Family) -> Iterator[Finding]:
+    """Run every check of a method on one family it claims; stops at what makes the rest moot."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            bench = make_bench(entry, registry, family, Path(folder))
+            model = _trained(bench)
+        except Fault as fault:
+            yield Finding(family, "trains", str(fault))
+            return
+        yield Finding(family, "trains", "")
+        for check in CHECKS:
+            try:
+                check(bench, model)
+            except Fault as fault:
+                yield Finding(family, check.__name__.removeprefix("_"), str(fault))
+            else:
+                yield Finding(family, check.__name__.removeprefix("_"), "")
+
+
+def make_bench(entry: MethodEntry, registry: Registry, family: Family, folder: Path) -> Bench:
+    """The method, the family's mini backbone and two tasks of a track that uses it."""
+    backbone_entry, tasks = _family_bench(registry, family)
+    options = resolve_options([entry], [], "mini")[entry.name]
+    workspace = Workspace(registry, torch.device("cpu"), threads=1)
+    backbone = workspace.backbone(backbone_entry.name)
+    request = Request(methods=(entry.name,), tasks=())
+    track = registry.tracks[tasks[0].track]
+    recipe = resolve_recipe(request, track, entry, backbone_entry).model_copy(
+        update={"steps": STEPS, "batch_size": BATCH, "evaluations": 1, "temperature": 1e6}
+    )
+    data = {}
+    for task in tasks:
+        assert task.sources.mini is not None
+        encoded = encode_task(task, "mini", backbone, recipe.max_length, task.sources.mini.digest)
+        data[task.name] = _small(encoded, backbone_entry)
+    return Bench(
+        entry=entry,
+        method=load_method(entry, options),
+        options=options,
+        backbone=backbone,
+        tasks=tasks,
+        recipe=recipe,
+        data=data,
+        folder=folder,
+    )
+
+
+def _family_bench(
+    registry: Registry, family: Family
+) -> tuple[BackboneEntry, tuple[TaskEntry, ...]]:
+    for track in registry.tracks.values():
+        for name in track.backbones.get("mini", ()):
+            if registry.backbones[name].family == family:
+                return registry.backbones[name], registry.tasks_of(track)[:2]
+    raise UserError(f"no track of this registry has a mini backbone of the family {family}")
+
+
+def _small(encoded: EncodedTask, backbone: BackboneEntry) -> TaskBatches:
+    rows = torch.arange(EXAMPLES)
+    name = encoded.task.name
+    return TaskBatches(
+        Batches(name, encoded.train.take(rows), backbone),
+        Batches(name, encoded.validation.take(rows), backbone),
+    )
+
+
+def _loss(model: AdaptedModel, bench: Bench, tasks: Sequence[TaskEntry]) -> float:
+    model.eval()
+    with torch.no_grad():
+        return float(np.mean([float(model.loss(bench.batch(task))) for task in tasks]))
+
+
+def _outputs(model: AdaptedModel, batch: Batch) -> Tensor:
+    model.eval()
+    model.context.activate(batch.task)
+    with torch.no_grad():
+        if isinstance(model.backbone, TextToTextBackbone):
+            return model(batch.inputs, batch.target_ids)
+        return model(batch.inputs)
+
+
+def _trained(bench: Bench) -> AdaptedModel:
+    try:
+        before = _loss(bench.adapt(bench.served), bench, bench.served)
+        model = bench.train(bench.served)
+    except Unsupported as refusal:
+        raise Fault(
+            f"refuses {bench.backbone.family} ('{refusal}') although its YAML lists it in families"
+        ) from None
+    except Diverged as error:
+        raise Fault(f"diverges: {error}") from None
+    after = _loss(model, bench, bench.served)
+    if not after < before:
+        raise Fault(f"the training loss does not fall: {before:.4f} before, {after:.4f} after")
+    return model
+
+
+def _backbone_is_untouched(bench: Bench, model: AdaptedModel) -> None:
+    leaked = changed_tensors(model, bench.backbone, bench.method)
+    if leaked:
+        raise Fault(f"training changed {leaked[0]} of the backbone without storing it")
+
+
+def _gradients_reach_what_trains(bench: Bench, model: AdaptedModel) -> None:
+    declared = {name for name, p in model.named_parameters() if p.requires_grad}
+    missed = sorted(declared - bench.reached)
+    if missed:
+        raise Fault(f"{missed[0]} requires a gradient and never received one")
+
+
+def _ledger_equals_closed_form(bench: Bench, model: AdaptedModel) -> None:
+    ledger = count(bench.save(model, "ledger"))
+    expected = closed_form(
+        bench.entry.cost,
+        bench.backbone,
+        len(bench.served),
+        bench.options,
+        bench.method.facts(model),
+    )
+    counted = (ledger.shared_bits / 32, sum(ledger.task_bits.values()) / 32)
+    for name, predicted, measured in zip(("shared", "per_task"), expected, counted, strict=True):
+        if predicted != measured:
+            raise Fault(
+                f"the file holds {measured:,.2f} {name} parameters, cost.{name} in "
+                f"{bench.entry.path.name} gives {predicted:,}"
+            )
+
+
+def _restores_from_its_file(bench: Bench, model: AdaptedModel) -> None:
+    restored = bench.restore(bench.save(model, "restore"), bench.served)
+    for task in bench.served:
+        batch = bench.batch(task)
+        if not torch.equal(_outputs(model, batch), _outputs(restored, batch)):
+            raise Fault(
+                f"loaded from its file into a fresh backbone, the model answers {task.name} "
+                "differently: something that matters is not stored"
+            )
+
+
+def _same_seed_same_delta(bench: Bench, model: AdaptedModel) -> None:
+    first = bench.save(model, "first").read_bytes()
+    random.seed(time.perf_counter_ns())
+    np.random.seed(time.perf_counter_ns() % 2**32)
+    torch.manual_seed(time.perf_counter_ns())
+    again = bench.save(bench.train(bench.served), "again").read_bytes()
+    if first != again:
+        raise Fault("trained twice with the same seed, the saved deltas differ")
+
+
+def _tasks_are_isolated(bench: Bench, model: AdaptedModel) -> None:
+    first, second = bench.tasks
+    batch = bench.batch(first)
+    if bench.entry.regime == "joint":
+        before = _outputs(model, batch)
+        changed = copy.deepcopy(model)
+        for name, tensor in [*changed.named_parameters(), *changed.named_buffers()]:
+            if f".by_task.{second.name}." in name and tensor.is_floating_point():
+                tensor.data.add_(1.0)
+        if not torch.equal(before, _outputs(changed, batch)):
+            raise Fault(
+                f"changing what belongs to {second.name} changes the output of {first.name}"
+            )
+        return
+    path = bench.save(model, "isolated")
+    before = _outputs(model, batch)
+    bench.train([second])
+    if not torch.equal(before, _outputs(bench.restore(path, [first]), batch)):
+        raise Fault(
+            f"after training {second.name}, the stored delta of {first.name} acts differently"
+        )
+    if not torch.equal(before, _outputs(model, batch)):
+        raise Fault(f"training {second.name} changed the model of {first.name}")
+
+
+def _survives_a_deep_copy(bench: Bench, model: AdaptedModel) -> None:
+    batch = bench.batch(bench.served[0])
+    if not torch.equal(_outputs(model, batch), _outputs(copy.deepcopy(model), batch)):
+        raise Fault("a deep copy of the model answers differently")
+
+
+def _predicts_in_range(bench: Bench, model: AdaptedModel) -> None:
+    for task in bench.served:
+        model.eval()
+        predicted = model.predict(bench.batch(task))
+        if len(predicted) != BATCH or not torch.isfinite(predicted.float()).all():
+            raise Fault(
+                f"predict() does not give one finite answer for each example of {task.name}"
+            )
+
+
+def _compiles(bench: Bench, model: AdaptedModel) -> None:
+    if bench.backbone.entry.modality != "text":
+        return
+    batch = bench.batch(bench.served[0])
+    expected = _outputs(model, batch)
+    torch._dynamo.reset()
+    compiled = torch.compile(copy.deepcopy(model), backend="eager", dynamic=False)
+    try:
+        actual = _outputs(compiled, batch)
+    except Exception as error:
+        raise Fault(f"torch.compile fails: {' '.join(str(error).split())[:200]}") from None
+    if not torch.allclose(expected, actual, rtol=1e-4, atol=1e-5):
+        raise Fault("compiled with torch.compile, the model answers differently")
+
+
+CHECKS: tuple[Callable[[Bench, AdaptedModel], None], ...] = (
+    _backbone_is_untouched,
+    _gradients_reach_what_trains,
+    _ledger_equals_closed_form,
+    _restores_from_its_file,
+    _same_seed_same_delta,
+    _tasks_are_isolated,
+    _survives_a_deep_copy,
+    _predicts_in_range,
+    _compiles,
+)
