@@ -1,5 +1,6 @@
 """What one cell produced: one JSON file per cell, written atomically, never edited."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -9,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from suite.registry.schema import Recipe, Scale
+from suite.registry.schema import OptionValue, Recipe, Scale
 
 Status = Literal["ok", "failed", "oom", "timeout", "diverged", "unsupported"]
 
@@ -33,7 +34,9 @@ class CellKey(Record):
     @property
     def label(self) -> str:
         """Short, unique and safe as a file name."""
-        tasks = self.tasks[0] if len(self.tasks) == 1 else f"all{len(self.tasks)}"
+        tasks = "+".join(self.tasks)
+        if len(tasks) > 80:
+            tasks = f"{len(self.tasks)}tasks-{hashlib.sha256(tasks.encode()).hexdigest()[:8]}"
         return f"{self.method}.{self.track}-{tasks}.{self.backbone}.s{self.seed}"
 
 
@@ -111,6 +114,7 @@ class Result(Record):
     trained_parameters: int = 0
     facts: dict[str, float] = {}
     recipe: Recipe | None = None
+    options: dict[str, OptionValue] = {}
     steps: int = 0
     train_seconds: float = 0.0
     total_seconds: float = 0.0

@@ -94,7 +94,7 @@ class CostTerm(Entry):
     """One summand of a closed-form parameter count.
 
     `count` is an arithmetic expression over the method's options, the facts it reports and the
-    backbone's dimensions (see `suite.ledger`). With `each`, it is summed over the sites of these
+    backbone's dimensions (see `suite.cost_names`). With `each`, it is summed over the sites of these
     kinds and may also use `w`, the width of the site, and `i`, `o`, `k` of a conv or linear site.
     """
 
@@ -137,8 +137,15 @@ class MethodEntry(FileEntry):
     facts: dict[Name, str] = {}
     """Measured quantities the method reports (name -> meaning), usable in `cost`."""
     recipe: Recipes = {}
+    facts: dict[str, str] = {}
+    """Numbers the built method reports (name -> meaning), for use in `cost`."""
     cost: Cost
     notes: str = ""
+
+    @property
+    def python_path(self) -> Path:
+        """The file that defines the method."""
+        return self.path.parent / (self.python or f"{self.name}.py")
 
     @model_validator(mode="after")
     def _every_family_is_covered(self) -> "MethodEntry":

@@ -1,0 +1,293 @@
+"""From a request to cells, each with the reason why it runs or not. Pure: writes nothing."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+from suite.data.locate import Missing, locate_dataset, locate_model
+from suite.errors import UserError
+from suite.history import Past
+from suite.identity import (
+    UNKNOWN,
+    backbone_digest,
+    differences,
+    identity,
+    method_digest,
+    recipe_digest,
+    task_digest,
+)
+from suite.options import resolve_options
+from suite.registry.registry import Registry
+from suite.registry.schema import (
+    BackboneEntry,
+    MethodEntry,
+    OptionValue,
+    Recipe,
+    Scale,
+    TaskEntry,
+    TrackEntry,
+)
+from suite.results import CellKey, Identity, Result
+
+Action = Literal["run", "cached", "unsupported", "missing"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for. Names may be globs; no backbones means those of each track."""
+
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    backbones: tuple[str, ...] = ()
+    scale: Scale = "mini"
+    seeds: tuple[int, ...] = (0,)
+    steps: int | None = None
+    batch_size: int | None = None
+    options: tuple[str, ...] = ()
+    """`METHOD.OPTION=VALUE`."""
+    force: bool = False
+    only_failed: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Everything that determines one result."""
+
+    key: CellKey
+    recipe: Recipe
+    options: Mapping[str, OptionValue]
+    identity: Identity
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell, what will happen to it, and why."""
+
+    cell: Cell
+    action: Action
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a request in the order in which they run."""
+
+    request: Request
+    planned: tuple[Planned, ...]
+    missing: tuple[Missing, ...] = ()
+    """Data and weights that cells need and that are not here."""
+
+    def with_action(self, action: Action) -> tuple[Planned, ...]:
+        """The cells with one action."""
+        return tuple(item for item in self.planned if item.action == action)
+
+
+def plan(request: Request, registry: Registry, results: Iterable[Result | Past] = ()) -> Plan:
+    """Every cell of the request, in the order track, backbone, method, task, seed.
+
+    Raises `UserError` if a name is unknown, a selected entry is broken, an option does not exist,
+    or nothing fits together.
+    """
+    history = {past.cell: past for past in results}
+    methods = registry.select_methods(request.methods)
+    options = resolve_options(methods, request.options)
+    planner = _Planner(request, registry, history, options)
+    planned = [
+        item
+        for track, tasks in _by_track(registry, request)
+        for backbone in _backbones(registry, request, track)
+        for method in methods
+        for item in planner.cells(track, tasks, backbone, method)
+    ]
+    if not planned:
+        raise UserError(_nothing_fits(registry, request))
+    if request.only_failed:
+        planned = [item for item in planned if _failed(history.get(item.cell.key))]
+    return Plan(request, tuple(planned), tuple(planner.missing.values()))
+
+
+class _Planner:
+    """Plans cells, computing each digest once however many cells share it."""
+
+    def __init__(
+        self,
+        request: Request,
+        registry: Registry,
+        history: Mapping[CellKey, Result | Past],
+        options: Mapping[str, Mapping[str, OptionValue]],
+    ) -> None:
+        self.request = request
+        self.registry = registry
+        self.history = history
+        self.options = options
+        self.missing: dict[str, Missing] = {}
+        self._data: dict[str, str] = {}
+        self._weights: dict[str, str] = {}
+        self._methods: dict[str, str] = {}
+
+    def cells(
+        self,
+        track: TrackEntry,
+        tasks: tuple[TaskEntry, ...],
+        backbone: BackboneEntry,
+        method: MethodEntry,
+    ) -> Iterator[Planned]:
+        """The cells of one method on one backbone and track."""
+        recipe = resolve_recipe(self.request, track, method, backbone)
+        recipe_part = recipe_digest(recipe)
+        method_part = self._method(method)
+        backbone_part = self._backbone(backbone)
+        task_parts = {task.name: self._task(task, recipe, backbone.image_size) for task in tasks}
+        groups = [tasks] if method.regime == "joint" else [(task,) for task in tasks]
+        for group, seed in product(groups, self.request.seeds):
+            names = tuple(task.name for task in group)
+            key = CellKey(
+                method=method.name,
+                backbone=backbone.name,
+                scale=self.request.scale,
+                track=track.name,
+                tasks=names,
+                seed=seed,
+            )
+            cell = Cell(
+                key=key,
+                recipe=recipe,
+                options=self.options[method.name],
+                identity=identity(
+                    method_part,
+                    recipe_part,
+                    {name: task_parts[name] for name in names},
+                    backbone_part,
+                    seed,
+                ),
+            )
+            needs = [f"backbone {backbone.name}", *(f"task {track.name}/{name}" for name in names)]
+            yield self._decide(cell, method, backbone, needs)
+
+    def _decide(
+        self, cell: Cell, method: MethodEntry, backbone: BackboneEntry, needs: list[str]
+    ) -> Planned:
+        if backbone.family in method.unsupported:
+            return Planned(cell, "unsupported", method.unsupported[backbone.family])
+        absent = [self.missing[need].reason for need in needs if need in self.missing]
+        if absent:
+            return Planned(cell, "missing", "; ".join(absent))
+        past = self.history.get(cell.key)
+        if self.request.force:
+            return Planned(cell, "run", "forced")
+        if past is None:
+            return Planned(cell, "run", "new")
+        if past.identity.digest != cell.identity.digest:
+            return Planned(cell, "run", differences(past, cell))
+        if past.status == "ok":
+            return Planned(cell, "cached", f"identity {cell.identity.digest[:4]} matches")
+        if past.status == "unsupported":
+            return Planned(cell, "unsupported", past.reason)
+        words = {"oom": "out of memory", "timeout": "timed out"}.get(past.status, past.status)
+        return Planned(cell, "run", f"{words} before: {past.reason}".removesuffix(": "))
+
+    def _method(self, method: MethodEntry) -> str:
+        if method.name not in self._methods:
+            self._methods[method.name] = method_digest(method, self.options[method.name])
+        return self._methods[method.name]
+
+    def _backbone(self, backbone: BackboneEntry) -> str:
+        if backbone.name not in self._weights:
+            found = locate_model(backbone)
+            if isinstance(found, Missing):
+                self.missing[f"backbone {backbone.name}"] = found
+            fingerprint = UNKNOWN if isinstance(found, Missing) else found.fingerprint
+            self._weights[backbone.name] = backbone_digest(backbone, fingerprint)
+        return self._weights[backbone.name]
+
+    def _task(self, task: TaskEntry, recipe: Recipe, image_size: int | None) -> str:
+        key = f"{task.track}/{task.name}"
+        if key not in self._data:
+            self._data[key] = self._examples(task, key)
+        return task_digest(task, self.request.scale, self._data[key], recipe, image_size)
+
+    def _examples(self, task: TaskEntry, key: str) -> str:
+        # The loader has checked that every task has a source at each scale of its track.
+        if self.request.scale == "mini":
+            return task.sources.mini.digest if task.sources.mini else UNKNOWN
+        source = task.sources.full
+        if source is None:
+            return UNKNOWN
+        found = locate_dataset(task, source)
+        if isinstance(found, Missing):
+            self.missing[f"task {key}"] = found
+            return UNKNOWN
+        return found.fingerprint
+
+
+def resolve_recipe(
+    request: Request, track: TrackEntry, method: MethodEntry, backbone: BackboneEntry
+) -> Recipe:
+    """Track default, track's family, method default, method's family, command line: last wins."""
+    values: dict[str, object] = {}
+    for recipes in (track.recipe, method.recipe):
+        changes = recipes.get(request.scale, {})
+        for part in ("default", backbone.family):
+            if part in changes:
+                values |= changes[part].model_dump(exclude_unset=True)
+    asked = {"steps": request.steps, "batch_size": request.batch_size}
+    return Recipe(**values | {key: value for key, value in asked.items() if value is not None})
+
+
+def _by_track(
+    registry: Registry, request: Request
+) -> list[tuple[TrackEntry, tuple[TaskEntry, ...]]]:
+    groups: dict[str, list[TaskEntry]] = {}
+    for task in registry.select_tasks(request.tasks):
+        groups.setdefault(task.track, []).append(task)
+    return [(registry.tracks[name], tuple(tasks)) for name, tasks in groups.items()]
+
+
+def _backbones(
+    registry: Registry, request: Request, track: TrackEntry
+) -> tuple[BackboneEntry, ...]:
+    """The named backbones that fit the track, or the track's own."""
+    if not request.backbones:
+        return tuple(
+            entry
+            for name in track.backbones.get(request.scale, ())
+            for entry in registry.select_backbones([name])
+        )
+    return tuple(
+        entry
+        for entry in registry.select_backbones(request.backbones)
+        if entry.modality == track.modality and entry.scale == request.scale
+    )
+
+
+def _nothing_fits(registry: Registry, request: Request) -> str:
+    tracks = [track for track, _ in _by_track(registry, request)]
+    reasons = []
+    for track in tracks:
+        if not request.backbones:
+            scales = ", ".join(track.backbones)
+            reasons.append(f"track {track.name} has no {request.scale} scale, only: {scales}")
+            continue
+        reasons += [
+            f"backbone {entry.name} is a {entry.scale}-scale backbone on {entry.modality}, "
+            f"track {track.name} is on {track.modality}"
+            for entry in registry.select_backbones(request.backbones)
+        ]
+    usable = [
+        entry.name
+        for entry in registry.backbones.values()
+        if entry.scale == request.scale
+        and any(entry.modality == track.modality for track in tracks)
+    ]
+    return "\n".join(
+        [
+            f"no cell to plan at the {request.scale} scale:",
+            *(f"  {reason}" for reason in reasons),
+            f"backbones that fit: {', '.join(usable) or 'none; try --scale full'}",
+        ]
+    )
+
+
+def _failed(past: Result | Past | None) -> bool:
+    return past is not None and past.status not in ("ok", "unsupported")

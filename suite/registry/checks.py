@@ -1,0 +1,232 @@
+"""What a schema cannot say: files beside an entry, and entries that name each other."""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from suite import expression
+from suite.cost_names import BACKBONE_NAMES, SITE_NAMES
+from suite.registry.names import did_you_mean, stays_inside
+from suite.registry.problems import Location
+from suite.registry.python_source import functions, method_classes
+from suite.registry.schema import (
+    BackboneEntry,
+    FileEntry,
+    GeneratedSource,
+    HubSource,
+    MethodEntry,
+    Recipes,
+    TaskEntry,
+    TrackEntry,
+)
+
+Mistakes = Iterator[tuple[Location, str]]
+"""Where in the entry's file, and what is wrong there."""
+
+_NULLABLE = ("head_learning_rate", "clip_norm")
+_METRICS = {
+    "classification": ("accuracy", "f1", "matthews"),
+    "regression": ("pearson", "spearman"),
+}
+
+
+def name_mistakes(entry: FileEntry, stem: str) -> Mistakes:
+    """The file is called like the entry."""
+    if entry.name != stem:
+        yield ("name",), f"'{entry.name}' differs from the file's name '{stem}'"
+
+
+def method_mistakes(entry: MethodEntry) -> Mistakes:
+    """A method's options, recipe, cost and Python file."""
+    for name, option in entry.options.items():
+        here: Location = ("options", name)
+        if option.choices and option.default not in option.choices:
+            choices = ", ".join(map(str, option.choices))
+            yield (*here, "default"), f"'{option.default}' is not one of its choices: {choices}"
+        if name in BACKBONE_NAMES or name in SITE_NAMES:
+            yield here, f"'{name}' already has a meaning in cost expressions: rename the option"
+    yield from _recipe_mistakes(entry.recipe)
+    yield from _cost_mistakes(entry)
+    yield from _class_mistakes(entry)
+
+
+def _recipe_mistakes(recipes: Recipes) -> Mistakes:
+    for scale, families in recipes.items():
+        for family, change in families.items():
+            for key in change.model_fields_set:
+                if getattr(change, key) is None and key not in _NULLABLE:
+                    yield ("recipe", scale, family, key), "has no value"
+
+
+def _cost_mistakes(entry: MethodEntry) -> Mistakes:
+    common = {*BACKBONE_NAMES, *entry.options, *entry.facts}
+    for part in ("shared", "per_task"):
+        for index, term in enumerate(getattr(entry.cost, part)):
+            at: Location = ("cost", part, index, "count")
+            known = sorted(common | set(SITE_NAMES if term.each else ()))
+            try:
+                unknown = sorted(expression.names(term.count) - set(known))
+            except ValueError as error:
+                yield at, str(error)
+                continue
+            for name in unknown:
+                near = did_you_mean(name, known)
+                yield at, f"unknown name '{name}'{near}; known names: {', '.join(known)}"
+
+
+def _class_mistakes(entry: MethodEntry) -> Mistakes:
+    path = entry.python_path
+    at: Location = ("python",) if entry.python else ()
+    if not stays_inside(path.name) or (entry.python and entry.python != path.name):
+        yield at, f"'{entry.python}' must be a file beside the YAML"
+        return
+    if not path.is_file():
+        yield at, f"the method's Python file {path.name} does not exist{_near(path)}"
+        return
+    try:
+        classes = method_classes(path)
+    except SyntaxError as error:
+        yield at, f"{path.name}:{error.lineno}:{error.offset}: {error.msg}"
+        return
+    if len(classes) != 1:
+        names = ", ".join(found.name for found in classes) or "none"
+        yield at, f"{path.name} must define one public class that derives from Method, not {names}"
+        return
+    fields = classes[0].fields
+    for name in entry.options:
+        if name not in fields:
+            yield (
+                ("options", name),
+                f"class {classes[0].name} in {path.name} has no field '{name}'"
+                f"{did_you_mean(name, fields)}",
+            )
+    for name in fields:
+        if name not in entry.options:
+            yield (
+                ("options",),
+                f"field '{name}' of class {classes[0].name} in {path.name} is not declared"
+                f"{did_you_mean(name, entry.options)}",
+            )
+
+
+def task_mistakes(entry: TaskEntry) -> Mistakes:
+    """A task's metrics and sources."""
+    fitting = _METRICS[entry.output.type]
+    for index, metric in enumerate(entry.metrics):
+        if metric not in fitting:
+            yield (
+                ("metrics", index),
+                f"'{metric}' does not fit {entry.output.type}; metrics that do: "
+                f"{', '.join(fitting)}",
+            )
+        elif metric == "f1" and len(getattr(entry.output, "labels", ())) != 2:
+            yield ("metrics", index), "'f1' needs exactly two labels"
+    if entry.sources.mini is None and entry.sources.full is None:
+        yield ("sources",), "no source: give 'mini', 'full' or both"
+    if entry.sources.mini:
+        yield from _generator_mistakes(entry.path.parent, entry.sources.mini)
+    if entry.sources.full:
+        here: Location = ("sources", "full")
+        for key in ("hub", "config"):
+            yield from _path_mistakes((*here, key), getattr(entry.sources.full, key))
+        yield from _split_mistakes(entry.sources.full)
+        for split, name in entry.sources.full.splits.items():
+            yield from _path_mistakes((*here, "splits", split), name)
+
+
+def _generator_mistakes(folder: Path, source: GeneratedSource) -> Mistakes:
+    python, function = source.python, source.function
+    here: Location = ("sources", "mini")
+    if not stays_inside(python) or "/" in python:
+        yield (*here, "python"), f"'{python}' must be a file beside the YAML"
+        return
+    path = folder / python
+    if not path.is_file():
+        yield (*here, "python"), f"{python} does not exist beside the YAML{_near(path)}"
+        return
+    try:
+        names = functions(path)
+    except SyntaxError as error:
+        yield (*here, "python"), f"{python}:{error.lineno}:{error.offset}: {error.msg}"
+        return
+    if function not in names:
+        yield (
+            (*here, "function"),
+            f"{python} defines no function '{function}'{did_you_mean(function, names)}",
+        )
+
+
+def _split_mistakes(source: HubSource) -> Mistakes:
+    needed = {
+        "halve_validation": (),
+        "carve_from_train": ("test",),
+        "named": ("train", "validation", "test"),
+    }[source.split_rule]
+    missing = [split for split in needed if split not in source.splits]
+    if missing:
+        yield (
+            ("sources", "full", "splits"),
+            f"the rule '{source.split_rule}' needs the hub's name for: {', '.join(missing)}",
+        )
+
+
+def backbone_mistakes(entry: BackboneEntry) -> Mistakes:
+    """A backbone's source and the image statistics it needs."""
+    yield from _path_mistakes(("source", "id"), entry.source.id)
+    if entry.modality == "image":
+        for key in ("image_size", "mean", "std"):
+            if getattr(entry, key) is None:
+                yield (key,), "an image backbone needs it"
+
+
+def track_mistakes(
+    entry: TrackEntry,
+    tasks: Mapping[str, TaskEntry],
+    broken_tasks: Collection[str],
+    backbones: Mapping[str, BackboneEntry],
+    broken_backbones: Collection[str],
+) -> Mistakes:
+    """A track's tasks and backbones exist and fit it. `tasks` are those of its folder."""
+    yield from _recipe_mistakes(entry.recipe)
+    for index, name in enumerate(entry.tasks):
+        at: Location = ("tasks", index)
+        if name in entry.tasks[:index]:
+            yield at, f"'{name}' is listed twice"
+        if name in broken_tasks:
+            continue
+        if name not in tasks:
+            yield at, f"there is no {name}.yaml beside track.yaml{did_you_mean(name, tasks)}"
+            continue
+        if tasks[name].modality != entry.modality:
+            yield at, f"'{name}' is a task on {tasks[name].modality}, the track on {entry.modality}"
+        for scale in entry.backbones:
+            if getattr(tasks[name].sources, scale) is None:
+                yield at, f"'{name}' has no {scale} source, but the track has {scale} backbones"
+    for name in sorted({*tasks, *broken_tasks} - set(entry.tasks)):
+        yield ("tasks",), f"{name}.yaml lies in the track's folder but is not listed"
+    for scale, names in entry.backbones.items():
+        for index, name in enumerate(names):
+            at = ("backbones", scale, index)
+            if name in broken_backbones:
+                continue
+            if name not in backbones:
+                yield at, f"there is no backbone '{name}'{did_you_mean(name, backbones)}"
+            elif backbones[name].scale != scale:
+                yield at, f"'{name}' is a backbone of the {backbones[name].scale} scale"
+            elif backbones[name].modality != entry.modality:
+                yield at, f"'{name}' takes {backbones[name].modality}, not {entry.modality}"
+    for name in entry.baseline_errors:
+        if name not in entry.tasks:
+            yield ("baseline_errors", name), f"is not a task here{did_you_mean(name, entry.tasks)}"
+    if entry.score == "decathlon":
+        missing = [name for name in entry.tasks if name not in entry.baseline_errors]
+        if missing:
+            yield ("baseline_errors",), f"a decathlon needs one for: {', '.join(missing)}"
+
+
+def _path_mistakes(location: Location, value: str) -> Mistakes:
+    if not stays_inside(value):
+        yield location, f"'{value}' is not a plain relative name (letters, digits, . _ - and /)"
+
+
+def _near(path: Path) -> str:
+    return did_you_mean(path.name, [other.name for other in path.parent.glob("*.py")])

@@ -1,0 +1,191 @@
+"""Finds every registry file, reads it, and collects every mistake in all of them."""
+
+import functools
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter
+
+from suite.errors import UserError
+from suite.registry import checks
+from suite.registry.messages import validate
+from suite.registry.problems import Problem
+from suite.registry.registry import Broken, Kind, Registry
+from suite.registry.schema import (
+    BackboneEntry,
+    FileEntry,
+    MethodEntry,
+    PublishedRow,
+    TaskEntry,
+    TrackEntry,
+)
+from suite.registry.yaml import Document, read
+
+PACKAGE = Path(__file__).parent.parent
+E = TypeVar("E", bound=FileEntry)
+
+
+@dataclass
+class _Loaded(Generic[E]):
+    """One file while it is being read: an entry, mistakes, or both."""
+
+    kind: Kind
+    name: str
+    document: Document
+    entry: E | None
+
+    def note(self, mistakes: checks.Mistakes) -> None:
+        self.document.problems += [self.document.problem(*mistake) for mistake in mistakes]
+
+    @property
+    def good(self) -> E | None:
+        return None if self.document.problems else self.entry
+
+
+def load(folder: Path | None = None) -> Registry:
+    """Read every entry. Broken ones are in `Registry.broken`; nothing is raised for them.
+
+    Folders are searched in this order: `folder` (or the one that SUITE_REGISTRY names), the
+    current directory, the entries shipped with the package. A method, backbone or whole track
+    found earlier hides one of the same name found later.
+
+    Raises `UserError` if a folder that was asked for holds no registry.
+    """
+    roots = search_path(folder)
+    methods = _load_folders((root / "methods" for root in roots), "method", MethodEntry)
+    for item in methods.values():
+        if item.entry:
+            item.note(checks.method_mistakes(item.entry))
+    catalogs = [*(root / "backbones" for root in roots), PACKAGE / "backbones" / "catalog"]
+    backbones = _load_folders(catalogs, "backbone", BackboneEntry)
+    for item in backbones.values():
+        if item.entry:
+            item.note(checks.backbone_mistakes(item.entry))
+    tracks, tasks = _load_tracks(roots, backbones)
+    everything = [*methods.values(), *backbones.values(), *tracks.values(), *tasks.values()]
+    return Registry(
+        methods=_good(methods),
+        tasks=_good(tasks),
+        tracks=_good(tracks),
+        backbones=_good(backbones),
+        broken=tuple(
+            Broken(item.kind, item.name, item.document.path, tuple(item.document.problems))
+            for item in everything
+            if item.document.problems
+        ),
+        folders=roots,
+    )
+
+
+def search_path(folder: Path | None) -> tuple[Path, ...]:
+    """The registry folders in the order of their precedence."""
+    asked = folder or (Path(named) if (named := os.environ.get("SUITE_REGISTRY")) else None)
+    roots = []
+    if asked:
+        if not (asked / "methods").is_dir() and not (asked / "tasks").is_dir():
+            raise UserError(
+                f"{asked} is no registry: it has neither a 'methods' nor a 'tasks' folder"
+            )
+        roots.append(asked.resolve())
+    here = Path.cwd()
+    if any(here.glob("methods/*.yaml")) or any(here.glob("tasks/*/track.yaml")):
+        roots.append(here)
+    packaged = PACKAGE / "_registry"
+    roots.append(packaged if packaged.is_dir() else PACKAGE.parent)
+    return tuple(dict.fromkeys(roots))
+
+
+def _load_tracks(
+    roots: Iterable[Path], backbones: dict[str, _Loaded[BackboneEntry]]
+) -> tuple[dict[str, _Loaded[TrackEntry]], dict[str, _Loaded[TaskEntry]]]:
+    tracks: dict[str, _Loaded[TrackEntry]] = {}
+    tasks: dict[str, _Loaded[TaskEntry]] = {}
+    for folder in (folder for root in roots for folder in sorted((root / "tasks").glob("*/"))):
+        files = {path.stem: path for path in _yaml_files(folder)}
+        if not files or folder.name in tracks:
+            continue
+        track_file = files.pop("track", folder / "track.yaml")
+        published_file = files.pop("published", None)
+        own = {
+            name: _load_file(path, "task", f"{folder.name}/{name}", TaskEntry)
+            for name, path in files.items()
+        }
+        for name, item in own.items():
+            if item.entry:
+                item.entry = item.entry.model_copy(update={"track": folder.name})
+                item.note(checks.name_mistakes(item.entry, name))
+                item.note(checks.task_mistakes(item.entry))
+        track = _load_track(folder.name, track_file, published_file)
+        if track.entry:
+            track.note(
+                checks.track_mistakes(
+                    track.entry, *_good_and_broken(own), *_good_and_broken(backbones)
+                )
+            )
+        tracks[folder.name] = track
+        tasks |= {item.name: item for item in own.values()}
+    return tracks, tasks
+
+
+def _load_track(name: str, path: Path, published: Path | None) -> _Loaded[TrackEntry]:
+    if not path.is_file():
+        message = "missing: a folder with tasks is a track and needs a track.yaml"
+        document = Document(path, problems=[Problem(path, 1, 1, "", message)])
+        return _Loaded("track", name, document, None)
+    track = _load_file(path, "track", name, TrackEntry)
+    if track.entry:
+        track.note(checks.name_mistakes(track.entry, name))
+    if published:
+        document = read(published)
+        rows = validate(document, tuple[PublishedRow, ...], _adapter(tuple[PublishedRow, ...]))
+        track.document.problems += document.problems
+        if track.entry and rows:
+            track.entry = track.entry.model_copy(
+                update={"published": (*track.entry.published, *rows)}
+            )
+    return track
+
+
+def _load_folders(folders: Iterable[Path], kind: Kind, model: type[E]) -> dict[str, _Loaded[E]]:
+    found: dict[str, _Loaded[E]] = {}
+    for path in (path for folder in folders for path in _yaml_files(folder)):
+        if path.stem not in found:
+            item = _load_file(path, kind, path.stem, model)
+            if item.entry:
+                item.note(checks.name_mistakes(item.entry, path.stem))
+            found[path.stem] = item
+    return found
+
+
+def _load_file(path: Path, kind: Kind, name: str, model: type[E]) -> _Loaded[E]:
+    if path.suffix != ".yaml":
+        message = f"registry files end in .yaml: rename it to {path.stem}.yaml"
+        return _Loaded(
+            kind, name, Document(path, problems=[Problem(path, 1, 1, "", message)]), None
+        )
+    document = read(path)
+    entry = validate(document, model, _adapter(model))
+    return _Loaded(kind, name, document, entry and entry.model_copy(update={"path": path}))
+
+
+def _yaml_files(folder: Path) -> Iterator[Path]:
+    """Files that are, or were meant to be, registry files."""
+    if folder.is_dir():
+        yield from sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _good(items: dict[str, _Loaded[E]]) -> dict[str, E]:
+    return {name: entry for name in sorted(items) if (entry := items[name].good)}
+
+
+def _good_and_broken(items: dict[str, _Loaded[E]]) -> tuple[dict[str, E], set[str]]:
+    good = _good(items)
+    return good, set(items) - set(good)

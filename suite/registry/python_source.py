@@ -1,0 +1,58 @@
+"""What a Python file defines, read from its syntax tree: nothing is imported or run."""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class MethodClass:
+    """A public class that derives from `Method`, and its annotated fields."""
+
+    name: str
+    fields: tuple[str, ...]
+
+
+def functions(path: Path) -> tuple[str, ...]:
+    """Names of the functions at the top level of a file. Raises `SyntaxError`."""
+    return tuple(node.name for node in _parse(path).body if isinstance(node, ast.FunctionDef))
+
+
+def method_classes(path: Path) -> tuple[MethodClass, ...]:
+    """The public classes that derive from `Method`, directly or through a class of the same file.
+
+    Raises `SyntaxError`.
+    """
+    classes = {node.name: node for node in _parse(path).body if isinstance(node, ast.ClassDef)}
+
+    def fields(node: ast.ClassDef) -> tuple[str, ...] | None:
+        """Fields with those of the parents; None if the class does not derive from `Method`."""
+        inherited: list[str] = []
+        derives = False
+        for base in node.bases:
+            name = base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
+            if name == "Method":
+                derives = True
+            elif name in classes and name != node.name:
+                above = fields(classes[name])
+                derives |= above is not None
+                inherited += above or ()
+        return tuple(dict.fromkeys([*inherited, *_own_fields(node)])) if derives else None
+
+    found = {name: fields(node) for name, node in classes.items() if not name.startswith("_")}
+    return tuple(MethodClass(name, own) for name, own in found.items() if own is not None)
+
+
+def _parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes(), filename=str(path))
+
+
+def _own_fields(node: ast.ClassDef) -> list[str]:
+    return [
+        item.target.id
+        for item in node.body
+        if isinstance(item, ast.AnnAssign)
+        and isinstance(item.target, ast.Name)
+        and not item.target.id.startswith("_")
+        and "ClassVar" not in ast.unparse(item.annotation)
+    ]

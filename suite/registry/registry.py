@@ -1,0 +1,146 @@
+"""All entries, and the selections a user makes among them."""
+
+import fnmatch
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from suite.errors import UserError
+from suite.registry.names import did_you_mean, normal
+from suite.registry.problems import Problem, as_error
+from suite.registry.schema import BackboneEntry, MethodEntry, TaskEntry, TrackEntry
+
+Kind = Literal["method", "task", "track", "backbone"]
+E = TypeVar("E")
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An entry that could not be read. It takes part in nothing, but it is never hidden."""
+
+    kind: Kind
+    name: str
+    path: Path
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Every entry by name; tasks by `track/name`. `folders` were searched in this order."""
+
+    methods: Mapping[str, MethodEntry]
+    tasks: Mapping[str, TaskEntry]
+    tracks: Mapping[str, TrackEntry]
+    backbones: Mapping[str, BackboneEntry]
+    broken: tuple[Broken, ...] = ()
+    folders: tuple[Path, ...] = ()
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Every mistake in every entry."""
+        return tuple(problem for entry in self.broken for problem in entry.problems)
+
+    def require_valid(self) -> None:
+        """Raise one `UserError` that lists every mistake, if there is one."""
+        if self.problems:
+            raise as_error(self.problems)
+
+    def select_methods(self, patterns: Iterable[str]) -> tuple[MethodEntry, ...]:
+        """Methods by name or glob, in the order of the registry."""
+        return self._select("method", self.methods, patterns)
+
+    def select_backbones(self, patterns: Iterable[str]) -> tuple[BackboneEntry, ...]:
+        """Backbones by name or glob."""
+        return self._select("backbone", self.backbones, patterns)
+
+    def tasks_of(self, track: TrackEntry) -> tuple[TaskEntry, ...]:
+        """The tasks of a track in the track's order; raises if one of them is broken."""
+        self._refuse_broken("task", {f"{track.name}/{name}" for name in track.tasks})
+        return tuple(self.tasks[f"{track.name}/{name}"] for name in track.tasks)
+
+    def select_tasks(self, patterns: Iterable[str]) -> tuple[TaskEntry, ...]:
+        """Tasks by track (`glue`), name (`rte`) or both (`pacs/sketch`), each with globs.
+
+        A word that names a track means the track. Raises `UserError` for an unknown word, for a
+        name that several tracks have, and if a selected entry is broken.
+        """
+        tasks = {*self.tasks, *self._broken_names("task")}
+        tracks = {*self.tracks, *self._broken_names("track")}
+        keys: set[str] = set()
+        for pattern in split_names(patterns):
+            found = self._matching_tasks(pattern, tasks, tracks)
+            if not found:
+                choices = [*tracks, *tasks, *(key.partition("/")[2] for key in tasks)]
+                raise UserError(
+                    f"unknown task or track '{pattern}'{did_you_mean(pattern, choices)}\n"
+                    f"tracks: {', '.join(sorted(tracks)) or 'none'}"
+                )
+            keys |= found
+        self._refuse_broken("track", {key.partition("/")[0] for key in keys})
+        self._refuse_broken("task", keys)
+        return tuple(
+            self.tasks[f"{track.name}/{name}"]
+            for track in self.tracks.values()
+            for name in track.tasks
+            if f"{track.name}/{name}" in keys
+        )
+
+    def _matching_tasks(self, pattern: str, tasks: set[str], tracks: set[str]) -> set[str]:
+        if pattern == "all":
+            return tasks
+        in_tracks = {
+            key for key in tasks for track in [key.partition("/")[0]] if _matches(track, pattern)
+        }
+        if in_tracks or any(_matches(track, pattern) for track in tracks):
+            return in_tracks or {f"{track}/" for track in tracks if _matches(track, pattern)}
+        if "/" in pattern:
+            return {key for key in tasks if _matches(key, pattern)}
+        found = {key for key in tasks if _matches(key.partition("/")[2], pattern)}
+        if len(found) > 1 and not _is_glob(pattern):
+            raise UserError(
+                f"'{pattern}' is a task of several tracks; write one of: {', '.join(sorted(found))}"
+            )
+        return found
+
+    def _select(
+        self, kind: Kind, entries: Mapping[str, E], patterns: Iterable[str]
+    ) -> tuple[E, ...]:
+        names = {*entries, *self._broken_names(kind)}
+        chosen: set[str] = set()
+        for pattern in split_names(patterns):
+            found = {name for name in names if pattern == "all" or _matches(name, pattern)}
+            if not found:
+                raise UserError(
+                    f"unknown {kind} '{pattern}'{did_you_mean(pattern, names)}\n"
+                    f"{kind}s: {', '.join(sorted(names)) or 'none'}"
+                )
+            chosen |= found
+        self._refuse_broken(kind, chosen)
+        return tuple(entry for name, entry in entries.items() if name in chosen)
+
+    def _broken_names(self, kind: Kind) -> set[str]:
+        return {entry.name for entry in self.broken if entry.kind == kind}
+
+    def _refuse_broken(self, kind: Kind, names: set[str]) -> None:
+        problems = [
+            problem
+            for entry in self.broken
+            if entry.kind == kind and entry.name in names
+            for problem in entry.problems
+        ]
+        if problems:
+            raise as_error(problems)
+
+
+def split_names(words: Iterable[str]) -> tuple[str, ...]:
+    """Names from comma- or space-separated words."""
+    return tuple(name for word in words for name in word.replace(",", " ").split())
+
+
+def _is_glob(pattern: str) -> bool:
+    return any(sign in pattern for sign in "*?[")
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(normal(name), normal(pattern))

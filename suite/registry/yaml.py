@@ -1,0 +1,151 @@
+"""Reads YAML as plain data in which every key and value remembers its line and column.
+
+The scalars are those of YAML 1.2: `no` is text and `1e-3` is a number. Tags, anchors, aliases and
+duplicate keys are mistakes, so a document can neither run code nor hide half of what it says.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from suite.registry.problems import Location, Problem, dotted
+
+_TAG = "tag:yaml.org,2002:"
+_SAFE: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SAFE):
+    """Safe loader that recognises the scalars of YAML 1.2 and nothing else."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 (replaces the table of YAML 1.1)
+
+
+for _name, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?",
+        list("-+.0123456789"),
+    ),
+):
+    _Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+@dataclass
+class Document:
+    """A parsed file: its data, where everything stands, and the mistakes met on the way."""
+
+    path: Path
+    data: object = None
+    keys: dict[Location, tuple[int, int]] = field(default_factory=dict)
+    values: dict[Location, tuple[int, int]] = field(default_factory=dict)
+    ends: dict[Location, tuple[int, int]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, location: Location, message: str, *, at_key: bool = False) -> Problem:
+        """A problem at a value (or its key), or at the nearest enclosing one that is written."""
+        written = location
+        while written and written not in self.values:
+            written = written[:-1]
+        places: Mapping[Location, tuple[int, int]] = self.values
+        if at_key and written in self.keys:
+            places = self.keys
+        line, column = places.get(written, (1, 1))
+        return Problem(self.path, line, column, dotted(location), message)
+
+
+def read(path: Path) -> Document:
+    """Parse one file. Never raises for what the file says: see `Document.problems`."""
+    document = Document(path)
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except UnicodeDecodeError as error:
+        document.problems.append(Problem(path, 1, 1, "", f"not UTF-8 text ({error.reason})"))
+        return document
+    except yaml.MarkedYAMLError as error:
+        document.problems.append(_syntax_problem(path, error))
+        return document
+    except yaml.YAMLError as error:
+        document.problems.append(Problem(path, 1, 1, "", f"not YAML: {error}"))
+        return document
+    if root is None:
+        document.problems.append(Problem(path, 1, 1, "", "the file is empty"))
+        return document
+    document.data = _build(root, (), document, set())
+    return document
+
+
+def _syntax_problem(path: Path, error: yaml.MarkedYAMLError) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    message = f"not YAML: {error.problem or error.context}"
+    if "\\t" in message or "\t" in message or "cannot start any token" in message:
+        message = "YAML is indented with spaces: a tab (or a reserved character) stands here"
+    return Problem(path, line, column, "", message)
+
+
+def _build(node: yaml.Node, location: Location, document: Document, seen: set[int]) -> object:
+    start = (node.start_mark.line + 1, node.start_mark.column + 1)
+    document.values[location] = start
+    document.ends[location] = (node.end_mark.line + 1, node.end_mark.column + 1)
+    if id(node) in seen:
+        document.problems.append(
+            document.problem(location, "anchors and aliases are not allowed: write the value out")
+        )
+        return None
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
+        return _mapping(node, location, document, seen)
+    if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
+        return [
+            _build(item, (*location, index), document, seen)
+            for index, item in enumerate(node.value)
+        ]
+    if isinstance(node, yaml.ScalarNode) and node.tag.startswith(_TAG):
+        kind = node.tag.removeprefix(_TAG)
+        if kind in _SCALARS:
+            return _SCALARS[kind](node.value)
+    document.problems.append(
+        document.problem(location, f"the tag '{node.tag}' is not allowed: write plain values")
+    )
+    return None
+
+
+def _mapping(
+    node: yaml.MappingNode, location: Location, document: Document, seen: set[int]
+) -> dict[str, object]:
+    data: dict[str, object] = {}
+    for key_node, value_node in node.value:
+        position = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+        if not isinstance(key_node, yaml.ScalarNode):
+            document.problems.append(
+                Problem(document.path, *position, dotted(location), "a key must be plain text")
+            )
+            continue
+        key = key_node.value
+        here = (*location, key)
+        if key in data:
+            line, _ = document.keys[here]
+            document.problems.append(
+                Problem(
+                    document.path, *position, dotted(here), f"duplicate key, first on line {line}"
+                )
+            )
+            continue
+        document.keys[here] = position
+        data[key] = _build(value_node, here, document, seen)
+    return data
+
+
+_SCALARS = {
+    "null": lambda _: None,
+    "bool": lambda text: text.lower() == "true",
+    "int": int,
+    "float": float,
+    "str": str,
+}
