@@ -122,6 +122,7 @@ class _Planner:
         self.history = history
         self.options = options
         self.missing: dict[str, Missing] = {}
+        self._absent: dict[str, Missing] = {}
         self._data: dict[str, str] = {}
         self._weights: dict[str, str] = {}
         self._methods: dict[str, str] = {}
@@ -170,9 +171,10 @@ class _Planner:
     ) -> Planned:
         if backbone.family in method.unsupported:
             return Planned(cell, "unsupported", method.unsupported[backbone.family])
-        absent = [self.missing[need].reason for need in needs if need in self.missing]
+        absent = {need: self._absent[need] for need in needs if need in self._absent}
         if absent:
-            return Planned(cell, "missing", "; ".join(absent))
+            self.missing |= absent
+            return Planned(cell, "missing", "; ".join(item.reason for item in absent.values()))
         past = self.history.get(cell.key)
         if self.request.force:
             return Planned(cell, "run", "forced")
@@ -196,7 +198,7 @@ class _Planner:
         if backbone.name not in self._weights:
             found = locate_model(backbone)
             if isinstance(found, Missing):
-                self.missing[f"backbone {backbone.name}"] = found
+                self._absent[f"backbone {backbone.name}"] = found
             fingerprint = UNKNOWN if isinstance(found, Missing) else found.fingerprint
             self._weights[backbone.name] = backbone_digest(backbone, fingerprint)
         return self._weights[backbone.name]
@@ -216,7 +218,7 @@ class _Planner:
             return UNKNOWN
         found = locate_dataset(task, source)
         if isinstance(found, Missing):
-            self.missing[f"task {key}"] = found
+            self._absent[f"task {key}"] = found
             return UNKNOWN
         return found.fingerprint
 

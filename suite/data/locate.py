@@ -1,7 +1,7 @@
 """Where data and weights lie, found without reading them.
 
 Data sets: `$SUITE_DATA/datasets/HUB/CONFIG/SPLIT-*.parquet`, else the hub's cache.
-Weights: the package (mini), else `$SUITE_DATA/models/ID/`, else the hub's cache.
+Weights: at the mini scale the package, or the folder `mini` beside the backbone's YAML; else `$SUITE_DATA/models/ID/`, else the hub's cache.
 Nothing is downloaded here; `python -m suite fetch` does that.
 """
 
@@ -91,9 +91,10 @@ def locate_model(entry: BackboneEntry) -> Model | Missing:
     source = entry.source
     looked: list[str] = []
     if entry.scale == "mini":
-        folder = _inside(MINI_MODELS, source.id)
-        if _complete(folder, source.library, looked):
-            return Model(folder, "package", _model_digest(folder))
+        for shelf in dict.fromkeys((entry.path.parent / "mini", MINI_MODELS)):
+            folder = _inside(shelf, source.id)
+            if _complete(folder, source.library, looked):
+                return Model(folder, "package", _model_digest(folder))
         return Missing(
             f"weights of backbone {entry.name}",
             tuple(looked),
@@ -149,8 +150,7 @@ def _parquet(
     for config in configs:
         folder = _inside(root, config)
         found = {
-            split: _whole(sorted(folder.glob(f"{split}-*.parquet")))
-            for split in hub_splits(source)
+            split: _whole(sorted(folder.glob(f"{split}-*.parquet"))) for split in hub_splits(source)
         }
         if all(found.values()):
             return found

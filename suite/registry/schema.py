@@ -94,8 +94,9 @@ class CostTerm(Entry):
     """One summand of a closed-form parameter count.
 
     `count` is an arithmetic expression over the method's options, the facts it reports and the
-    backbone's dimensions (see `suite.cost_names`). With `each`, it is summed over the sites of these
-    kinds and may also use `w`, the width of the site, and `i`, `o`, `k` of a conv or linear site.
+    backbone's dimensions (see `suite.cost_names`). With `each`, it is summed over the sites of
+    these kinds and may also use `w`, the width of the site, and `i`, `o`, `k` of a conv or linear
+    site.
     """
 
     count: str
@@ -137,8 +138,6 @@ class MethodEntry(FileEntry):
     facts: dict[Name, str] = {}
     """Measured quantities the method reports (name -> meaning), usable in `cost`."""
     recipe: Recipes = {}
-    facts: dict[str, str] = {}
-    """Numbers the built method reports (name -> meaning), for use in `cost`."""
     cost: Cost
     notes: str = ""
 

@@ -1,0 +1,48 @@
+"""`validate` and `check`: is an entry well-formed, and does it keep its promises?"""
+
+import argparse
+
+from suite.console import out, say
+from suite.errors import UserError
+from suite.registry import load
+from suite.registry.names import did_you_mean, normal
+from suite.registry.problems import as_error
+from suite.registry.registry import split_names
+
+
+def validate(options: argparse.Namespace) -> int:
+    """Raise every mistake of every entry (or of the named ones) at once."""
+    registry = load(options.registry)
+    if options.names:
+        wanted = {normal(name) for name in split_names(options.names)}
+        known = {*registry.methods, *registry.tasks, *registry.tracks, *registry.backbones}
+        known |= {entry.name for entry in registry.broken}
+        for name in wanted - {normal(name) for name in known}:
+            raise UserError(f"nothing is called '{name}'{did_you_mean(name, known)}")
+        problems = [
+            problem
+            for entry in registry.broken
+            if normal(entry.name) in wanted
+            for problem in entry.problems
+        ]
+        if problems:
+            raise as_error(problems)
+        out(f"{', '.join(options.names)}: valid")
+        return 0
+    registry.require_valid()
+    out(
+        f"{len(registry.methods)} methods, {len(registry.tracks)} tracks with "
+        f"{len(registry.tasks)} tasks and {len(registry.backbones)} backbones: all valid"
+    )
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """Run the contract test of one entry and print what it finds."""
+    from suite.contract import check as run_contract
+
+    failures = run_contract(options.name, load(options.registry))
+    for failure in failures:
+        out(failure)
+    say(f"{options.name}: {f'{len(failures)} failed' if failures else 'ok'}")
+    return 1 if failures else 0
