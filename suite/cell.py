@@ -134,6 +134,7 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
         trained_parameters=trained.trained_parameters,
         facts=facts,
         recipe=cell.recipe,
+        options=dict(cell.options),
         steps=trained.steps,
         train_seconds=round(trained.seconds, 3),
         total_seconds=round(time.perf_counter() - started, 3),

@@ -4,18 +4,18 @@ from collections.abc import Iterable, Mapping
 
 from suite.errors import UserError
 from suite.registry.names import did_you_mean, normal
-from suite.registry.schema import MethodEntry, Option, OptionValue
+from suite.registry.schema import MethodEntry, Option, OptionValue, Scale
 
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
 def resolve_options(
-    methods: Iterable[MethodEntry], assignments: Iterable[str]
+    methods: Iterable[MethodEntry], assignments: Iterable[str], scale: Scale
 ) -> Mapping[str, Mapping[str, OptionValue]]:
     """Method name -> option name -> value. Raises `UserError` for one that does not exist."""
     entries = {entry.name: entry for entry in methods}
     values = {
-        name: {key: option.default for key, option in entry.options.items()}
+        name: {key: _default(option, scale) for key, option in entry.options.items()}
         for name, entry in entries.items()
     }
     for assignment in assignments:
@@ -28,6 +28,10 @@ def resolve_options(
         option = _named(option_word, options, f"--set {assignment}: {method} has no option")
         values[method][option] = _parse(text, options[option], f"--set {assignment}")
     return values
+
+
+def _default(option: Option, scale: Scale) -> OptionValue:
+    return option.mini if scale == "mini" and option.mini is not None else option.default
 
 
 def _named(word: str, choices: Iterable[str], complaint: str) -> str:

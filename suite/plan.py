@@ -91,7 +91,7 @@ def plan(request: Request, registry: Registry, results: Iterable[Result | Past] 
     """
     history = {past.cell: past for past in results}
     methods = registry.select_methods(request.methods)
-    options = resolve_options(methods, request.options)
+    options = resolve_options(methods, request.options, request.scale)
     planner = _Planner(request, registry, history, options)
     planned = [
         item

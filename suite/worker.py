@@ -105,6 +105,7 @@ def failure(cell: Cell, status: Status, reason: str, folder: Path) -> Result:
         reason=reason[:500],
         log=str(folder / "log.txt"),
         recipe=cell.recipe,
+        options=dict(cell.options),
     )
 
 

@@ -11,8 +11,7 @@ from torch import nn
 
 from suite.backbones import cifar
 from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
-from suite.data.locate import Missing, locate_model
-from suite.errors import UserError
+from suite.data.locate import model_folder
 from suite.registry.schema import BackboneEntry
 
 
@@ -21,11 +20,8 @@ def load_backbone(entry: BackboneEntry) -> Backbone:
 
     Raises UserError where its files are not here.
     """
-    found = locate_model(entry)
-    if isinstance(found, Missing):
-        raise UserError(str(found))
     loaders = {"transformers": _transformers, "timm": _timm, "cifar": _cifar}
-    return loaders[entry.source.library](entry, found.folder).eval()
+    return loaders[entry.source.library](entry, model_folder(entry)).eval()
 
 
 def _transformers(entry: BackboneEntry, folder: Path) -> Backbone:

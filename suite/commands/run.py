@@ -11,9 +11,12 @@ from suite.commands.selection import load_with_warnings, planned, results_folder
 from suite.console import coloured, out, out_json, say, table
 from suite.errors import UserError
 from suite.plan import Plan, Planned
+from suite.progress import make_progress
 from suite.registry import Registry
 from suite.registry.problems import shown
 from suite.results import Result, read_results
+from suite.run import Settings
+from suite.run import run as execute
 
 _COLOURS = {"run": "bold", "cached": "green", "unsupported": "dim", "missing": "yellow"}
 _WORDS = {"run": "to run"}
@@ -67,10 +70,12 @@ def run(options: argparse.Namespace) -> int:
     if not options.quiet:
         say(f"{_counts(made)}.")
 
-    from suite.run import run as execute
-
+    settings = Settings(
+        options.out, options.device, options.jobs, options.timeout, options.fail_fast
+    )
     try:
-        execute(made, options.out, options.jobs, options.timeout, options.device, options.fail_fast)
+        with make_progress(len(made.with_action("run")), options.quiet) as progress:
+            execute(made, registry, settings, progress)
     except KeyboardInterrupt:
         say("interrupted; what has finished is kept, and the same command continues:")
         say(f"  {_command(options)}")

@@ -3,11 +3,12 @@
 import functools
 import hashlib
 import json
-import os
 import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
+
+from suite.data.cache import cache_folder
 
 _RACY_NS = 2_000_000_000
 """A file changed this recently may change again within the clock's resolution: do not remember."""
@@ -62,5 +63,4 @@ def _remembered() -> dict[str, tuple[int, int, str]]:
 
 
 def _cache_file() -> Path:
-    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(folder) / "suite" / "fingerprints.json"
+    return cache_folder() / "fingerprints.json"

@@ -1,7 +1,8 @@
 """Where data and weights lie, found without reading them.
 
 Data sets: `$SUITE_DATA/datasets/HUB/CONFIG/SPLIT-*.parquet`, else the hub's cache.
-Weights: at the mini scale the package, or the folder `mini` beside the backbone's YAML; else `$SUITE_DATA/models/ID/`, else the hub's cache.
+Weights: at the mini scale the package, or the folder `mini` beside the backbone's YAML; at the full
+scale `$SUITE_DATA/models/ID/`, else the hub's cache.
 Nothing is downloaded here; `python -m suite fetch` does that.
 """
 

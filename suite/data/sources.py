@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from suite.data.locate import Missing, locate_dataset
+from suite.data.locate import dataset_files
 from suite.data.splits import Columns, Splits
 from suite.errors import UserError
 from suite.registry.code import load_module
@@ -53,7 +53,7 @@ def departure(task: TaskEntry, scale: Scale, train: int, validation: int, test: 
         case "carve_from_train":
             rows = {
                 source.splits.get("train", "train"): train + validation,
-                source.splits.get("test", "validation"): test,
+                source.splits.get("test", "test"): test,
             }
         case "named":
             sizes = {"train": train, "validation": validation, "test": test}
@@ -81,12 +81,11 @@ def _generated(task: TaskEntry, source: GeneratedSource) -> Splits:
 
 
 def _tabular(task: TaskEntry, source: HubSource, image_size: int | None) -> Splits:
-    found = locate_dataset(task)
-    if isinstance(found, Missing):
-        raise UserError(str(found))
+    files = dataset_files(task, source)
 
     def read(split: str) -> Columns:
-        return _columns(_rows(found.splits[split]), task, source, image_size)
+        rows = _rows(files.local[source.splits.get(split, split)])
+        return _columns(rows, task, source, image_size)
 
     match source.split_rule:
         case "named":

@@ -25,7 +25,7 @@ def load_module(path: Path) -> ModuleType:
 
 def load_method(entry: MethodEntry, options: Mapping[str, OptionValue]) -> Method:
     """The method of a registry entry with these options."""
-    path = entry.path.parent / (entry.python or f"{entry.name}.py")
+    path = entry.python_path
     module = load_module(path)
     classes = [
         value
