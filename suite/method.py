@@ -1,7 +1,7 @@
 """The contract of a method: `adapt` is the only thing a contributor must write."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -42,12 +42,14 @@ class Phase:
     """One stretch of training with its own optimizer and schedule.
 
     Trains `parameters` (default: every parameter that requires a gradient) on `tasks`, for
-    `share` of the cell's steps; the best validation score within the phase is kept.
+    `share` of the cell's steps; the best validation score within the phase is kept. `prepare` is
+    called when the phase begins, e.g. to start one phase's parameters from those of another.
     """
 
     tasks: Sequence[str]
     share: float = 1.0
     parameters: Sequence[nn.Parameter] | None = field(default=None, repr=False)
+    prepare: Callable[[], None] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

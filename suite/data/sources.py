@@ -11,7 +11,7 @@ from PIL import Image
 from suite.data.locate import dataset_files
 from suite.data.splits import Columns, Splits
 from suite.errors import UserError
-from suite.registry.code import load_module
+from suite.registry.modules import load_module
 from suite.registry.schema import (
     Classification,
     GeneratedSource,

@@ -68,6 +68,8 @@ def train(
         def report(step: int, before: int = before) -> None:
             progress(before + step, sum(lengths))
 
+        if phase.prepare is not None:
+            phase.prepare()
         parameters = list(phase.parameters or trainable)
         _train_only(trainable, parameters)
         phase_data = {task: data[task] for task in phase.tasks}

@@ -1,0 +1,45 @@
+"""Bottleneck adapters (Houlsby et al., "Parameter-Efficient Transfer Learning for NLP", ICML 2019,
+arXiv 1902.00751)."""
+
+from torch import Tensor, nn
+
+
+def bottleneck_width(width: int, reduction: int) -> int:
+    """Hidden units of an adapter: `width // reduction`, at least 4, so that narrow convolutional
+    stages keep a bottleneck worth the name."""
+    return max(width // reduction, 4)
+
+
+def narrow_linear(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer with weights N(0, 0.01^2) and bias 0."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.normal_(layer.weight, std=0.01)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Adapter(nn.Module):
+    """y + LN(U gelu(D y + b_D) + b_U), near the identity at first; LN only with `post_norm`.
+
+    With `post_norm` its affine form starts at gamma = 1, as in the baseline of Karimi Mahabadi et
+    al. 2021, and the adapter does not start near the identity.
+    """
+
+    def __init__(self, width: int, bottleneck: int, post_norm: bool) -> None:
+        super().__init__()
+        self.down = narrow_linear(width, bottleneck)
+        self.activation = nn.GELU(approximate="tanh")
+        self.up = narrow_linear(bottleneck, width)
+        self.norm = nn.LayerNorm(width) if post_norm else nn.Identity()
+
+    def forward(self, y: Tensor) -> Tensor:
+        """[..., width] -> [..., width]."""
+        return y + self.norm(self.up(self.activation(self.down(y))))
+
+
+class ChannelAdapter(Adapter):
+    """The same on the channels of feature maps: a bottleneck of 1x1 convolutions."""
+
+    def forward(self, y: Tensor) -> Tensor:
+        """[B, width, H, W] -> [B, width, H, W]."""
+        return super().forward(y.movedim(1, -1)).movedim(-1, 1)

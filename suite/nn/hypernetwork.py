@@ -1,0 +1,213 @@
+"""Hypernetworks that generate adapters from task embeddings.
+
+Karimi Mahabadi et al., "Parameter-efficient Multi-task Fine-tuning for Transformers via Shared
+Hypernetworks", ACL 2021, arXiv 2106.04489, section 2.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from suite.backbones.base import Backbone
+from suite.backbones.sites import Site
+from suite.nn.adapter import narrow_linear
+from suite.nn.tasks import PerTask, TaskContext
+
+POSITIONS = {"feed_forward": 0, "attention": 1}
+
+
+class AdapterWeights(NamedTuple):
+    """What one adapter of width d and bottleneck b computes with."""
+
+    up: Tensor  # [d, b]
+    up_bias: Tensor  # [d]
+    down: Tensor  # [b, d]
+    down_bias: Tensor  # [b]
+    gamma: Tensor  # [d]
+    beta: Tensor  # [d]
+
+
+class AdapterGenerator(nn.Module):
+    """Linear maps from embeddings to `count` adapters each: one matrix product for each of the six
+    kinds of tensor, whatever the number of adapters."""
+
+    def __init__(self, inputs: int, count: int, width: int, bottleneck: int) -> None:
+        super().__init__()
+        self.shapes = AdapterWeights(
+            (width, bottleneck), (width,), (bottleneck, width), (bottleneck,), (width,), (width,)
+        )
+        self.maps = nn.ModuleDict(
+            {
+                kind: narrow_linear(inputs, count * torch.Size(shape).numel())
+                for kind, shape in self.shapes._asdict().items()
+            }
+        )
+
+    def forward(self, embeddings: Tensor) -> list[AdapterWeights]:
+        """[N, inputs] -> N * count adapters, those of the first embedding first."""
+        tensors = (
+            self.maps[kind](embeddings).view(-1, *shape).unbind()
+            for kind, shape in self.shapes._asdict().items()
+        )
+        return [AdapterWeights(*weights) for weights in zip(*tensors, strict=True)]
+
+
+def projector(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """The two-layer network that brings embeddings to the size the generators read."""
+    return nn.Sequential(narrow_linear(inputs, hidden), nn.ReLU(), narrow_linear(hidden, outputs))
+
+
+class TaskEmbedding(nn.Module):
+    """A free vector [size], N(0, 1) at first."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.vector = nn.Parameter(torch.randn(size))
+
+    def forward(self) -> Tensor:
+        """The vector [size]."""
+        return self.vector
+
+
+class HyperNetwork(nn.Module):
+    """Generates the adapters of all `sites` for the active task, once per forward pass.
+
+    In evaluation mode without gradients the adapters are kept for each task until `train` or
+    `eval` is called, so that generation (many passes of a decoder) costs no more than with plain
+    adapters. `forward` maps a task embedding to the adapters in the order of the sites.
+    """
+
+    def __init__(self, context: TaskContext, sites: Sequence[Site], task_embedding: int) -> None:
+        super().__init__()
+        self.context = context
+        self.sites = tuple(sites)
+        self.tasks = PerTask(
+            context, {task: TaskEmbedding(task_embedding) for task in context.tasks}
+        )
+        self._generated: dict[str, list[AdapterWeights]] = {}
+
+    def adapter(self, index: int) -> AdapterWeights:
+        """The adapter of the active task at `sites[index]`."""
+        task = self.context.active
+        if task not in self._generated:
+            self._generated[task] = self(self.tasks())
+        return self._generated[task][index]
+
+    def attach(self, backbone: Backbone) -> None:
+        """Insert an adapter at every site and watch where passes begin and end."""
+        for index, site in enumerate(self.sites):
+            backbone.insert(site, GeneratedAdapter(self, index))
+        backbone.register_forward_pre_hook(self._between_passes)
+        backbone.register_forward_hook(self._between_passes)
+
+    def train(self, mode: bool = True) -> "HyperNetwork":
+        """Switch the mode and drop generated adapters."""
+        self._generated.clear()
+        return super().train(mode)
+
+    def _between_passes(self, *_: object) -> None:
+        if self.training or torch.is_grad_enabled():
+            self._generated.clear()
+
+
+class GeneratedAdapter(nn.Module):
+    """y + LN(U gelu(D y + b_D) + b_U; gamma, beta), all six generated for the active task."""
+
+    def __init__(self, hypernetwork: HyperNetwork, index: int) -> None:
+        super().__init__()
+        # Past nn.Module's registration: the hypernetwork belongs to the model, not to each site.
+        object.__setattr__(self, "hypernetwork", hypernetwork)
+        self.index = index
+
+    def forward(self, y: Tensor) -> Tensor:
+        """[..., d] -> [..., d]."""
+        weights = self.hypernetwork.adapter(self.index)
+        hidden = F.gelu(F.linear(y, weights.down, weights.down_bias), approximate="tanh")
+        output = F.linear(hidden, weights.up, weights.up_bias)
+        return y + F.layer_norm(output, weights.gamma.shape, weights.gamma, weights.beta, 1e-5)
+
+
+class SiteHyperNetworks(HyperNetwork):
+    """HyperFormer: a hypernetwork of its own at every site, all reading one projected embedding."""
+
+    def __init__(
+        self,
+        context: TaskContext,
+        sites: Sequence[Site],
+        bottleneck: int,
+        task_embedding: int,
+        hidden: int,
+        projected: int,
+    ) -> None:
+        super().__init__(context, sites, task_embedding)
+        self.projector = projector(task_embedding, hidden, projected)
+        # Generators that read the same vector are the rows of one: a single product serves all.
+        self.generator = AdapterGenerator(projected, len(sites), sites[0].width, bottleneck)
+
+    def forward(self, task: Tensor) -> list[AdapterWeights]:
+        """Task embedding [task_embedding] -> the adapters of all sites."""
+        return self.generator(self.projector(task).unsqueeze(0))
+
+
+class StackHyperNetwork(nn.Module):
+    """One hypernetwork for all sites of a stack, told layer and position by embeddings."""
+
+    def __init__(
+        self, layers: int, width: int, bottleneck: int, embedding: int, hidden: int, projected: int
+    ) -> None:
+        super().__init__()
+        self.layers = nn.Embedding(layers, embedding)
+        self.positions = nn.Embedding(len(POSITIONS), embedding)
+        self.projector = projector(3 * embedding, hidden, projected)
+        self.norm = nn.LayerNorm(projected, eps=1e-6)
+        self.generator = AdapterGenerator(projected, 1, width, bottleneck)
+
+    def forward(self, task: Tensor) -> list[AdapterWeights]:
+        """Task embedding [E] -> adapters; that of (layer, position) at 2 * layer + position."""
+        layers, positions = self.layers.weight, self.positions.weight
+        shape = (len(layers), len(positions), -1)
+        joined = torch.cat(
+            [
+                task.expand(shape),
+                layers.unsqueeze(1).expand(shape),
+                positions.unsqueeze(0).expand(shape),
+            ],
+            dim=-1,
+        )  # [L, 2, 3E]
+        return self.generator(self.norm(self.projector(joined.flatten(0, 1))))
+
+
+class SharedHyperNetworks(HyperNetwork):
+    """HyperFormer++: one hypernetwork per stack, shared by its layers and positions."""
+
+    def __init__(
+        self,
+        context: TaskContext,
+        sites: Sequence[Site],
+        bottleneck: int,
+        task_embedding: int,
+        hidden: int,
+        projected: int,
+    ) -> None:
+        super().__init__(context, sites, task_embedding)
+        layers = {site.stack: site.layer + 1 for site in sites}
+        width = sites[0].width
+        self.stacks = nn.ModuleDict(
+            {
+                stack: StackHyperNetwork(
+                    count, width, bottleneck, task_embedding, hidden, projected
+                )
+                for stack, count in layers.items()
+            }
+        )
+
+    def forward(self, task: Tensor) -> list[AdapterWeights]:
+        """Task embedding [task_embedding] -> the adapters of all sites."""
+        generated = {stack: network(task) for stack, network in self.stacks.items()}
+        return [
+            generated[site.stack][len(POSITIONS) * site.layer + POSITIONS[site.kind]]
+            for site in self.sites
+        ]

@@ -1,0 +1,134 @@
+"""What holds for every method of the registry on every family it supports."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tiny import tiny_backbone, tiny_batch, tiny_tasks, train_briefly
+
+from suite.delta import changed_tensors, load_delta, save_delta
+from suite.ledger import closed_form, count
+from suite.method import Method
+from suite.registry.code import load_method
+from suite.registry.schema import MethodEntry
+
+METHODS = Path(__file__).parents[2] / "methods"
+ENTRIES = {
+    path.stem: MethodEntry(**yaml.safe_load(path.read_text()), path=path)
+    for path in sorted(METHODS.glob("*.yaml"))
+}
+PAIRS = [(name, family) for name, entry in ENTRIES.items() for family in entry.families]
+
+
+def mini_options(entry: MethodEntry) -> dict:
+    return {
+        name: option.default if option.mini is None else option.mini
+        for name, option in entry.options.items()
+    }
+
+
+@dataclass
+class Trained:
+    entry: MethodEntry
+    method: Method
+    family: str
+    tasks: tuple
+    model: torch.nn.Module
+
+
+@pytest.fixture(params=PAIRS, ids="-".join, scope="module")
+def trained(request):
+    name, family = request.param
+    entry = ENTRIES[name]
+    method = load_method(entry, mini_options(entry))
+    tasks = tiny_tasks(family, 2 if entry.regime == "joint" else 1)
+    torch.manual_seed(1)
+    model = method.adapt(tiny_backbone(family), tasks)
+    train_briefly(model, method, family)
+    return Trained(entry, method, family, tasks, model)
+
+
+def outputs(trained, model):
+    """Losses and predictions of every task."""
+    with torch.no_grad():
+        batches = [tiny_batch(trained.family, task.name, seed=99) for task in trained.tasks]
+        return [(model.loss(batch), model.predict(batch)) for batch in batches]
+
+
+def assert_same(first, second):
+    for (loss, predictions), (other_loss, other_predictions) in zip(first, second, strict=True):
+        assert torch.equal(loss, other_loss)
+        assert torch.equal(predictions, other_predictions)
+
+
+def test_training_learns(trained):
+    torch.manual_seed(1)
+    untrained = trained.method.adapt(tiny_backbone(trained.family), trained.tasks).eval()
+    batches = [tiny_batch(trained.family, task.name, 16) for task in trained.tasks]
+    with torch.no_grad():
+        before = sum(untrained.loss(batch) for batch in batches)
+        after = sum(trained.model.loss(batch) for batch in batches)
+    assert after < before
+
+
+def test_the_saved_delta_restores_the_model_under_another_seed(trained, tmp_path):
+    path = tmp_path / "delta.safetensors"
+    save_delta(path, trained.model, trained.method, trained.entry.regime)
+    torch.manual_seed(2)
+    restored = trained.method.adapt(tiny_backbone(trained.family), trained.tasks)
+    load_delta(path, restored, trained.method)
+    assert_same(outputs(trained, trained.model), outputs(trained, restored.eval()))
+
+
+def test_the_closed_form_cost_is_what_the_file_holds(trained, tmp_path):
+    path = tmp_path / "delta.safetensors"
+    save_delta(path, trained.model, trained.method, trained.entry.regime)
+    ledger = count(path)
+    expected = closed_form(
+        trained.entry.cost,
+        tiny_backbone(trained.family),
+        len(trained.tasks),
+        mini_options(trained.entry),
+        trained.method.facts(trained.model),
+    )
+    assert (ledger.shared_bits, sum(ledger.task_bits.values())) == tuple(32 * n for n in expected)
+
+
+def test_what_is_not_stored_of_the_backbone_has_not_changed(trained):
+    pristine = tiny_backbone(trained.family)
+    assert changed_tensors(trained.model, pristine, trained.method) == []
+
+
+def test_a_deep_copy_is_independent(trained):
+    clone = copy.deepcopy(trained.model)
+    before = outputs(trained, trained.model)
+    assert_same(before, outputs(trained, clone))
+    with torch.no_grad():
+        for parameter in clone.parameters():
+            parameter.zero_()
+    assert_same(before, outputs(trained, trained.model))
+    clone.eval()
+    loss = outputs(trained, clone)[0][0]
+    assert not torch.equal(loss, before[0][0])
+
+
+def test_one_task_does_not_touch_another(trained):
+    if trained.entry.regime == "per_task":
+        pytest.skip("a cell of one task")
+    model = copy.deepcopy(trained.model)
+    before = outputs(trained, model)
+    changed = [p for name, p in model.named_parameters() if ".by_task.b." in name]
+    with torch.no_grad():
+        for parameter in changed:
+            parameter.add_(torch.randn_like(parameter))
+    model.eval()
+    assert_same(before[:1], outputs(trained, model)[:1])
+    assert not changed or not torch.equal(before[1][0], outputs(trained, model)[1][0])
+
+
+def test_reported_facts_are_those_the_yaml_explains(trained):
+    reported = {name.split("@")[0] for name in trained.method.facts(trained.model)}
+    assert reported == set(trained.entry.facts)
