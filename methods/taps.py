@@ -19,7 +19,7 @@ from suite.method import (
     adapted,
     context_of,
 )
-from suite.nn.gated import gated, gates, mean_score, open_stored, scores, without_closed
+from suite.nn.gated import gated, gates, mean_score, open_stored, split_scores, without_closed
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,10 @@ class Taps(Method):
         self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
     ) -> tuple[ParameterGroup, ...]:
         """Scores have a learning rate of their own and no weight decay."""
-        of_gates = {id(score) for score in scores(model)}
-        own = [parameter for parameter in parameters if id(parameter) in of_gates]
-        others = [parameter for parameter in parameters if id(parameter) not in of_gates]
+        scores, others = split_scores(model, parameters)
         return (
             *super().parameter_groups(model, others, recipe),
-            ParameterGroup(own, self.score_learning_rate, weight_decay=0.0),
+            ParameterGroup(scores, self.score_learning_rate, weight_decay=0.0),
         )
 
     def penalty(self, model: AdaptedModel, progress: float) -> Tensor | None:

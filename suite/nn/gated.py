@@ -108,9 +108,15 @@ def mean_score(model: nn.Module, task: str) -> Tensor:
     return torch.stack([gate.score for gate in gates(model, task)]).abs().mean()
 
 
-def scores(model: nn.Module) -> list[nn.Parameter]:
-    """The scores of every gate of every task."""
-    return [gate.score for _, gate in _named_gates(model)]
+def split_scores(
+    model: nn.Module, parameters: Iterable[nn.Parameter]
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """`parameters` as (scores of gates, all others)."""
+    ids = {id(gate.score) for _, gate in _named_gates(model)}
+    own, others = [], []
+    for parameter in parameters:
+        (own if id(parameter) in ids else others).append(parameter)
+    return own, others
 
 
 def without_closed(model: nn.Module, names: Iterable[str]) -> Sequence[str]:

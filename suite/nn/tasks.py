@@ -34,6 +34,7 @@ class PerTask(nn.Module):
         self.context = context
         self.head = head
         self.by_task = nn.ModuleDict(modules)
+        self.leader: str | None = None
 
     @classmethod
     def copies(cls, context: TaskContext, module: nn.Module, head: bool = False) -> "PerTask":
@@ -43,9 +44,30 @@ class PerTask(nn.Module):
 
     @property
     def current(self) -> nn.Module:
-        """The active task's module."""
-        return self.by_task[self.context.active]
+        """The active task's module, or the one that serves all while they are tied."""
+        return self.by_task[self.leader or self.context.active]
+
+    def tie(self) -> None:
+        """Let the first task's module serve every task, until `separate`."""
+        self.leader = self.context.tasks[0]
+
+    def separate(self) -> None:
+        """Let every task go on alone from the state that all shared."""
+        state = self.current.state_dict()
+        self.leader = None
+        for module in self.by_task.values():
+            module.load_state_dict(state)
 
     def forward(self, *args: object, **kwargs: object) -> object:
-        """Call the active task's module."""
-        return self.by_task[self.context.active](*args, **kwargs)
+        """Call the current module."""
+        return self.current(*args, **kwargs)
+
+
+def parameters_of(model: nn.Module, task: str, head: bool = True) -> list[nn.Parameter]:
+    """The parameters that belong to `task` alone, with or without those of its head."""
+    return [
+        parameter
+        for module in model.modules()
+        if isinstance(module, PerTask) and (head or not module.head)
+        for parameter in module.by_task[task].parameters()
+    ]

@@ -1,0 +1,107 @@
+"""TAPS in two stages: first one network for all tasks, then each task's own changes to it.
+
+The memory-efficient joint variant of Wallingford et al., "Task Adaptive Parameter Sharing for
+Multi-Task Learning", CVPR 2022, https://arxiv.org/abs/2203.16708.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from suite.method import (
+    AdaptedModel,
+    Backbone,
+    Method,
+    ParameterGroup,
+    Phase,
+    Recipe,
+    TaskEntry,
+    adapted,
+    context_of,
+)
+from suite.nn.gated import gated, gates, mean_score, open_stored, split_scores, without_closed
+from suite.nn.tasks import PerTask, parameters_of
+
+
+@dataclass(frozen=True)
+class TapsJoint(Method):
+    """Multi-task training of W0 and norms, then W0 + 1[s >= threshold] * delta for each task."""
+
+    initial_score: float
+    threshold: float
+    gate_penalty: float
+    gate_warmup: float
+    score_learning_rate: float
+    first_stage: float
+
+    def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
+        """Train the whole network; gate every weight matrix and kernel; norms per task."""
+        context = context_of(tasks)
+        backbone.network.requires_grad_(True)
+        for site in backbone.of_kind("conv", "linear", "patch_embedding"):
+            layer = backbone.module(site)
+            backbone.replace(site, gated(layer, context, self.initial_score, self.threshold))
+        backbone.specialise(backbone.of_kind("norm"), context)
+        return adapted(backbone, tasks, context)
+
+    def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
+        """All tasks together, norms shared; then one task at a time, the network frozen."""
+        tasks = tuple(model.tasks)
+        norms = [model.backbone.module(site) for site in model.backbone.of_kind("norm")]
+        changes = {id(p) for task in tasks for p in parameters_of(model, task, head=False)}
+        shared = [p for p in model.parameters() if id(p) not in changes]
+        shared += [p for norm in norms for p in norm.by_task[tasks[0]].parameters()]
+        share = (1 - self.first_stage) / len(tasks)
+        first, *others = (Phase((task,), share, parameters_of(model, task)) for task in tasks)
+        return (
+            Phase(tasks, self.first_stage, shared, prepare=lambda: _tie(norms)),
+            replace(first, prepare=lambda: _separate(norms)),
+            *others,
+        )
+
+    def parameter_groups(
+        self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
+    ) -> tuple[ParameterGroup, ...]:
+        """Scores have a learning rate of their own and no weight decay."""
+        scores, others = split_scores(model, parameters)
+        return (
+            *super().parameter_groups(model, others, recipe),
+            ParameterGroup(scores, self.score_learning_rate, weight_decay=0.0),
+        )
+
+    def penalty(self, model: AdaptedModel, progress: float) -> Tensor | None:
+        """lambda * mean |s| after a warm-up; without effect while the scores do not train."""
+        if progress < self.gate_warmup:
+            return None
+        return self.gate_penalty * mean_score(model, model.context.active)
+
+    def stored(self, model: AdaptedModel, names: Sequence[str]) -> Sequence[str]:
+        """No scores, and no changes behind closed gates."""
+        return without_closed(model, names)
+
+    def load(self, model: AdaptedModel, tensors: Mapping[str, Tensor]) -> None:
+        """A layer without a stored change is closed."""
+        super().load(model, tensors)
+        open_stored(model, tensors)
+
+    def facts(self, model: AdaptedModel) -> dict[str, float]:
+        """How many layers, and how many weights, each task changes."""
+        facts: dict[str, float] = {}
+        for task in model.tasks:
+            own = gates(model, task)
+            changed = [gate.delta.numel() for gate in own if gate.is_open]
+            facts[f"gated_layers@{task}"] = len(own)
+            facts[f"open_layers@{task}"] = len(changed)
+            facts[f"open_weights@{task}"] = sum(changed)
+        return facts
+
+
+def _tie(norms: Sequence[PerTask]) -> None:
+    for norm in norms:
+        norm.tie()
+
+
+def _separate(norms: Sequence[PerTask]) -> None:
+    for norm in norms:
+        norm.separate()
