@@ -106,6 +106,9 @@ def build_parser() -> argparse.ArgumentParser:
     new = verb("new", "scaffold", "write the files of a new method or task")
     new.add_argument("kind", choices=("method", "task"))
     new.add_argument("name", help="NAME of a method; TRACK/NAME of a task")
+    new.add_argument(
+        "--modality", choices=("text", "image"), default="text", help="of a new track's tasks"
+    )
 
     fetch = verb("fetch", "fetch", "bring data and weights here, for use without a network")
     fetch.add_argument("-t", "--tasks", nargs="+", default=[])

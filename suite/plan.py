@@ -213,10 +213,7 @@ class _Planner:
         # The loader has checked that every task has a source at each scale of its track.
         if self.request.scale == "mini":
             return task.sources.mini.digest if task.sources.mini else UNKNOWN
-        source = task.sources.full
-        if source is None:
-            return UNKNOWN
-        found = locate_dataset(task, source)
+        found = locate_dataset(task)
         if isinstance(found, Missing):
             self._absent[f"task {key}"] = found
             return UNKNOWN

@@ -2,7 +2,7 @@
 
 import argparse
 
-from suite.console import out, say
+from suite.console import coloured, out, say
 from suite.errors import UserError
 from suite.registry import load
 from suite.registry.names import did_you_mean, normal
@@ -38,11 +38,18 @@ def validate(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Run the contract test of one entry and print what it finds."""
-    from suite.contract import check as run_contract
+    """Run the contract test of one method on every family it claims, and print what it finds."""
+    registry = load(options.registry)
+    (entry, *more) = registry.select_methods([options.name])
+    if more:
+        raise UserError(f"check one method at a time, not {entry.name}, {more[0].name}, ...")
+    from suite.contract import check_method
 
-    failures = run_contract(options.name, load(options.registry))
-    for failure in failures:
-        out(failure)
-    say(f"{options.name}: {f'{len(failures)} failed' if failures else 'ok'}")
-    return 1 if failures else 0
+    faults = 0
+    for family in entry.families:
+        for finding in check_method(entry, registry, family):
+            faults += bool(finding.fault)
+            verdict = coloured("FAULT", "red") if finding.fault else "ok"
+            out(f"{family:<9} {finding.check:<32} {verdict} {finding.fault}".rstrip())
+    say(f"{entry.name}: {f'{faults} faults' if faults else 'keeps the contract'}")
+    return 1 if faults else 0

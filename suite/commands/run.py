@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from collections import Counter
@@ -70,6 +71,8 @@ def run(options: argparse.Namespace) -> int:
     if not options.quiet:
         say(f"{_counts(made)}.")
 
+    if options.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
     settings = Settings(
         options.out, options.device, options.jobs, options.timeout, options.fail_fast
     )

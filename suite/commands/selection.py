@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from suite.console import say
+from suite.data.fingerprint import remember
 from suite.errors import UserError
 from suite.history import read_history
 from suite.plan import Plan, Request, plan
@@ -26,7 +27,9 @@ def load_with_warnings(folder: Path | None) -> Registry:
 
 def planned(options: argparse.Namespace, registry: Registry) -> Plan:
     """The plan that the options ask for."""
-    return plan(request(options), registry, read_history(results_folder(options.out)).values())
+    made = plan(request(options), registry, read_history(results_folder(options.out)).values())
+    remember()
+    return made
 
 
 def request(options: argparse.Namespace) -> Request:

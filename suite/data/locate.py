@@ -1,7 +1,7 @@
 """Where data and weights lie, found without reading them.
 
 Data sets: `$SUITE_DATA/datasets/HUB/CONFIG/SPLIT-*.parquet`, else the hub's cache.
-Weights: at the mini scale the package, or the folder `mini` beside the backbone's YAML; at the full
+Weights: at the mini scale the package, or a folder `mini` beside the backbone's YAML; at the full
 scale `$SUITE_DATA/models/ID/`, else the hub's cache.
 Nothing is downloaded here; `python -m suite fetch` does that.
 """
@@ -11,26 +11,25 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from suite.data.fingerprint import files_digest
 from suite.errors import UserError
 from suite.registry.names import stays_inside
 from suite.registry.schema import BackboneEntry, HubSource, TaskEntry
 
-MINI_MODELS = Path(__file__).parent.parent / "backbones" / "mini"
+PACKAGED = Path(__file__).parent.parent / "backbones"
 MODEL_FILES = (".safetensors", ".json", ".txt", ".model")
 """What belongs to a model's identity: weights, configuration and tokenizer, not the prose."""
 
-Found = TypeVar("Found")
 Origin = Literal["package", "SUITE_DATA", "hub cache"]
 
 
 @dataclass(frozen=True)
 class DatasetFiles:
-    """The parquet files of a task, by the hub's name of the split."""
+    """The parquet files of the splits a task reads, by the task's own name of the split."""
 
-    local: Mapping[str, tuple[Path, ...]]
+    splits: Mapping[str, tuple[Path, ...]]
     origin: Origin
     fingerprint: str
 
@@ -45,12 +44,24 @@ class Model:
 
 
 @dataclass(frozen=True)
+class HubFiles:
+    """Files of a hub repository, as globs."""
+
+    kind: Literal["model", "dataset"]
+    repository: str
+    revision: str | None
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Missing:
     """What was not found, every place looked at, and what would bring it."""
 
     what: str
     looked: tuple[str, ...]
     remedy: str
+    hub: HubFiles | None = None
+    """Where the hub has it; None if only the user can bring it."""
 
     @property
     def reason(self) -> str:
@@ -62,21 +73,29 @@ class Missing:
         return f"{self.what} not found{places}\n  {self.remedy}"
 
 
-def locate_dataset(task: TaskEntry, source: HubSource) -> DatasetFiles | Missing:
-    """The files of a task's full-scale data set."""
+def locate_dataset(task: TaskEntry) -> DatasetFiles | Missing:
+    """The files of a task's full-scale data set. Raises `ValueError` if it has none."""
+    source = task.sources.full
+    if source is None:
+        raise ValueError(f"{task.track}/{task.name} has no full-scale source")
     looked: list[str] = []
     root = data_folder()
     if root:
-        folder = _inside(root / "datasets", source.hub)
-        splits = _parquet(folder, (source.config,), source, looked)
+        splits = _parquet(_inside(root / "datasets", source.hub), source, looked)
         if splits:
             return DatasetFiles(splits, "SUITE_DATA", _splits_digest(splits))
     else:
         looked.append("$SUITE_DATA, which is not set")
+    hub = None
     if not source.local_only:
-        snapshot = _snapshot(source.hub, source.revision, "dataset", looked)
-        folders = (source.config, "data") if source.config == "default" else (source.config,)
-        splits = snapshot and _parquet(snapshot, folders, source, looked)
+        patterns = tuple(
+            f"{folder}/{name}-*.parquet"
+            for folder in _config_folders(source)
+            for name in hub_splits(source).values()
+        )
+        hub = HubFiles("dataset", source.hub, source.revision, patterns)
+        snapshot = _snapshot(hub, looked)
+        splits = snapshot and _parquet(snapshot, source, looked)
         if snapshot and splits:
             return DatasetFiles(splits, "hub cache", f"{source.hub}@{snapshot.name}")
     place = f"datasets/{source.hub}/{source.config}/SPLIT-00000-of-00001.parquet"
@@ -84,6 +103,7 @@ def locate_dataset(task: TaskEntry, source: HubSource) -> DatasetFiles | Missing
         f"data set {source.hub} ({source.config}) of task {task.track}/{task.name}",
         tuple(looked),
         _remedy(f"--tasks {task.track}/{task.name}", source.local_only, place),
+        hub,
     )
 
 
@@ -92,15 +112,12 @@ def locate_model(entry: BackboneEntry) -> Model | Missing:
     source = entry.source
     looked: list[str] = []
     if entry.scale == "mini":
-        for shelf in dict.fromkeys((entry.path.parent / "mini", MINI_MODELS)):
-            folder = _inside(shelf, source.id)
-            if _complete(folder, source.library, looked):
-                return Model(folder, "package", _model_digest(folder))
-        return Missing(
-            f"weights of backbone {entry.name}",
-            tuple(looked),
-            "they ship with the package: install it again",
-        )
+        own = entry.path.parent != PACKAGED / "catalog"
+        folder = _inside(entry.path.parent / "mini" if own else PACKAGED / "mini", source.id)
+        if _complete(folder, source.library, looked):
+            return Model(folder, "package", _model_digest(folder))
+        remedy = "put them there" if own else "they ship with the package: install it again"
+        return Missing(f"weights of backbone {entry.name}", tuple(looked), remedy)
     root = data_folder()
     if root:
         folder = _inside(root / "models", source.id)
@@ -108,25 +125,35 @@ def locate_model(entry: BackboneEntry) -> Model | Missing:
             return Model(folder, "SUITE_DATA", _model_digest(folder))
     else:
         looked.append("$SUITE_DATA, which is not set")
+    hub = None
     if not source.local_only:
-        snapshot = _snapshot(source.id, source.revision, "model", looked)
+        patterns = tuple(f"*{ending}" for ending in MODEL_FILES)
+        hub = HubFiles("model", source.id, source.revision, patterns)
+        snapshot = _snapshot(hub, looked)
         if snapshot and _complete(snapshot, source.library, looked):
             return Model(snapshot, "hub cache", f"{source.id}@{snapshot.name}")
     return Missing(
         f"weights of backbone {entry.name} ({source.id})",
         tuple(looked),
         _remedy(f"--backbones {entry.name}", source.local_only, f"models/{source.id}/"),
+        hub,
     )
 
 
-def dataset_files(task: TaskEntry, source: HubSource) -> DatasetFiles:
+def dataset_files(task: TaskEntry) -> DatasetFiles:
     """The files of a task's data set. Raises `UserError` if they are not on this machine."""
-    return _here(locate_dataset(task, source))
+    found = locate_dataset(task)
+    if isinstance(found, Missing):
+        raise UserError(str(found))
+    return found
 
 
 def model_folder(entry: BackboneEntry) -> Path:
     """The folder of a backbone's files. Raises `UserError` if it is not on this machine."""
-    return _here(locate_model(entry)).folder
+    found = locate_model(entry)
+    if isinstance(found, Missing):
+        raise UserError(str(found))
+    return found.folder
 
 
 def data_folder() -> Path | None:
@@ -135,20 +162,20 @@ def data_folder() -> Path | None:
     return Path(named).expanduser().absolute() if named else None
 
 
-def hub_splits(source: HubSource) -> tuple[str, ...]:
-    """The hub's splits that a task reads."""
+def hub_splits(source: HubSource) -> dict[str, str]:
+    """The splits that a task reads from files -> the name each has on the hub."""
     needed = {
         "halve_validation": ("train", "validation"),
         "carve_from_train": ("train", "test"),
         "named": ("train", "validation", "test"),
     }[source.split_rule]
-    return tuple(source.splits.get(split, split) for split in needed)
+    return {split: source.splits.get(split, split) for split in needed}
 
 
 def _parquet(
-    root: Path, configs: tuple[str, ...], source: HubSource, looked: list[str]
+    root: Path, source: HubSource, looked: list[str]
 ) -> dict[str, tuple[Path, ...]] | None:
-    for config in configs:
+    for config in _config_folders(source):
         folder = _inside(root, config)
         found = {
             split: _whole(sorted(folder.glob(f"{split}-*.parquet"))) for split in hub_splits(source)
@@ -158,6 +185,11 @@ def _parquet(
         lacking = ", ".join(split for split, files in found.items() if not files)
         looked.append(f"{folder}" + (f" (lacks {lacking})" if folder.is_dir() else ""))
     return None
+
+
+def _config_folders(source: HubSource) -> tuple[str, ...]:
+    """Where the hub keeps the files of a configuration; `data` where there is only one."""
+    return (source.config, "data") if source.config == "default" else (source.config,)
 
 
 def _whole(files: list[Path]) -> tuple[Path, ...]:
@@ -191,27 +223,19 @@ def _splits_digest(splits: Mapping[str, tuple[Path, ...]]) -> str:
     )
 
 
-def _snapshot(
-    repository: str, revision: str | None, kind: Literal["model", "dataset"], looked: list[str]
-) -> Path | None:
+def _snapshot(hub: HubFiles, looked: list[str]) -> Path | None:
     """The folder of a cached revision; its name is the commit."""
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-    looked.append(f"the hub's cache {constants.HF_HUB_CACHE} ({repository})")
+    looked.append(f"the hub's cache {constants.HF_HUB_CACHE} ({hub.repository})")
     try:
         folder = snapshot_download(
-            repository, repo_type=kind, revision=revision, local_files_only=True
+            hub.repository, repo_type=hub.kind, revision=hub.revision, local_files_only=True
         )
     except (LocalEntryNotFoundError, HFValidationError):
         return None
     return Path(folder)
-
-
-def _here(found: Found | Missing) -> Found:
-    if isinstance(found, Missing):
-        raise UserError(str(found))
-    return found
 
 
 def _inside(root: Path, name: str) -> Path:

@@ -81,11 +81,10 @@ def _generated(task: TaskEntry, source: GeneratedSource) -> Splits:
 
 
 def _tabular(task: TaskEntry, source: HubSource, image_size: int | None) -> Splits:
-    files = dataset_files(task, source)
+    files = dataset_files(task)
 
     def read(split: str) -> Columns:
-        rows = _rows(files.local[source.splits.get(split, split)])
-        return _columns(rows, task, source, image_size)
+        return _columns(_rows(files.splits[split]), task, source, image_size)
 
     match source.split_rule:
         case "named":

@@ -39,9 +39,10 @@ def method_mistakes(entry: MethodEntry) -> Mistakes:
     """A method's options, recipe, cost and Python file."""
     for name, option in entry.options.items():
         here: Location = ("options", name)
-        if option.choices and option.default not in option.choices:
-            choices = ", ".join(map(str, option.choices))
-            yield (*here, "default"), f"'{option.default}' is not one of its choices: {choices}"
+        for key, value in (("default", option.default), ("mini", option.mini)):
+            if option.choices and value is not None and value not in option.choices:
+                choices = ", ".join(map(str, option.choices))
+                yield (*here, key), f"'{value}' is not one of its choices: {choices}"
         if name in BACKBONE_NAMES or name in SITE_NAMES:
             yield here, f"'{name}' already has a meaning in cost expressions: rename the option"
     yield from _recipe_mistakes(entry.recipe)
