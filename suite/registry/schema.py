@@ -139,6 +139,8 @@ class MethodEntry(FileEntry):
     """Measured quantities the method reports (name -> meaning), usable in `cost`."""
     recipe: Recipes = {}
     cost: Cost
+    replaces_backbone: bool = False
+    """Joint only: what is stored once is a changed copy of the whole backbone, in its place."""
     notes: str = ""
 
     @property

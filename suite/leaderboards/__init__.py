@@ -1,0 +1,65 @@
+"""Leaderboards: a pure function of results and registry, the same bytes every time."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from suite.leaderboards import index, markdown, plot
+from suite.leaderboards.aggregate import boards
+from suite.results import Result, read_results
+
+if TYPE_CHECKING:
+    from suite.registry import Registry
+
+__all__ = ["build", "check", "pages"]
+
+
+def pages(results: Iterable[Result], registry: "Registry") -> dict[str, bytes]:
+    """Every file of the leaderboards: path below their folder -> content."""
+    files: dict[str, bytes] = {}
+    every = boards(results, registry)
+    for board in every:
+        image = plot.render(board)
+        if image:
+            files[f"plots/{board.name}.svg"] = image
+        page = markdown.render(board, plot=f"plots/{board.name}.svg" if image else None)
+        files[f"{board.name}.md"] = page.encode()
+    files["README.md"] = index.render(every).encode()
+    return files
+
+
+def build(out: Path, registry: "Registry") -> list[Path]:
+    """Write the leaderboards of `out/results` to `out`; returns the files, sorted.
+
+    Pages that no result asks for any more are removed, with their plots; only generated ones.
+    """
+    files = pages(read_results(out / "results"), registry)
+    for name in _stale(out, files):
+        (out / name).unlink()
+    for name, content in files.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return sorted(out / name for name in files)
+
+
+def check(out: Path, registry: "Registry") -> list[str]:
+    """The files below `out` that are not what the results give: changed, missing or left over."""
+    files = pages(read_results(out / "results"), registry)
+    different = [
+        name
+        for name, content in files.items()
+        if not (out / name).is_file() or (out / name).read_bytes() != content
+    ]
+    return sorted([*different, *_stale(out, files)])
+
+
+def _stale(out: Path, files: dict[str, bytes]) -> list[str]:
+    mark = markdown.MARK.encode()
+    left_over = [
+        path.stem
+        for path in sorted(out.glob("*.md"))
+        if path.name not in files and path.read_bytes().startswith(mark)
+    ]
+    plots = [f"plots/{stem}.svg" for stem in left_over if (out / f"plots/{stem}.svg").is_file()]
+    return [*(f"{stem}.md" for stem in left_over), *plots]

@@ -1,0 +1,115 @@
+"""What a leaderboard says, before it is drawn: frozen rows of one (track, backbone, scale)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from suite.registry.schema import BackboneEntry, MethodEntry, PublishedRow, Scale, TrackEntry
+from suite.results import Environment, Result, TaskScore
+from suite.statistics import Estimate
+
+
+@dataclass(frozen=True)
+class TaskColumn:
+    """One method on one task: its score, or why there is none."""
+
+    scores: tuple[TaskScore, ...] = ()
+    """One per seed of the row, or none at all."""
+    estimate: Estimate | None = None
+    missing: str = ""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The task's metrics, averaged over seeds."""
+        names = self.scores[0].metrics if self.scores else ()
+        return {m: sum(s.metrics[m] for s in self.scores) / len(self.scores) for m in names}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a method costs on all tasks of a track, averaged over seeds.
+
+    `total_x`, `per_task`, `head`, `buffers` and `trained` are fractions of the backbone's
+    parameters without a head; the definitions stand under every leaderboard.
+    """
+
+    total_x: float
+    per_task: float
+    head: float
+    buffers: float
+    trained: float
+    stored_bytes: float
+    steps: float
+    train_seconds: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one leaderboard. It is ranked if nothing speaks against comparing it."""
+
+    method: str
+    entry: MethodEntry | None
+    joint: bool
+    label: str
+    seeds: tuple[int, ...]
+    tasks: Mapping[str, TaskColumn]
+    objections: tuple[str, ...]
+    estimate: Estimate | None
+    cost: Cost | None
+    hardware: tuple[str, ...]
+    group: int | None = None
+
+    @property
+    def solved(self) -> int:
+        """How many tasks have a score for every seed."""
+        return sum(bool(column.scores) for column in self.tasks.values())
+
+    @property
+    def score(self) -> float:
+        """The track's score, averaged over seeds; for complete rows."""
+        if self.estimate is None:
+            raise ValueError(f"{self.label} has no score")
+        return self.estimate.score
+
+    @property
+    def all_metrics(self) -> float:
+        """The mean over all metrics of all tasks, each counted once; for complete rows."""
+        values = [v for column in self.tasks.values() for v in column.metrics.values()]
+        return sum(values) / len(values)
+
+
+@dataclass(frozen=True)
+class Board:
+    """All that is known of one (track, backbone, scale)."""
+
+    track: TrackEntry
+    backbone: str
+    backbone_entry: BackboneEntry | None
+    scale: Scale
+    ranked: tuple[Row, ...]
+    unranked: tuple[Row, ...]
+    unsupported: Mapping[str, str]
+    """Method -> why it is not defined on this backbone."""
+    failures: tuple[Result, ...]
+    published: tuple[PublishedRow, ...]
+    data_notes: Mapping[str, str]
+    """Task -> how its data differ from the official ones."""
+    metrics: Mapping[str, tuple[str, ...]]
+    """Task -> the names of its metrics."""
+    backbone_parameters: int
+    environments: tuple[Environment, ...]
+
+    @property
+    def name(self) -> str:
+        """The stem of its files."""
+        return f"{self.track.name}-{self.backbone}-{self.scale}"
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Ranked rows, then the others."""
+        return self.ranked + self.unranked
+
+    @property
+    def several_metrics(self) -> bool:
+        """Whether the mean over metrics differs from the mean over tasks."""
+        return any(len(names) > 1 for names in self.metrics.values())

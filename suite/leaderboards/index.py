@@ -1,0 +1,49 @@
+"""The first page of the leaderboards: methods by backbones, one table per track and scale."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from suite.leaderboards import text
+from suite.leaderboards.board import Board, Row
+from suite.leaderboards.markdown import MARK
+
+
+def render(boards: Sequence[Board]) -> str:
+    """`README.md` of the leaderboards."""
+    by_track: dict[tuple[str, str], list[Board]] = defaultdict(list)
+    for board in boards:
+        by_track[board.track.name, board.scale].append(board)
+    sections = [
+        f"{MARK}\n\n# Leaderboards",
+        "Score @ total ×: how well a method solves all tasks of a track, and how many backbones "
+        "must be stored for it. Each column's page ranks the methods, says how sure the scores "
+        "are and defines every number. **Bold**: in the first rank group. *Italic*: not ranked, "
+        "its page says why; `6/8` are tasks with a score. The `mini` scale is the embedded "
+        "miniature of a track, and its scores compare with no published ones.",
+    ]
+    for (track, scale), members in sorted(by_track.items()):
+        measured = [board for board in members if board.rows]
+        if measured:
+            sections += [f"## {track}, {scale} scale", _table(measured)]
+        quoted = [board for board in members if not board.rows]
+        if quoted:
+            pages = ", ".join(f"[{board.backbone}]({board.name}.md)" for board in quoted)
+            sections.append(f"Published results only, {track} at {scale} scale: {pages}.")
+    return "\n\n".join(sections) + "\n"
+
+
+def _table(boards: Sequence[Board]) -> str:
+    methods = sorted({row.label for board in boards for row in board.rows})
+    headers = ["method", *(f"[{board.backbone}]({board.name}.md)" for board in boards)]
+    rows = []
+    for method in methods:
+        found = [{row.label: row for row in board.rows}.get(method) for board in boards]
+        rows.append([method, *(_cell(row) if row else text.NONE for row in found)])
+    return text.table(rows, headers)
+
+
+def _cell(row: Row) -> str:
+    if row.estimate is None or row.cost is None:
+        return f"*{row.solved}/{len(row.tasks)}*"
+    said = f"{row.score:.1f} @ {text.multiple(row.cost.total_x)}"
+    return f"*{said}*" if row.objections else f"**{said}**" if row.group == 1 else said

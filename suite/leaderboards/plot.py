@@ -1,0 +1,281 @@
+"""The plot of a leaderboard: score against stored parameters, with the Pareto front.
+
+Most methods store between a thousandth of the backbone and a few copies of it *beyond* the
+backbone, so a plain or logarithmic axis of total x would press them all against 1x. The axis is
+logarithmic in what is stored beyond it, total x - 1, and labelled with total x; methods that store
+nothing more stand in a column of their own, left of a break.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
+
+from suite.leaderboards.board import Board
+
+# Okabe and Ito's colours, told apart by readers with any colour vision; shapes differ as well.
+_PER_TASK, _JOINT, _PUBLISHED, _INK, _PALE = "#0072B2", "#D55E00", "#666666", "#222222", "#B8B8B8"
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "svg.hashsalt": "suite",
+    "svg.fonttype": "path",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+}
+_NOTHING_STORED = -0.7
+"""Where total x = 1 stands: decades left of the first tick."""
+_GAP = 3.0
+"""Smallest distance between a label and anything else, in points."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One method of the plot."""
+
+    label: str
+    total_x: float
+    score: float
+    interval: tuple[float, float] | None
+    joint: bool
+    published: bool
+
+
+def points(board: Board) -> list[Point]:
+    """What a board's plot shows: its ranked rows, and published rows whose cost is known."""
+    measured = [
+        Point(row.label, row.cost.total_x, row.score, row.estimate.interval(), row.joint, False)
+        for row in board.ranked
+        if row.cost and row.estimate
+    ]
+    published = [
+        Point(row.label, row.total_x, row.score, None, False, True)
+        for row in board.published
+        if row.total_x is not None
+    ]
+    return measured + published
+
+
+def pareto_front(candidates: Sequence[Point]) -> list[Point]:
+    """The points that no other point beats in score at the same or a lower cost, by cost."""
+    front: list[Point] = []
+    for point in sorted(candidates, key=lambda p: (p.total_x, -p.score)):
+        if not front or point.score > front[-1].score:
+            front.append(point)
+    return front
+
+
+def render(board: Board) -> bytes | None:
+    """The plot as SVG, the same bytes for the same board; None where there is nothing to show."""
+    shown = points(board)
+    if not shown:
+        return None
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(8.4, 5.0), facecolor="white", layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        start = _first_decade(shown)
+        front = pareto_front([p for p in shown if not p.published] or shown)
+        _draw_axes(axes, shown, start, board)
+        _draw_points(axes, shown, front, start)
+        canvas.draw()
+        _draw_labels(axes, shown, front, start)
+        out = io.BytesIO()
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    return out.getvalue()
+
+
+def _first_decade(shown: Sequence[Point]) -> int:
+    beyond = [p.total_x - 1 for p in shown if p.total_x - 1 > 1e-9]
+    return math.floor(math.log10(min(beyond))) if beyond else -3
+
+
+def _x(total_x: float, start: int) -> float:
+    beyond = total_x - 1
+    return math.log10(beyond) if beyond > 1e-9 else start + _NOTHING_STORED
+
+
+def _draw_axes(axes: Axes, shown: Sequence[Point], start: int, board: Board) -> None:
+    end = max(math.log10(max(p.total_x - 1 for p in shown) + 1e-9), start + 1.0)
+    ticks = [start + _NOTHING_STORED, *range(start, math.ceil(end) + 1)]
+    ticks = [tick for tick in [*ticks, math.log10(4)] if tick <= end + 0.35]
+    axes.set_xlim(ticks[0] - 0.35, end + 0.45)
+    labels = ["1×"] + [f"{1 + 10**t:.{max(0, -math.floor(t))}f}×" for t in ticks[1:]]
+    axes.set_xticks(ticks, labels)
+    middle = start + _NOTHING_STORED / 2
+    for offset in (-0.03, 0.03):
+        axes.plot(
+            [middle + offset - 0.02, middle + offset + 0.02],
+            [-0.015, 0.015],
+            transform=axes.get_xaxis_transform(),
+            color="#888888",
+            linewidth=1,
+            clip_on=False,
+        )
+    lows = [p.interval[0] if p.interval else p.score for p in shown]
+    highs = [p.interval[1] if p.interval else p.score for p in shown]
+    margin = 0.12 * (max(highs) - min(lows)) or 1
+    axes.set_ylim(min(lows) - margin, max(highs) + margin)
+    axes.grid(axis="both", color="#EEEEEE", linewidth=0.8)
+    axes.set_axisbelow(True)
+    tasks = len(board.track.tasks)
+    axes.set_xlabel(
+        f"total ×: the backbone and all that is stored for {tasks} tasks, in backbones "
+        "(log scale beyond 1×)"
+    )
+    points_or_mean = "points" if board.track.score == "decathlon" else f"mean of {tasks} tasks"
+    axes.set_ylabel(f"{board.track.name} score ({points_or_mean})")
+    axes.set_title(
+        f"{board.track.name} on {board.backbone}, {board.scale} scale",
+        loc="left",
+        fontweight="bold",
+        color=_INK,
+    )
+    axes.set_title("↖ better", loc="right", fontsize=9, color="#444444")
+
+
+def _draw_points(axes: Axes, shown: Sequence[Point], front: Sequence[Point], start: int) -> None:
+    xs, ys = [_x(p.total_x, start) for p in front], [p.score for p in front]
+    right = axes.get_xlim()[1]
+    axes.step([*xs, right], [*ys, ys[-1]], where="post", color=_PALE, linewidth=1.6, zorder=1)
+    for point in shown:
+        x, colour = _x(point.total_x, start), _colour(point)
+        if point.interval:
+            axes.plot([x, x], point.interval, color=colour, linewidth=1.1, alpha=0.45, zorder=2)
+        axes.plot(
+            x,
+            point.score,
+            marker="D" if point.published else "s" if point.joint else "o",
+            markersize=6 if point.published or point.joint else 7,
+            markerfacecolor="white" if point.published else colour,
+            markeredgecolor=colour if point.published else "white",
+            markeredgewidth=1.2 if point.published else 0.8,
+            linestyle="none",
+            zorder=3,
+        )
+    _draw_legend(axes, shown)
+
+
+def _draw_legend(axes: Axes, shown: Sequence[Point]) -> None:
+    kinds = [
+        (any(not p.published and not p.joint for p in shown), "o", _PER_TASK, "one run per task"),
+        (any(p.joint for p in shown), "s", _JOINT, "one joint run for all tasks"),
+    ]
+    handles = [
+        Line2D([], [], marker=marker, color=colour, linestyle="none", markersize=6, label=label)
+        for present, marker, colour, label in kinds
+        if present
+    ]
+    if any(p.published for p in shown):
+        handles.append(
+            Line2D(
+                [],
+                [],
+                marker="D",
+                color=_PUBLISHED,
+                markerfacecolor="white",
+                linestyle="none",
+                markersize=6,
+                label="published, not measured here",
+            )
+        )
+    handles.append(Line2D([], [], color=_PALE, linewidth=1.6, label="Pareto front"))
+    if any(p.interval for p in shown):
+        handles.append(Line2D([], [], color="#888888", linewidth=1.1, label="95 % interval"))
+    axes.figure.legend(
+        handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8
+    )
+
+
+def _colour(point: Point) -> str:
+    return _PUBLISHED if point.published else _JOINT if point.joint else _PER_TASK
+
+
+def _draw_labels(axes: Axes, shown: Sequence[Point], front: Sequence[Point], start: int) -> None:
+    """Name every point beside it, at the first of many places where the name covers nothing."""
+    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    scale = axes.figure.dpi / 72
+    places = [axes.transData.transform((_x(p.total_x, start), p.score)) for p in shown]
+    taken = [
+        Bbox.from_bounds(x - 4 * scale, y - 4 * scale, 8 * scale, 8 * scale) for x, y in places
+    ]
+    for point, (x, _) in zip(shown, places, strict=True):
+        if point.interval:
+            low, high = (axes.transData.transform((0, v))[1] for v in point.interval)
+            taken.append(Bbox.from_extents(x - scale, low, x + scale, high))
+    taken += _steps(axes, front, start)
+    inside = axes.bbox
+    crowded = sorted(
+        zip(shown, places, strict=True),
+        key=lambda item: (item[0].published, item[0] not in front, -item[0].score, item[0].label),
+    )
+    for point, (x, y) in crowded:
+        text = axes.text(
+            0,
+            0,
+            point.label,
+            fontsize=8.5,
+            fontweight="bold" if point in front else "normal",
+            color=_colour(point),
+            transform=None,
+            verticalalignment="bottom",
+            zorder=4,
+        )
+        size = text.get_window_extent(renderer)
+        boxes = [
+            Bbox.from_bounds(x + dx, y + dy, size.width, size.height)
+            for dx, dy in _offsets(size.width, size.height, scale)
+        ]
+        fits = [b for b in boxes if inside.x0 <= b.x0 and b.x1 <= inside.x1 + 20 * scale]
+        fits = [b for b in fits if inside.y0 <= b.y0 and b.y1 <= inside.y1]
+        free = [b for b in fits if not any(b.padded(_GAP * scale / 2).overlaps(t) for t in taken)]
+        box = (free or fits or boxes)[0]
+        taken.append(box)
+        corner = axes.transData.inverted().transform((box.x0, box.y0))
+        text.set_transform(axes.transData)
+        text.set_position(corner)
+        nearest = (min(max(x, box.x0), box.x1), min(max(y, box.y0), box.y1))
+        if math.dist(nearest, (x, y)) > 12 * scale:
+            tip = axes.transData.inverted().transform(nearest)
+            axes.plot(
+                [_x(point.total_x, start), tip[0]],
+                [point.score, tip[1]],
+                color=_colour(point),
+                linewidth=0.6,
+                alpha=0.6,
+                zorder=2,
+            )
+
+
+def _steps(axes: Axes, front: Sequence[Point], start: int) -> list[Bbox]:
+    """What the front's line covers: a horizontal and a vertical piece after each point."""
+    places = [axes.transData.transform((_x(p.total_x, start), p.score)) for p in front]
+    boxes = []
+    for (x, y), (end, top) in zip(
+        places, [*places[1:], (axes.bbox.x1, places[-1][1])], strict=True
+    ):
+        boxes += [Bbox.from_extents(x, y - 1, end, y + 1)]
+        boxes += [Bbox.from_extents(end - 1, y, end + 1, top)]
+    return boxes
+
+
+def _offsets(width: float, height: float, scale: float) -> list[tuple[float, float]]:
+    """Lower left corners of a label around a point at the origin, nearest first."""
+    found = []
+    for step in range(12):
+        near = (7 + 7 * step) * scale
+        right, left, centre, middle = near, -near - width, -width / 2, -height / 2
+        low, high = -near - height, near
+        found += [(right, middle), (left, middle), (right, high / 2), (right, low / 2)]
+        found += [(left, high / 2), (left, low / 2), (centre, high), (centre, low)]
+    return found

@@ -1,0 +1,145 @@
+"""The cells of one method -> a row: its scores, its cost, and what speaks against ranking it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from suite.leaderboards.board import Cost, Row, TaskColumn
+from suite.registry.schema import MethodEntry, TrackEntry
+from suite.results import Ledger, Result
+
+
+class Usual:
+    """The data and the backbone that most methods were measured with."""
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        ok = [r for r in results if r.status == "ok"]
+        self.backbone = _most_common((r.identity.backbone, r) for r in ok)
+        self.tasks = {
+            task: _most_common((r.identity.tasks[task], r) for r in ok if task in r.identity.tasks)
+            for task in sorted({task for r in ok for task in r.identity.tasks})
+        }
+
+
+def _most_common(votes: Iterable[tuple[str, Result]]) -> str:
+    """The value that most methods have; of equals, the one measured last."""
+    methods: dict[str, set[str]] = defaultdict(set)
+    last: dict[str, str] = defaultdict(str)
+    for value, result in votes:
+        methods[value].add(result.cell.method)
+        last[value] = max(last[value], result.environment.finished if result.environment else "")
+    return max(methods, key=lambda v: (len(methods[v]), last[v], v), default="")
+
+
+def is_joint(result: Result, entry: MethodEntry | None) -> bool:
+    """Whether the cell trained all its tasks at once."""
+    return entry.regime == "joint" if entry else len(result.cell.tasks) > 1
+
+
+def make_row(
+    track: TrackEntry, cells: Sequence[Result], entry: MethodEntry | None, usual: Usual
+) -> Row:
+    """The row of a method's cells, not yet estimated nor ranked."""
+    cell = cells[0].cell
+    joint = is_joint(cells[0], entry)
+    seeds = tuple(sorted({c.cell.seed for c in cells}))
+    ok = [c for c in cells if c.status == "ok"]
+    columns = {task: _column(task, cells, seeds) for task in track.tasks}
+    partial = joint and set(cell.tasks) != set(track.tasks)
+    complete = not partial and all(column.scores for column in columns.values())
+    return Row(
+        method=cell.method,
+        entry=entry,
+        joint=joint,
+        label=f"{cell.method} ({', '.join(cell.tasks)})" if partial else cell.method,
+        seeds=seeds,
+        tasks=columns,
+        objections=tuple(_objections(track, cells, columns, usual, partial=partial)),
+        estimate=None,
+        cost=_cost(ok, len(track.tasks), entry, joint=joint) if complete else None,
+        hardware=tuple(sorted({c.environment.hardware for c in ok if c.environment})),
+    )
+
+
+def _column(task: str, cells: Sequence[Result], seeds: Sequence[int]) -> TaskColumn:
+    scores = {c.cell.seed: s for c in cells for s in c.scores if s.task == task}
+    if missing := [seed for seed in seeds if seed not in scores]:
+        return TaskColumn(missing=_why_missing(task, missing, seeds, cells))
+    if len({score.targets for score in scores.values()}) > 1:
+        return TaskColumn(missing="test examples differ between seeds")
+    return TaskColumn(scores=tuple(scores[seed] for seed in seeds))
+
+
+def _why_missing(
+    task: str, missing: Sequence[int], seeds: Sequence[int], cells: Sequence[Result]
+) -> str:
+    """`oom`, or which seed came to what: `oom (seed 0), not run (seed 1, 2)`."""
+    status = {c.cell.seed: str(c.status) for c in cells if task in c.cell.tasks}
+    outcomes: dict[str, list[int]] = defaultdict(list)
+    for seed in missing:
+        outcomes[status.get(seed, "not run")].append(seed)
+    if len(outcomes) == 1 and len(missing) == len(seeds):
+        return next(iter(outcomes))
+    return ", ".join(f"{outcome} (seed {listed(of)})" for outcome, of in outcomes.items())
+
+
+def _objections(
+    track: TrackEntry,
+    cells: Sequence[Result],
+    columns: Mapping[str, TaskColumn],
+    usual: Usual,
+    *,
+    partial: bool,
+) -> Iterable[str]:
+    """Why the row must not be ranked with the others."""
+    ok = [c for c in cells if c.status == "ok"]
+    missing: dict[str, list[str]] = defaultdict(list)
+    for task, column in columns.items():
+        if column.missing:
+            missing[column.missing].append(task)
+    if partial:
+        yield f"trained jointly on {len(cells[0].cell.tasks)} of {len(track.tasks)} tasks"
+    if missing and (ok or not partial):
+        solved = sum(not column.missing for column in columns.values())
+        named = "; ".join(
+            f"{reason}: {', '.join(tasks) if len(tasks) < len(columns) else 'all'}"
+            for reason, tasks in missing.items()
+        )
+        yield f"{solved}/{len(columns)} tasks ({named})"
+    if other := sorted({t for r in ok for t, d in r.identity.tasks.items() if d != usual.tasks[t]}):
+        yield f"other data, splits or metrics than most rows: {', '.join(other)}"
+    if any(r.identity.backbone != usual.backbone for r in ok):
+        yield "other backbone weights than most rows"
+    for component in ("method", "recipe"):
+        if len({getattr(r.identity, component) for r in ok}) > 1:
+            yield f"its cells come from different versions of the {component}"
+
+
+def _cost(ok: Sequence[Result], tasks: int, entry: MethodEntry | None, *, joint: bool) -> Cost:
+    """Averages over seeds of what the cells of all tasks store and took."""
+    seeds = len({r.cell.seed for r in ok})
+    parameters = ok[0].backbone_parameters
+    ledgers = [r.ledger for r in ok if r.ledger]
+
+    def counted(bits: int) -> float:
+        return Ledger.parameters(bits) / parameters / seeds
+
+    # Shared bits of a per-task cell are shared with nobody, so summing over cells is right there.
+    shared = counted(sum(ledger.shared_bits for ledger in ledgers))
+    own = counted(sum(bits for ledger in ledgers for bits in ledger.task_bits.values()))
+    replaces = joint and entry is not None and entry.replaces_backbone
+    return Cost(
+        total_x=shared + own + (0 if replaces else 1),
+        per_task=(shared + own) / tasks,
+        head=counted(sum(b for ledger in ledgers for b in ledger.head_bits.values())) / tasks,
+        buffers=counted(sum(ledger.buffer_bits for ledger in ledgers)) / tasks,
+        trained=sum(r.trained_parameters for r in ok) / parameters / seeds / tasks,
+        stored_bytes=sum(ledger.file_bytes for ledger in ledgers) / seeds,
+        steps=sum(r.steps for r in ok) / seeds,
+        train_seconds=sum(r.train_seconds for r in ok) / seeds,
+        peak_memory_bytes=max(r.peak_memory_bytes for r in ok),
+    )
+
+
+def listed(values: Sequence[int]) -> str:
+    """Numbers with commas between them."""
+    return ", ".join(map(str, values))

@@ -1,0 +1,241 @@
+import re
+from collections import defaultdict
+
+import numpy as np
+import pytest
+
+from suite.errors import UserError
+from suite.leaderboards import build, check, pages
+from suite.leaderboards.aggregate import boards
+
+PAGE = "glue-bert_mini-mini.md"
+
+
+def only(results, registry):
+    return next(board for board in boards(results, registry) if board.backbone == "bert_mini")
+
+
+def section(page, title):
+    parts = re.split(r"^## ", page, flags=re.M)
+    return next(part for part in parts if part.startswith(f"{title}\n"))
+
+
+def page(results, registry):
+    return pages(results, registry)[PAGE].decode()
+
+
+def test_a_track_score_is_the_mean_over_tasks_and_seeds(registry, make):
+    results = make.per_task("full", 0.9)
+    row = only(results, registry).ranked[0]
+    scores = [s.score for r in results for s in r.scores]
+    assert row.score == pytest.approx(np.mean(scores))
+    metrics = defaultdict(list)
+    for found in (found for r in results for found in r.scores):
+        for name, value in found.metrics.items():
+            metrics[found.task, name].append(value)
+    assert len(metrics) == 4
+    assert row.all_metrics == pytest.approx(np.mean([np.mean(v) for v in metrics.values()]))
+
+
+def test_costs_follow_the_definitions(registry, make):
+    results = [
+        *make.per_task("full", 0.9, own=1000),
+        *make.per_task("probe", 0.6, own=0),
+        *make.joint("hyper", 0.8, shared=300, own=20, trained=360),
+        *make.joint("shared", 0.8, shared=1000, own=0, trained=1000),
+    ]
+    cost = {row.method: row.cost for row in only(results, registry).ranked}
+    assert [cost[m].total_x for m in ("full", "probe", "hyper", "shared")] == pytest.approx(
+        [4.0, 1.0, 1 + 0.3 + 3 * 0.02, 1.0]
+    )
+    assert [cost[m].per_task for m in ("full", "probe", "hyper", "shared")] == pytest.approx(
+        [1.0, 0.0, 0.1 + 0.02, 1 / 3]
+    )
+    assert cost["hyper"].trained == pytest.approx(0.12)
+    assert cost["full"].head == pytest.approx(0.01)
+    assert cost["full"].stored_bytes == 3 * (4 * 1010 + 80)
+    assert cost["hyper"].steps == cost["full"].steps == 300
+    assert cost["hyper"].train_seconds == cost["full"].train_seconds == pytest.approx(13.5)
+
+
+def test_a_clearly_better_method_leads_and_equal_ones_share_a_group(registry, make):
+    results = [
+        *make.per_task("full", 0.9),
+        *make.joint("hyper", 0.9),
+        *make.per_task("probe", 0.6),
+    ]
+    assert {r.method: r.group for r in only(results, registry).ranked} == {
+        "full": 1,
+        "hyper": 1,
+        "probe": 2,
+    }
+
+
+def test_a_failed_task_is_shown_and_never_averaged_over(registry, make):
+    results = make.per_task("full", 0.9)
+    results = [r for r in results if (r.cell.tasks, r.cell.seed) != (("rte",), 1)]
+    results.append(make.cell("full", "rte", 1, status="oom", reason="out of memory | 3 GB"))
+    text = page([*results, *make.per_task("probe", 0.6)], registry)
+    below = section(text, "Below the line")
+    assert "2/3 tasks (oom (seed 1): rte)" in below
+    assert "| 2/3 tasks |" in re.sub(" +", " ", below)
+    assert "full" not in section(text, "Ranking")
+    assert "*oom (seed 1)*" in section(text, "Scores per task")
+    assert "out of memory \\| 3 GB" in section(text, "Cells without a score")
+    assert "`logs/full.log`" in text
+
+
+def test_a_joint_run_that_failed_is_a_row(registry, make):
+    failed = [make.cell("hyper", ("cola", "mrpc", "rte"), 0, status="diverged", reason="loss nan")]
+    text = page([*make.per_task("full", 0.9), *failed], registry)
+    assert "0/3 tasks (diverged: all)" in section(text, "Below the line")
+
+
+def test_a_cell_that_never_ran_is_named(registry, make):
+    results = [r for r in make.per_task("full", 0.9) if r.cell.tasks != ("cola",)]
+    assert "2/3 tasks (not run: cola)" in page(results, registry)
+
+
+def test_other_data_than_most_rows_is_not_ranked(registry, make):
+    odd = [
+        make.cell("odd", task, seed, accuracy=0.95, digest="d2" if task == "rte" else "d1")
+        for task in ("cola", "mrpc", "rte")
+        for seed in (0, 1, 2)
+    ]
+    board = only([*make.per_task("full", 0.9), *make.joint("hyper", 0.8), *odd], registry)
+    assert [row.method for row in board.ranked] == ["full", "hyper"]
+    (row,) = board.unranked
+    assert row.objections == ("other data, splits or metrics than most rows: rte",)
+    assert row.estimate
+
+
+def test_test_sets_of_different_size_do_not_meet(registry, make):
+    other = make.per_task("probe", 0.6, n=100, digest="d2")
+    board = only([*make.per_task("full", 0.9), *make.joint("hyper", 0.9), *other], registry)
+    assert [row.method for row in board.unranked] == ["probe"]
+
+
+def test_seeds_scored_on_different_data_are_not_averaged(registry, make):
+    results = [
+        *make.per_task("full", 0.9, seeds=(0, 1)),
+        *make.per_task("full", 0.9, (2,), n=50, digest="d2"),
+    ]
+    (row,) = only(results, registry).unranked
+    assert row.estimate is None
+    assert "test examples differ between seeds" in row.objections[0]
+
+
+def test_a_joint_run_over_fewer_tasks_is_a_row_of_its_own(registry, make):
+    results = [*make.joint("hyper", 0.8), *make.joint("hyper", 0.9, tasks=("cola", "rte"))]
+    board = only(results, registry)
+    assert [row.label for row in board.ranked] == ["hyper"]
+    (row,) = board.unranked
+    assert row.label == "hyper (cola, rte)"
+    assert row.objections[0] == "trained jointly on 2 of 3 tasks"
+    assert row.tasks["rte"].estimate
+
+
+def test_other_seeds_than_most_rows_are_not_ranked(registry, make):
+    results = [
+        *make.per_task("full", 0.9),
+        *make.joint("hyper", 0.8),
+        *make.per_task("probe", 0.95, seeds=(0,)),
+    ]
+    (row,) = only(results, registry).unranked
+    assert row.objections == ("seeds 0; most rows have 0, 1, 2",)
+
+
+def test_cells_of_different_versions_of_a_method_are_not_mixed(registry, make):
+    results = make.per_task("full", 0.9, seeds=(0, 1)) + make.per_task(
+        "full", 0.9, (2,), version="v2"
+    )
+    (row,) = only(results, registry).unranked
+    assert row.objections == ("its cells come from different versions of the method",)
+
+
+def test_an_unsupported_method_is_named_with_its_reason(registry, make):
+    refused = make.cell("convs", "rte", status="unsupported", reason="it has no convolution")
+    text = page([*make.per_task("full", 0.9), refused], registry)
+    assert "- convs: it has no convolution" in section(text, "Not defined on this backbone")
+    assert "convs" not in section(text, "Scores per task")
+
+
+def test_data_that_are_not_official_are_marked(registry, make):
+    results = [
+        make.cell("full", task, note="2,000 of 67,349 rows" if task == "rte" else "")
+        for task in ("cola", "mrpc", "rte")
+    ]
+    scores = section(page(results, registry), "Scores per task")
+    assert "rte †" in scores
+    assert "- rte: 2,000 of 67,349 rows" in scores
+
+
+def test_a_changed_backbone_costs_one_and_has_a_footnote(registry, make):
+    text = section(page(make.joint("shared", 0.8, shared=1000, own=0), registry), "Ranking")
+    assert "[shared](https://example.org/shared)\\*" in text
+    assert "in place of the frozen one" in text
+
+
+def test_every_column_is_defined_under_the_table(registry, make):
+    text = page([*make.per_task("full", 0.9), *make.joint("hyper", 0.8)], registry)
+    header = next(line for line in text.splitlines() if line.startswith("| rank group"))
+    columns = [cell.strip() for cell in header.strip("|").split("|")]
+    definitions = section(text, "What the columns mean")
+    undefined = [c for c in columns if f"- **{c}**:" not in definitions and c != "method"]
+    assert undefined == []
+
+
+def test_published_rows_stand_apart_with_their_source(registry, make):
+    text = pages([], registry)["glue-t5_base-full.md"].decode()
+    assert "## Ranking" not in text
+    published = section(text, "Published results")
+    assert "published (unverified)" in published
+    assert "Somebody 2021, table 1" in published
+    assert "[t5_base](glue-t5_base-full.md)" in pages([], registry)["README.md"].decode()
+
+
+def test_the_gap_to_a_published_result_of_the_same_method_is_printed(registry, make):
+    glue = registry.tracks["glue"]
+    row = make.published("full", "bert_mini", score=80.0, verified=True)
+    registry.tracks["glue"] = glue.model_copy(update={"published": (row,)})
+    results = make.per_task("full", 0.9)
+    published = section(page(results, registry), "Published results")
+    assert f"{only(results, registry).ranked[0].score - 80:+.1f}" in published
+    assert "unverified)" not in published
+
+
+def test_a_result_of_an_unknown_track_is_an_error(registry, make):
+    with pytest.raises(UserError, match="no track 'glew'"):
+        pages([make.cell("full", "rte", track="glew")], registry)
+
+
+def write(results, folder):
+    for result in results:
+        result.write(folder / "results")
+
+
+def test_the_same_results_give_the_same_bytes(registry, make, tmp_path):
+    results = [*make.per_task("full", 0.9), *make.joint("hyper", 0.8), *make.per_task("probe", 0.6)]
+    assert pages(results, registry) == pages(results[::-1], registry)
+    write(results, tmp_path)
+    written = build(tmp_path, registry)
+    assert tmp_path / "plots" / "glue-bert_mini-mini.svg" in written
+    assert check(tmp_path, registry) == []
+
+
+def test_check_names_what_was_edited_is_missing_or_left_over(registry, make, tmp_path):
+    write(make.per_task("full", 0.9), tmp_path)
+    build(tmp_path, registry)
+    edited, missing = tmp_path / PAGE, tmp_path / "plots" / "glue-bert_mini-mini.svg"
+    edited.write_text(edited.read_text().replace("| 1 ", "| 0 ", 1))
+    missing.unlink()
+    (tmp_path / "glue-gone-mini.md").write_bytes(edited.read_bytes())
+    (tmp_path / "NOTES.md").write_text("mine")
+    assert check(tmp_path, registry) == [
+        PAGE,
+        "glue-gone-mini.md",
+        "plots/glue-bert_mini-mini.svg",
+    ]
+    build(tmp_path, registry)
+    assert check(tmp_path, registry) == []
+    assert (tmp_path / "NOTES.md").read_text() == "mine"

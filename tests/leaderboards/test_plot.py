@@ -1,0 +1,54 @@
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from suite.leaderboards.aggregate import boards
+from suite.leaderboards.plot import Point, pareto_front, points, render
+
+
+def point(label, total_x, score):
+    return Point(label, total_x, score, None, joint=False, published=False)
+
+
+def test_the_front_holds_whatever_nothing_cheaper_beats():
+    cheap, dominated, good, worse, best = (
+        point("cheap", 1.0, 60),
+        point("dominated", 1.01, 59),
+        point("good", 1.02, 70),
+        point("worse", 1.02, 65),
+        point("best", 9, 71),
+    )
+    assert pareto_front([best, worse, dominated, good, cheap]) == [cheap, good, best]
+
+
+def test_only_ranked_methods_and_published_ones_with_a_cost_are_drawn(registry, make):
+    glue = registry.tracks["glue"]
+    rows = (
+        make.published("hyper", "bert_mini"),
+        make.published("unknown cost", "bert_mini", total_x=None),
+    )
+    registry.tracks["glue"] = glue.model_copy(update={"published": rows})
+    results = [*make.per_task("full", 0.9), make.cell("probe", "rte")]
+    (board,) = [b for b in boards(results, registry) if b.backbone == "bert_mini"]
+    assert [(p.label, p.published) for p in points(board)] == [("full", False), ("Hyper", True)]
+
+
+def test_the_plot_is_an_image_of_the_same_bytes_every_time(registry, make):
+    results = [*make.per_task("full", 0.9, own=1000), *make.per_task("probe", 0.6, own=0)]
+    (board,) = [b for b in boards(results, registry) if b.backbone == "bert_mini"]
+    image = render(board)
+    assert ElementTree.fromstring(image).tag.endswith("svg")
+    assert render(board) == image
+
+
+@pytest.mark.parametrize("stored", [0, 1, 5_000_000])
+def test_a_single_method_of_any_cost_can_be_drawn(registry, make, stored):
+    results = make.per_task("probe", 0.6, own=stored)
+    (board,) = [b for b in boards(results, registry) if b.backbone == "bert_mini"]
+    assert ElementTree.fromstring(render(board)).tag.endswith("svg")
+
+
+def test_nothing_measured_and_no_known_cost_gives_no_plot(registry, make):
+    results = [make.cell("full", "rte", status="failed", reason="broken")]
+    (board,) = [b for b in boards(results, registry) if b.backbone == "bert_mini"]
+    assert render(board) is None
