@@ -1,0 +1,1 @@
+"""How the mini backbones were made: deterministic scripts, run once."""

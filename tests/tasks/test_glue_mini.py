@@ -1,0 +1,102 @@
+"""The miniature GLUE: frozen by digest, well-formed, disjoint, and not solved by single words."""
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from suite.data.generators.language import reserved
+from suite.data.splits import Splits
+
+FOLDER = Path(__file__).parents[2] / "tasks" / "glue"
+NAMES = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte")
+CLASSES = [name for name in NAMES if name != "stsb"]
+
+
+@cache
+def entry(name: str) -> dict:
+    return yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+
+
+@cache
+def splits(name: str) -> Splits:
+    spec = importlib.util.spec_from_file_location("glue_mini", FOLDER / "mini.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, entry(name)["sources"]["mini"]["function"])()
+
+
+def rows(name: str, split: str) -> list[tuple[str, ...]]:
+    columns = getattr(splits(name), split)
+    return list(zip(*(columns[key] for key in entry(name)["text"]["columns"]), strict=True))
+
+
+def words(row: tuple[str, ...]) -> str:
+    return " ".join(
+        f"{i}_{word.strip('.,?').lower()}" for i, text in enumerate(row) for word in text.split()
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_task_is_the_one_its_yaml_froze(name):
+    assert splits(name).digest() == entry(name)["sources"]["mini"]["digest"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_columns_and_labels_are_those_of_the_real_task(name):
+    output = entry(name)["output"]
+    for split in ("train", "validation", "test"):
+        columns = getattr(splits(name), split)
+        assert set(columns) == {*entry(name)["text"]["columns"], "label"}
+        assert len({len(column) for column in columns.values()}) == 1
+        label = columns["label"]
+        if output["type"] == "regression":
+            assert label.dtype == np.float32
+            assert output["minimum"] <= label.min() < label.max() <= output["maximum"]
+            np.testing.assert_allclose(label * 5, np.round(label * 5), atol=1e-4)
+        else:
+            assert label.dtype == np.int64
+            assert set(label.tolist()) == set(range(len(output["labels"])))
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_no_class_holds_more_than_seventy_percent(name):
+    for split in ("train", "validation", "test"):
+        label = getattr(splits(name), split)["label"]
+        assert np.bincount(label).max() / len(label) < 0.7
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_splits_share_no_example(name):
+    parts = [set(rows(name, split)) for split in ("train", "validation", "test")]
+    assert sum(map(len, parts)) == len(set.union(*parts))
+    assert sum(map(len, parts)) == sum(len(rows(name, s)) for s in ("train", "validation", "test"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_sentence_is_reserved_from_pretraining(name):
+    assert all(
+        reserved(text)
+        for split in ("train", "validation", "test")
+        for row in rows(name, split)
+        for text in row
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_single_words_do_not_solve_a_task(name):
+    vectorizer = CountVectorizer(token_pattern=r"\S+")
+    train = vectorizer.fit_transform(map(words, rows(name, "train")))
+    test = vectorizer.transform(map(words, rows(name, "test")))
+    label, truth = splits(name).train["label"], splits(name).test["label"]
+    if name == "stsb":
+        predicted = Ridge(10.0).fit(train, label).predict(test)
+        assert np.corrcoef(predicted, truth)[0, 1] < 0.5
+    else:
+        accuracy = LogisticRegression(max_iter=500).fit(train, label).score(test, truth)
+        assert accuracy < 0.85
