@@ -37,7 +37,11 @@ class Ran(Protocol):
 
 
 def method_digest(entry: MethodEntry, options: Mapping[str, OptionValue]) -> str:
-    """`CODE.OPTIONS`: the method's own source file, and its regime with the resolved options."""
+    """`CODE.OPTIONS`: the method's own source file, and its regime with the resolved options.
+
+    The cells of a family on which the method is not defined have `.unsupported` behind that, so
+    that they become other cells on the day it is.
+    """
     code = hashlib.sha256(entry.python_path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
     settings = _digest({"regime": entry.regime, "options": dict(options)})
     return f"{code[:16]}.{settings[:16]}"
@@ -110,8 +114,10 @@ def differences(old: Ran, new: Ran) -> str:
     if before.schema_version != now.schema_version:
         return f"identity scheme changed: version {before.schema_version} -> {now.schema_version}"
     changes = []
-    code_before, _, options_before = before.method.partition(".")
-    code_now, _, options_now = now.method.partition(".")
+    code_before, options_before, *refused_before = before.method.split(".")
+    code_now, options_now, *refused_now = now.method.split(".")
+    if refused_before != refused_now:
+        changes.append("no longer unsupported" if refused_before else "now unsupported")
     if code_before != code_now:
         changes.append("method code changed")
     if options_before != options_now:

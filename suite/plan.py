@@ -138,6 +138,8 @@ class _Planner:
         recipe = resolve_recipe(self.request, track, method, backbone)
         recipe_part = recipe_digest(recipe)
         method_part = self._method(method)
+        if backbone.family in method.unsupported:
+            method_part += ".unsupported"
         backbone_part = self._backbone(backbone)
         task_parts = {task.name: self._task(task, recipe, backbone.image_size) for task in tasks}
         groups = [tasks] if method.regime == "joint" else [(task,) for task in tasks]

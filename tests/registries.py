@@ -122,6 +122,10 @@ def write_registry(folder: Path) -> Path:
         "backbones/t5_toy.yaml": BACKBONE_YAML.replace("NAME", "t5_toy").replace(
             "family: bert", "family: t5"
         ),
+        "backbones/mini/bert_toy/model.safetensors": "weights of bert_toy",
+        "backbones/mini/bert_toy/config.json": "{}",
+        "backbones/mini/t5_toy/model.safetensors": "weights of t5_toy",
+        "backbones/mini/t5_toy/config.json": "{}",
     }
     for name, text in files.items():
         path = folder / name

@@ -1,7 +1,6 @@
 """`run` and `plan`."""
 
 import argparse
-import json
 import os
 import shlex
 import sys
@@ -85,7 +84,8 @@ def run(options: argparse.Namespace) -> int:
         return 130
     results = _results_of(made, options.out)
     if options.json:
-        out_json([json.loads(result.model_dump_json()) for result in results])
+        long = {"scores": {"__all__": {"predictions", "targets"}}}
+        out_json([result.model_dump(mode="json", exclude=long) for result in results])
     else:
         _print_results(results)
     _write_leaderboards(options.out, registry, options.quiet)

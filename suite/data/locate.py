@@ -178,7 +178,8 @@ def _parquet(
     for config in _config_folders(source):
         folder = _inside(root, config)
         found = {
-            split: _whole(sorted(folder.glob(f"{split}-*.parquet"))) for split in hub_splits(source)
+            split: _whole(sorted(folder.glob(f"{name}-*.parquet")))
+            for split, name in hub_splits(source).items()
         }
         if all(found.values()):
             return found

@@ -55,6 +55,8 @@ def _explain(error: ValidationError, document: Document, kind: Any) -> list[Prob
     problems: list[Problem] = []
     for detail in error.errors(include_url=False):
         location = _written(detail["loc"], document)
+        if _is_consequence(detail, document, location):
+            continue
         if detail["type"] in _TYPES:
             wanted.setdefault(location, []).append(_TYPES[detail["type"]])
         else:
@@ -103,11 +105,23 @@ def _one(detail: ErrorDetails, location: Location, document: Document, kind: Any
                 f"'{_value_at(document, location)}' does not match {context['pattern']}",
                 at_key=name == "[key]",
             )
+        case "too_short":
+            return document.problem(location, f"needs at least {context['min_length']} items")
         case "value_error":
             return document.problem(location, detail["msg"].removeprefix("Value error, "))
         case _:
             message = detail["msg"].replace("Input should", "must")
             return document.problem(location, message[0].lower() + message[1:])
+
+
+def _is_consequence(detail: ErrorDetails, document: Document, location: Location) -> bool:
+    """Pydantic does not count items with mistakes, and then calls the list too short as well."""
+    value = _value_at(document, location)
+    return (
+        detail["type"] == "too_short"
+        and isinstance(value, list)
+        and len(value) >= detail["ctx"]["min_length"]
+    )
 
 
 def _unknown(key: str, model: Any) -> str:

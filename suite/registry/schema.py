@@ -145,8 +145,8 @@ class MethodEntry(FileEntry):
 
     @property
     def python_path(self) -> Path:
-        """The file that defines the method."""
-        return self.path.parent / (self.python or f"{self.name}.py")
+        """The file that defines the method, beside the YAML."""
+        return self.path.parent / self.python if self.python else self.path.with_suffix(".py")
 
     @model_validator(mode="after")
     def _every_family_is_covered(self) -> "MethodEntry":

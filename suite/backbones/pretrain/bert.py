@@ -57,7 +57,9 @@ def pretrain_bert(steps: int) -> tuple[BertModel, PreTrainedTokenizerFast]:
     words = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.GELU(), nn.LayerNorm(WIDTH))
     is_replaced, belongs = detector(WIDTH), detector(WIDTH)
 
-    def corrupt(original: np.ndarray, segments: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def corrupt(
+        original: np.ndarray, segments: np.ndarray, whole: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Corrupted ids and which of them were masked or replaced [B, L]."""
         shown = original.copy()
         chance = np.where(
@@ -78,11 +80,11 @@ def pretrain_bert(steps: int) -> tuple[BertModel, PreTrainedTokenizerFast]:
         original = padded([ids[r] for r in rows])
         segments = padded([types[r] for r in rows])
         whole = ~coherent[rows] | (paired[rows] & (dice.random(len(rows)) < WHOLE))
-        shown, chosen = (torch.from_numpy(part) for part in corrupt(original.numpy(), segments.numpy(), whole))
+        shown, chosen = (
+            torch.from_numpy(part) for part in corrupt(original.numpy(), segments.numpy(), whole)
+        )
         mask = (original > 0).long()
-        hidden = model(
-            shown, attention_mask=mask, token_type_ids=segments
-        ).last_hidden_state
+        hidden = model(shown, attention_mask=mask, token_type_ids=segments).last_hidden_state
         logits = words(hidden[chosen]) @ model.embeddings.word_embeddings.weight.T
         judged = (
             (original >= len(BERT_SPECIAL)) & (shown != MASK) & ~torch.from_numpy(whole)[:, None]

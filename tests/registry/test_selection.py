@@ -1,0 +1,90 @@
+import pytest
+from registries import replace, write_registry
+
+from suite.errors import UserError
+from suite.registry import Registry, load
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_registry(tmp_path)
+
+
+@pytest.fixture
+def registry(folder) -> Registry:
+    return load(folder)
+
+
+def keys(registry: Registry, *patterns: str) -> list[str]:
+    return [f"{task.track}/{task.name}" for task in registry.select_tasks(patterns)]
+
+
+def test_methods_by_name_list_and_glob(registry):
+    def chosen(*patterns: str) -> list[str]:
+        return [entry.name for entry in registry.select_methods(patterns)]
+
+    assert chosen("together,one") == ["one", "together"]
+    assert chosen("together", "one") == ["one", "together"]
+    assert chosen("tog*") == ["together"]
+    assert chosen("TOGETHER") == ["together"]
+    assert {"one", "together"} <= set(chosen("all"))
+
+
+def test_hyphens_and_underscores_are_alike(registry):
+    assert registry.select_backbones(["bert-toy"])[0].name == "bert_toy"
+
+
+def test_tasks_by_track_name_and_both(registry):
+    assert keys(registry, "toy") == ["toy/first", "toy/second"]
+    assert keys(registry, "second,first") == ["toy/first", "toy/second"]
+    assert keys(registry, "toy/second") == ["toy/second"]
+    assert keys(registry, "toy/s*") == ["toy/second"]
+
+
+@pytest.mark.parametrize("word", ["toi", "fist", "toy/secnd"])
+def test_an_unknown_task_names_the_nearest(registry, word):
+    with pytest.raises(UserError, match=f"unknown task or track '{word}'; did you mean"):
+        registry.select_tasks([word])
+
+
+def test_an_unknown_method_names_the_nearest(registry):
+    with pytest.raises(UserError, match="unknown method 'togethr'; did you mean 'together'"):
+        registry.select_methods(["togethr"])
+
+
+def test_a_name_in_two_tracks_must_be_qualified(folder):
+    for file in (folder / "tasks" / "toy").iterdir():
+        target = folder / "tasks" / "more" / file.name
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(file.read_text().replace("name: toy", "name: more"))
+    registry = load(folder)
+    with pytest.raises(UserError, match="write one of: more/first, toy/first"):
+        registry.select_tasks(["first"])
+    assert keys(registry, "more/first") == ["more/first"]
+    assert keys(registry, "fir*") == ["more/first", "toy/first"]
+
+
+def test_only_a_selected_broken_entry_is_refused(folder):
+    replace(folder / "methods" / "one.yaml", "regime: per_task", "regime: never")
+    registry = load(folder)
+    assert [entry.name for entry in registry.select_methods(["together"])] == ["together"]
+    for pattern in ("one", "on*", "all"):
+        with pytest.raises(UserError, match=r"one.yaml:5:9: regime: 'never' is not one of"):
+            registry.select_methods([pattern])
+
+
+def test_a_broken_track_is_refused_with_its_mistake(folder):
+    replace(folder / "tasks" / "toy" / "track.yaml", "modality: text", "modality: smell")
+    registry = load(folder)
+    for pattern in ("toy", "first", "toy/first"):
+        with pytest.raises(UserError, match=r"track.yaml:4:11: modality: 'smell' is not one of"):
+            registry.select_tasks([pattern])
+
+
+def test_a_broken_task_is_refused_with_its_track_but_not_beside_it(folder):
+    replace(folder / "tasks" / "toy" / "first.yaml", "metrics: [accuracy]", "metrics: []")
+    registry = load(folder)
+    assert keys(registry, "second") == ["toy/second"]
+    with pytest.raises(UserError, match=r"first.yaml:8:10"):
+        registry.select_tasks(["toy"])

@@ -1,0 +1,303 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from registries import replace, write_registry
+
+from suite import cli
+from suite.plan import Request, plan
+from suite.registry import load
+from suite.results import Result
+
+HEAVY = ("torch", "transformers", "timm", "pandas", "datasets", "matplotlib", "rich", "sklearn")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("SUITE_DATA", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(Path(cli.__file__).parent.parent))
+    folder = write_registry(tmp_path / "registry")
+    monkeypatch.setenv("SUITE_REGISTRY", str(folder))
+    return folder
+
+
+@pytest.fixture
+def call(folder, capsys):
+    """Run a command in this process: (exit code, stdout, stderr)."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = cli.main(words)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+PLAN = ("plan", "-m", "one,together", "-t", "toy")
+
+
+def write_results(folder: Path, status: str = "ok") -> list[Result]:
+    """Leave the results of `PLAN` behind, as a run does."""
+    made = plan(Request(methods=("one", "together"), tasks=("toy",)), load(folder))
+    results = [
+        Result(
+            cell=item.cell.key,
+            identity=item.cell.identity,
+            recipe=item.cell.recipe,
+            options=dict(item.cell.options),
+            status=status,
+            log="runs/work/log.txt",
+        )
+        for item in made.planned
+    ]
+    for result in results:
+        result.write(Path("runs") / "results")
+    return results
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--help",),
+        ("run", "--help"),
+        ("list",),
+        ("list", "backbones"),
+        ("list", "results"),
+        ("show", "one"),
+        ("validate",),
+        PLAN,
+        ("run", "--dry-run", *PLAN[1:]),
+        ("why", "*"),
+    ],
+)
+def test_nothing_heavy_is_imported_without_need(folder, words):
+    write_results(folder)
+    code = (
+        "import sys; from suite.cli import main\n"
+        "try: code = main(sys.argv[1:])\n"
+        "except SystemExit as stop: code = stop.code\n"
+        f"heavy = [name for name in {HEAVY} if name in sys.modules]\n"
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_states_the_exit_codes_and_imports_no_registry():
+    code = "import sys, suite.cli; sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    text = cli.build_parser().format_help()
+    for line in ("every cell is ok", "some cell failed", "wrong usage", "interrupted"):
+        assert line in text
+
+
+def test_without_a_verb_the_help_is_printed(call):
+    code, out, _ = call()
+    assert code == 0
+    assert out.startswith("usage: python -m suite")
+
+
+def files(root: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in root.rglob("*")}
+
+
+def test_plan_writes_nothing(call, tmp_path):
+    before = files(tmp_path)
+    code, out, err = call(*PLAN)
+    assert code == 0
+    assert len(out.splitlines()) == 4
+    assert "3 to run. Nothing written." in err
+    after = files(tmp_path)
+    assert {path for path in after if "/cache" not in path} == set(before)
+    assert all(after[path] == when for path, when in before.items() if path != str(tmp_path))
+
+
+def test_the_plan_of_what_is_finished_is_cached(call, folder):
+    write_results(folder)
+    _, out, err = call(*PLAN)
+    assert out.count("cached") == 3
+    assert "3 cached. Nothing written." in err
+
+
+def test_lists_are_separated_by_commas_spaces_or_both(call):
+    expected = call(*PLAN)[1]
+    assert call("plan", "-m", "one", "together", "-t", "first,", "second")[1] == expected
+    assert call("plan", "-m", "[ot]?e", "together,one", "-t", "toy/*")[1] == expected
+
+
+def test_underscores_and_hyphens_in_options_are_alike(call):
+    for option in ("--batch-size", "--batch_size"):
+        code, out, _ = call(*PLAN, option, "3", "--json")
+        assert code == 0
+        assert {item["recipe"]["batch_size"] for item in json.loads(out)} == {3}
+
+
+def test_json_is_all_that_stdout_holds(call):
+    for words in (
+        (*PLAN, "--json"),
+        ("list", "methods", "--json"),
+        ("list", "results", "--json"),
+    ):
+        code, out, _ = call(*words)
+        assert code == 0
+        assert isinstance(json.loads(out), list)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("plan", "-m", "on", "-t", "toy"), "unknown method 'on'; did you mean 'one'?"),
+        (("plan", "-m", "one", "-t", "toi"), "unknown task or track 'toi'; did you mean 'toy'?"),
+        ((*PLAN, "-b", "bert_toi"), "unknown backbone 'bert_toi'; did you mean 'bert_toy'?"),
+        ((*PLAN, "--seeds", "0,x"), "--seeds: whole numbers"),
+        ((*PLAN, "--seeds", "-1"), "--seeds: give at least one number, none below 0"),
+        ((*PLAN, "--registry", "nowhere"), "nowhere is no registry"),
+        (("show", "onne"), "nothing is called 'onne'; did you mean 'one'?"),
+        (("why", "x"), "no result 'x' in runs/results"),
+        (("validate", "onne"), "nothing is called 'onne'; did you mean 'one'?"),
+        (("fetch",), "say what to fetch"),
+    ],
+)
+def test_a_mistake_of_the_user_is_one_message_and_exit_code_2(call, words, message):
+    code, out, err = call(*words)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("words", [("rnu",), ("plan",), (*PLAN, "--steps", "0"), (*PLAN, "--x")])
+def test_wrong_usage_is_exit_code_2(folder, words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    assert stop.value.code == 2
+
+
+def test_an_interruption_is_exit_code_130(call, monkeypatch):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("suite.commands.catalogue.list_entries", interrupted)
+    assert call("list")[0] == 130
+
+
+def test_validate_lists_every_mistake(call, folder):
+    assert call("validate")[0] == 0
+    replace(folder / "methods" / "one.yaml", "regime: per_task", "regime: never")
+    replace(folder / "tasks" / "toy" / "first.yaml", "metrics:", "metric:")
+    code, out, err = call("validate")
+    assert (code, out) == (2, "")
+    assert "registry/methods/one.yaml:5:9: regime: 'never' is not one of" in err
+    assert "registry/tasks/toy/first.yaml:8:1: metric: unknown key" in err
+    assert call("validate", "together")[0] == 0
+    assert call("validate", "one")[0] == 2
+
+
+def test_a_broken_entry_is_listed_warned_of_and_refused_if_selected(call, folder):
+    replace(folder / "methods" / "one.yaml", "regime: per_task", "regime: never")
+    _, out, _ = call("list", "methods")
+    assert "one  BROKEN registry/methods/one.yaml:5:9" in out
+    assert "together" in out
+    code, out, err = call("plan", "-m", "together", "-t", "toy")
+    assert code == 0
+    assert "warning: method 'one' is broken: registry/methods/one.yaml:5:9" in err
+    code, _, err = call("plan", "-m", "one", "-t", "toy")
+    assert code == 2
+    assert "regime: 'never' is not one of" in err
+
+
+def test_show_prints_an_entry_with_its_files(call):
+    code, out, _ = call("show", "one")
+    assert code == 0
+    assert out.startswith("method one\n  file: registry/methods/one.yaml\n")
+    assert "default: 8" in out
+
+
+def test_why_names_what_changed_since(call, folder):
+    label = write_results(folder)[0].cell.label
+    assert "the same identity" in call("why", label)[1]
+    replace(folder / "methods" / "one.py", "NotImplementedError", "ValueError")
+    code, out, _ = call("why", label)
+    assert code == 0
+    assert "today     method code changed" in out
+    assert out.count("\n\n") == 0
+    assert call("why", "one.*")[1].count("status") == 2
+
+
+def test_new_method_and_task_are_valid_and_planned(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("SUITE_REGISTRY", "")
+    monkeypatch.chdir(tmp_path)
+    assert call("new", "method", "low_rank")[0] == 0
+    assert call("new", "task", "demo/one")[0] == 0
+    assert call("new", "task", "demo/two-more")[0] == 0
+    assert call("new", "task", "pictures/left", "--modality", "image")[0] == 0
+    code, out, err = call("validate")
+    assert code == 0, err
+    _, out, _ = call("plan", "-m", "low-rank", "-t", "demo", "pictures", "--json")
+    cells = [item["cell"] for item in json.loads(out)]
+    assert [(cell["track"], *cell["tasks"]) for cell in cells] == [
+        ("demo", "one"), ("demo", "two-more"), ("pictures", "left"),
+    ]  # fmt: skip
+
+
+def test_new_task_is_added_to_a_list_in_either_style(call, folder):
+    assert call("new", "task", "toy/third", "--registry", str(folder))[0] == 0
+    track = folder / "tasks" / "toy" / "track.yaml"
+    replace(
+        track, "tasks: [first, second, third]", "tasks:\n  - first\n  - second  # why\n  - third"
+    )
+    assert call("new", "task", "toy/fourth", "--registry", str(folder))[0] == 0
+    assert load(folder).problems == ()
+    assert load(folder).tracks["toy"].tasks == ("first", "second", "third", "fourth")
+    assert "second  # why" in track.read_text()
+
+
+def test_new_overwrites_nothing(call, folder):
+    code, _, err = call("new", "method", "one")
+    assert code == 2
+    assert "registry/methods/one.yaml exists: choose another name" in err
+
+
+@pytest.mark.parametrize("name", ["../x", "X", "a b", "-x", "toy/", "/x"])
+def test_new_refuses_a_name_that_is_none(call, name):
+    kind = "task" if "/" in name else "method"
+    assert call("new", kind, "--", name)[0] == 2
+
+
+def test_fetch_prints_a_manifest_of_what_is_here(call, tmp_path):
+    code, out, _ = call("fetch", "-b", "bert_toy")
+    assert code == 0
+    manifest = tmp_path / "manifest"
+    manifest.write_text(out)
+    assert len(out.splitlines()) == 2
+    done = subprocess.run(["sha256sum", "-c", manifest], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_fetch_without_a_network_names_what_is_missing(call, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    code, out, err = call("fetch", "-b", "t5_base")
+    assert (code, out) == (1, "")
+    assert "weights of backbone t5_base (google-t5/t5-base) not found" in err
+
+
+def test_a_pipe_gets_no_control_characters(folder):
+    replace(folder / "methods" / "one.yaml", "regime: per_task", "regime: never")
+    for words in (("list",), ("show", "together"), ("plan", "-m", "together", "-t", "toy")):
+        done = subprocess.run([sys.executable, "-m", "suite", *words], capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert b"\x1b" not in done.stdout + done.stderr
+        assert b"\r" not in done.stdout + done.stderr
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback(folder):
+    script = f"{sys.executable} -m suite list backbones | head -n 1"
+    done = subprocess.run(script, shell=True, capture_output=True, text=True, env={**os.environ})
+    assert done.stderr == ""
