@@ -31,9 +31,9 @@ def render(board: Board, *, plot: str | None) -> str:
 
 def _introduction(board: Board) -> str:
     tasks = len(board.track.tasks)
-    lines = [f"{board.track.description.strip()}"]
+    lines = [_sentence(board.track.description)]
     if board.backbone_entry:
-        lines.append(f"Backbone: {board.backbone_entry.description.strip()}")
+        lines.append(f"Backbone: {_sentence(board.backbone_entry.description)}")
     if not board.rows:
         lines.append(
             "Nothing has been measured by this suite on this backbone yet. The published numbers "
@@ -47,6 +47,10 @@ def _introduction(board: Board) -> str:
         "backbone."
     )
     return "\n\n".join(lines)
+
+
+def _sentence(description: str) -> str:
+    return description.strip().rstrip(".") + "."
 
 
 def _method(row: Row) -> str:

@@ -10,15 +10,17 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.transforms import Bbox
 
 from suite.leaderboards.board import Board
+from suite.leaderboards.labels import nearest, place
 
 # Okabe and Ito's colours, told apart by readers with any colour vision; shapes differ as well.
 _PER_TASK, _JOINT, _PUBLISHED, _INK, _PALE = "#0072B2", "#D55E00", "#666666", "#222222", "#B8B8B8"
@@ -35,8 +37,6 @@ _STYLE = {
 }
 _NOTHING_STORED = -0.7
 """Where total x = 1 stands: decades left of the first tick."""
-_GAP = 3.0
-"""Smallest distance between a label and anything else, in points."""
 
 
 @dataclass(frozen=True)
@@ -202,80 +202,49 @@ def _colour(point: Point) -> str:
 
 
 def _draw_labels(axes: Axes, shown: Sequence[Point], front: Sequence[Point], start: int) -> None:
-    """Name every point beside it, at the first of many places where the name covers nothing."""
-    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    """Name every point beside it, with a thin line to names that had to stand further off."""
+    ordered = sorted(shown, key=lambda p: (p.published, p not in front, -p.score, p.label))
     scale = axes.figure.dpi / 72
-    places = [axes.transData.transform((_x(p.total_x, start), p.score)) for p in shown]
-    taken = [
-        Bbox.from_bounds(x - 4 * scale, y - 4 * scale, 8 * scale, 8 * scale) for x, y in places
-    ]
-    for point, (x, _) in zip(shown, places, strict=True):
+    to_pixels, to_data = axes.transData, axes.transData.inverted()
+    anchors = np.array([to_pixels.transform((_x(p.total_x, start), p.score)) for p in ordered])
+    obstacles = _steps(axes, front, start)
+    for point, (x, _) in zip(ordered, anchors, strict=True):
         if point.interval:
-            low, high = (axes.transData.transform((0, v))[1] for v in point.interval)
-            taken.append(Bbox.from_extents(x - scale, low, x + scale, high))
-    taken += _steps(axes, front, start)
-    inside = axes.bbox
-    crowded = sorted(
-        zip(shown, places, strict=True),
-        key=lambda item: (item[0].published, item[0] not in front, -item[0].score, item[0].label),
-    )
-    for point, (x, y) in crowded:
-        text = axes.text(
+            low, high = (to_pixels.transform((0, value))[1] for value in point.interval)
+            obstacles.append((x - scale, low, x + scale, high))
+    texts = [
+        axes.text(
             0,
             0,
             point.label,
             fontsize=8.5,
             fontweight="bold" if point in front else "normal",
             color=_colour(point),
-            transform=None,
             verticalalignment="bottom",
             zorder=4,
         )
-        size = text.get_window_extent(renderer)
-        boxes = [
-            Bbox.from_bounds(x + dx, y + dy, size.width, size.height)
-            for dx, dy in _offsets(size.width, size.height, scale)
-        ]
-        fits = [b for b in boxes if inside.x0 <= b.x0 and b.x1 <= inside.x1 + 20 * scale]
-        fits = [b for b in fits if inside.y0 <= b.y0 and b.y1 <= inside.y1]
-        free = [b for b in fits if not any(b.padded(_GAP * scale / 2).overlaps(t) for t in taken)]
-        box = (free or fits or boxes)[0]
-        taken.append(box)
-        corner = axes.transData.inverted().transform((box.x0, box.y0))
-        text.set_transform(axes.transData)
-        text.set_position(corner)
-        nearest = (min(max(x, box.x0), box.x1), min(max(y, box.y0), box.y1))
-        if math.dist(nearest, (x, y)) > 12 * scale:
-            tip = axes.transData.inverted().transform(nearest)
+        for point in ordered
+    ]
+    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    extents = [text.get_window_extent(renderer) for text in texts]
+    sizes = np.array([(extent.width, extent.height) for extent in extents])
+    boxes = place(anchors, sizes, np.array(obstacles), np.array(axes.bbox.extents), scale)
+    for point, anchor, text, box in zip(ordered, anchors, texts, boxes, strict=True):
+        text.set_position(to_data.transform(box[:2]))
+        end = nearest(anchor, box)
+        if math.dist(end, anchor) > 12 * scale:
+            (x, y), (end_x, end_y) = to_data.transform(anchor), to_data.transform(end)
             axes.plot(
-                [_x(point.total_x, start), tip[0]],
-                [point.score, tip[1]],
-                color=_colour(point),
-                linewidth=0.6,
-                alpha=0.6,
-                zorder=2,
+                [x, end_x], [y, end_y], color=_colour(point), linewidth=0.6, alpha=0.6, zorder=2
             )
 
 
-def _steps(axes: Axes, front: Sequence[Point], start: int) -> list[Bbox]:
+def _steps(
+    axes: Axes, front: Sequence[Point], start: int
+) -> list[tuple[float, float, float, float]]:
     """What the front's line covers: a horizontal and a vertical piece after each point."""
     places = [axes.transData.transform((_x(p.total_x, start), p.score)) for p in front]
     boxes = []
-    for (x, y), (end, top) in zip(
-        places, [*places[1:], (axes.bbox.x1, places[-1][1])], strict=True
-    ):
-        boxes += [Bbox.from_extents(x, y - 1, end, y + 1)]
-        boxes += [Bbox.from_extents(end - 1, y, end + 1, top)]
+    for (x, y), (end, top) in pairwise([*places, (axes.bbox.x1, places[-1][1])]):
+        boxes += [(x, y - 1, end, y + 1), (end - 1, y, end + 1, top)]
     return boxes
-
-
-def _offsets(width: float, height: float, scale: float) -> list[tuple[float, float]]:
-    """Lower left corners of a label around a point at the origin, nearest first."""
-    found = []
-    for step in range(12):
-        near = (7 + 7 * step) * scale
-        right, left, centre, middle = near, -near - width, -width / 2, -height / 2
-        low, high = -near - height, near
-        found += [(right, middle), (left, middle), (right, high / 2), (right, low / 2)]
-        found += [(left, high / 2), (left, low / 2), (centre, high), (centre, low)]
-    return found

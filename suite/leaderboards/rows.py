@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from suite.leaderboards.board import Cost, Row, TaskColumn
+from suite.options import resolve_options
 from suite.registry.schema import MethodEntry, TrackEntry
 from suite.results import Ledger, Result
 
@@ -50,7 +51,7 @@ def make_row(
         method=cell.method,
         entry=entry,
         joint=joint,
-        label=f"{cell.method} ({', '.join(cell.tasks)})" if partial else cell.method,
+        label=_label(cells[0], entry, partial=partial),
         seeds=seeds,
         tasks=columns,
         objections=tuple(_objections(track, cells, columns, usual, partial=partial)),
@@ -58,6 +59,15 @@ def make_row(
         cost=_cost(ok, len(track.tasks), entry, joint=joint) if complete else None,
         hardware=tuple(sorted({c.environment.hardware for c in ok if c.environment})),
     )
+
+
+def _label(result: Result, entry: MethodEntry | None, *, partial: bool) -> str:
+    """The method's name, with the tasks of a partial joint run and options that were changed."""
+    scale = result.cell.scale
+    usual = resolve_options([entry], [], scale)[entry.name] if entry else {}
+    changed = [f"{k}={v}" for k, v in sorted(result.options.items()) if v != usual.get(k, v)]
+    notes = [*(result.cell.tasks if partial else ()), *changed]
+    return f"{result.cell.method} ({', '.join(notes)})" if notes else result.cell.method
 
 
 def _column(task: str, cells: Sequence[Result], seeds: Sequence[int]) -> TaskColumn:

@@ -146,6 +146,7 @@ def cell(
     track="glue",
     trained=100,
     version="v1",
+    options=None,
 ):
     """One result; `shared` and `own` are stored parameters, the latter for each task."""
     tasks = (tasks,) if isinstance(tasks, str) else tuple(tasks)
@@ -179,6 +180,7 @@ def cell(
         else None,
         backbone_parameters=PARAMETERS if ok else 0,
         trained_parameters=trained,
+        options=options or {},
         steps=100 * len(tasks) if ok else 0,
         train_seconds=4.5 * len(tasks),
         total_seconds=6.0,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from suite.errors import UserError
-from suite.leaderboards import build, check, pages
+from suite.leaderboards import build, check, markdown, pages
 from suite.leaderboards.aggregate import boards
 
 PAGE = "glue-bert_mini-mini.md"
@@ -21,7 +21,7 @@ def section(page, title):
 
 
 def page(results, registry):
-    return pages(results, registry)[PAGE].decode()
+    return markdown.render(only(results, registry), plot=None)
 
 
 def test_a_track_score_is_the_mean_over_tasks_and_seeds(registry, make):
@@ -151,6 +151,16 @@ def test_cells_of_different_versions_of_a_method_are_not_mixed(registry, make):
     )
     (row,) = only(results, registry).unranked
     assert row.objections == ("its cells come from different versions of the method",)
+
+
+def test_options_that_are_not_the_default_stand_beside_the_name(registry, make):
+    width = {"default": 8, "description": "How wide."}
+    registry.methods["full"] = make.method("full", options={"width": width})
+    results = [
+        *make.per_task("full", 0.9, options={"width": 16}),
+        *make.per_task("probe", 0.6, options={"width": 8}),
+    ]
+    assert {row.label for row in only(results, registry).ranked} == {"full (width=16)", "probe"}
 
 
 def test_an_unsupported_method_is_named_with_its_reason(registry, make):
