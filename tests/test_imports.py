@@ -12,10 +12,10 @@ ROOT = Path(suite.__file__).parent
 
 PARTS: dict[str, tuple[str, ...]] = {
     "errors": ("errors", "console", "cost_names", "expression"),
-    "registry": ("registry",),
+    "registry": ("registry", "options"),
     "results": ("results", "history"),
     "files": ("data.locate", "data.fingerprint", "data.cache", "data.splits"),
-    "plan": ("plan", "identity", "options"),
+    "plan": ("plan", "identity"),
     "kernels": ("kernels",),
     "sites": ("backbones.sites", "nn.tasks"),
     "backbones": ("backbones",),
