@@ -1,6 +1,7 @@
 """`validate` and `check`: is an entry well-formed, and does it keep its promises?"""
 
 import argparse
+from collections.abc import Iterable
 
 from suite.console import coloured, out, say
 from suite.errors import UserError
@@ -38,18 +39,32 @@ def validate(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Run the contract test of one method on every family it claims, and print what it finds."""
+    """Run the contract test of one method, on every family it claims, or of one task."""
     registry = load(options.registry)
+    wanted = normal(options.name)
+    if any(wanted in (normal(key), normal(task.name)) for key, task in registry.tasks.items()):
+        (task,) = registry.select_tasks([options.name])
+        from suite.task_contract import check_task
+
+        return _report(task.name, (("", found.check, found.fault) for found in check_task(task)))
     (entry, *more) = registry.select_methods([options.name])
     if more:
         raise UserError(f"check one method at a time, not {entry.name}, {more[0].name}, ...")
     from suite.contract import check_method
 
+    found = (
+        (family, finding.check, finding.fault)
+        for family in entry.families
+        for finding in check_method(entry, registry, family)
+    )
+    return _report(entry.name, found)
+
+
+def _report(name: str, found: Iterable[tuple[str, str, str]]) -> int:
     faults = 0
-    for family in entry.families:
-        for finding in check_method(entry, registry, family):
-            faults += bool(finding.fault)
-            verdict = coloured("FAULT", "red") if finding.fault else "ok"
-            out(f"{family:<9} {finding.check:<32} {verdict} {finding.fault}".rstrip())
-    say(f"{entry.name}: {f'{faults} faults' if faults else 'keeps the contract'}")
+    for family, check_name, fault in found:
+        faults += bool(fault)
+        verdict = coloured("FAULT", "red") if fault else "ok"
+        out(f"{family:<9} {check_name.replace('_', ' '):<36} {verdict} {fault}".strip())
+    say(f"{name}: {f'{faults} faults' if faults else 'keeps the contract'}")
     return 1 if faults else 0

@@ -38,9 +38,17 @@ class Training:
 
     steps: int
     seconds: float
-    validation: Mapping[str, float]
-    """Validation score of every task at the state that was kept."""
+    validation: Mapping[str, "Validation"]
+    """What every task's validation split gave at the state that was kept."""
     trained_parameters: int
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Answers to the validation examples of a task, and their score."""
+
+    predictions: np.ndarray
+    score: float
 
 
 def train(
@@ -61,7 +69,7 @@ def train(
     phases = method.phases(model)
     lengths = [max(1, round(recipe.steps * len(data) * phase.share)) for phase in phases]
     done = 0
-    validation: dict[str, float] = {}
+    validation: dict[str, Validation] = {}
     for number, (phase, steps) in enumerate(zip(phases, lengths, strict=True)):
         before = done
 
@@ -124,7 +132,7 @@ def _run_phase(
     steps: int,
     seed: int,
     progress: Callable[[int], None],
-) -> dict[str, float]:
+) -> dict[str, Validation]:
     optimizer = make_optimizer(method.parameter_groups(model, parameters, recipe), recipe)
     batches = _stream(data, recipe, seed)
     evaluate_after = {
@@ -134,7 +142,8 @@ def _run_phase(
     total_loss = torch.zeros((), device=device)
     live = list(live_tensors(model).values())
     best: list[Tensor] = []
-    best_score, best_validation = -np.inf, {}
+    best_score = -np.inf
+    best_validation: dict[str, Validation] = {}
     model.train()
     torch.manual_seed(seed_for(seed, "dropout"))
     for step in range(1, steps + 1):
@@ -154,7 +163,7 @@ def _run_phase(
             if not torch.isfinite(total_loss):
                 raise Diverged(f"the training loss is not finite by step {step} of {steps}")
             validation = {task: _validate(model, own.validation) for task, own in data.items()}
-            mean = float(np.mean(list(validation.values())))
+            mean = float(np.mean([own.score for own in validation.values()]))
             # On a tie the later state, which has seen more examples.
             if mean >= best_score:
                 best_score, best_validation = mean, validation
@@ -165,10 +174,10 @@ def _run_phase(
     return best_validation
 
 
-def _validate(model: AdaptedModel, batches: Batches) -> float:
-    task = model.tasks[batches.task]
+def _validate(model: AdaptedModel, batches: Batches) -> Validation:
+    predicted = predictions(model, batches)
     targets = batches.examples.targets.cpu().numpy()
-    return score(evaluate(task, predictions(model, batches), targets))
+    return Validation(predicted, score(evaluate(model.tasks[batches.task], predicted, targets)))
 
 
 def _stream(data: Mapping[str, TaskBatches], recipe: Recipe, seed: int) -> Iterator[Batch]:

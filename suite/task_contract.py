@@ -1,0 +1,121 @@
+"""The contract test of a task: what its mini source must keep."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from suite.data.sources import load_splits
+from suite.data.splits import Columns, Splits
+from suite.errors import UserError
+from suite.registry.schema import Classification, TaskEntry
+
+MAJORITY = 0.9
+SMALLEST_TEST = 50
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check of a task."""
+
+    check: str
+    fault: str
+    """What is wrong; empty if the task keeps this promise."""
+
+
+def check_task(task: TaskEntry) -> Iterator[Finding]:
+    """Generate the task and look at what came. Raises UserError if it has no mini source."""
+    if task.sources.mini is None:
+        raise UserError(f"{task.path}: {task.name} has no mini source, there is nothing to check")
+    try:
+        splits = load_splits(task, "mini", None)
+    except UserError as error:
+        yield Finding("generates what its digest says", str(error))
+        return
+    yield Finding("generates what its digest says", "")
+    for name, check in CHECKS.items():
+        yield Finding(name, check(task, splits))
+
+
+def _repeats(task: TaskEntry, splits: Splits) -> str:
+    again = load_splits(task, "mini", None).digest()
+    return "" if again == splits.digest() else "generated twice, the examples differ"
+
+
+def _columns(task: TaskEntry, splits: Splits) -> str:
+    wanted = {*(task.text.columns if task.text else ("image",)), "label"}
+    for name, columns in _splits(splits):
+        if set(columns) != wanted:
+            return f"{name} has the columns {sorted(columns)}, not {sorted(wanted)}"
+        lengths = {column: len(values) for column, values in columns.items()}
+        if len(set(lengths.values())) != 1:
+            return f"the columns of {name} are not equally long: {lengths}"
+        if not task.text and (columns["image"].dtype != np.uint8 or columns["image"].ndim != 4):
+            return f"image of {name} is not uint8 [N, H, W, 3]"
+    return ""
+
+
+def _labels(task: TaskEntry, splits: Splits) -> str:
+    for name, columns in _splits(splits):
+        label = np.asarray(columns["label"])
+        if not isinstance(task.output, Classification):
+            low, high = task.output.minimum, task.output.maximum
+            if label.min() < low or label.max() > high:
+                return f"labels of {name} leave the range {low:g} to {high:g}"
+            continue
+        absent = set(range(len(task.output.labels))) - set(label.tolist())
+        beyond = set(label.tolist()) - set(range(len(task.output.labels)))
+        if beyond:
+            return f"{name} has the label {min(beyond)}, output.labels has no such index"
+        if absent:
+            return f"{name} has no example of '{task.output.labels[min(absent)]}'"
+    return ""
+
+
+def _disjoint(task: TaskEntry, splits: Splits) -> str:
+    train, test = _rows(splits.train), _rows(splits.test)
+    both = len(test.keys() & train.keys())
+    return f"{both} examples of test are also in train" if both else ""
+
+
+def _balanced(task: TaskEntry, splits: Splits) -> str:
+    if not isinstance(task.output, Classification):
+        return ""
+    label = np.asarray(splits.test["label"])
+    share = np.bincount(label).max() / len(label)
+    return f"one class is {share:.0%} of test" if share > MAJORITY else ""
+
+
+def _large_enough(task: TaskEntry, splits: Splits) -> str:
+    count = len(splits.test["label"])
+    return f"test has only {count} examples" if count < SMALLEST_TEST else ""
+
+
+def _splits(splits: Splits) -> Iterator[tuple[str, Columns]]:
+    for name in ("train", "validation", "test"):
+        yield name, getattr(splits, name)
+
+
+def _rows(columns: Columns) -> Counter[str]:
+    inputs = [values for name, values in sorted(columns.items()) if name != "label"]
+    return Counter(
+        hashlib.sha256(
+            b"\0".join(
+                value.tobytes() if isinstance(value, np.ndarray) else value.encode()
+                for value in row
+            )
+        ).hexdigest()
+        for row in zip(*inputs, strict=True)
+    )
+
+
+CHECKS: dict[str, Callable[[TaskEntry, Splits], str]] = {
+    "is the same every time": _repeats,
+    "has the columns it declares": _columns,
+    "has labels in range, all classes": _labels,
+    "shares no example of test and train": _disjoint,
+    "is not one class": _balanced,
+    "has enough test examples": _large_enough,
+}
