@@ -1,0 +1,106 @@
+"""Batches: every example once an epoch, bucketed by length, the same for the same seed."""
+
+from itertools import islice
+
+import numpy as np
+import torch
+from tiny import tiny_backbone
+
+from suite.data.augment import augment
+from suite.data.batching import Batches
+from suite.data.encode import Examples
+from suite.registry.schema import Recipe
+
+
+def texts(count, seed=0):
+    lengths = np.random.Generator(np.random.PCG64(seed)).integers(3, 30, count)
+    ids = torch.zeros(count, 30, dtype=torch.int64)
+    for row, length in enumerate(lengths):
+        ids[row, :length] = row + 1
+    mask = (ids != 0).long()
+    return Examples({"input_ids": ids, "attention_mask": mask}, torch.arange(count), None, lengths)
+
+
+def images(count):
+    pixels = torch.arange(count).view(-1, 1, 1, 1).expand(count, 3, 16, 16).to(torch.uint8)
+    return Examples({"image": pixels}, torch.arange(count), None, np.ones(count, np.int64))
+
+
+def epoch(batches, recipe, seed, count):
+    return list(islice(batches.training(recipe, seed), count))
+
+
+def test_an_epoch_sees_every_example_once():
+    batches = Batches("t", texts(70), tiny_backbone("bert").entry)
+    seen = torch.cat([b.targets for b in epoch(batches, Recipe(batch_size=10), 0, 7)])
+    assert sorted(seen.tolist()) == list(range(70))
+
+
+def test_batches_hold_no_more_padding_than_their_longest_text():
+    examples = texts(64)
+    for batch in epoch(
+        Batches("t", examples, tiny_backbone("bert").entry), Recipe(batch_size=8), 0, 8
+    ):
+        longest = examples.lengths[batch.targets.numpy()].max()
+        assert batch.inputs["input_ids"].shape == (8, longest)
+        assert batch.inputs["attention_mask"].sum(1).max() == longest
+
+
+def test_buckets_pad_less_than_random_batches():
+    examples = texts(512)
+    batches = epoch(
+        Batches("t", examples, tiny_backbone("bert").entry), Recipe(batch_size=16), 0, 32
+    )
+    bucketed = sum(batch.inputs["input_ids"].numel() for batch in batches)
+    shuffled = np.random.Generator(np.random.PCG64(1)).permutation(examples.lengths)
+    padded = sum(16 * row.max() for row in shuffled.reshape(-1, 16))
+    assert bucketed < 0.75 * padded
+
+
+def test_the_same_seed_gives_the_same_batches_and_another_seed_others():
+    batches = Batches("t", texts(64), tiny_backbone("bert").entry)
+    first, again, other = (
+        [b.targets.tolist() for b in epoch(batches, Recipe(batch_size=8), seed, 16)]
+        for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_a_split_smaller_than_a_batch_is_one_batch():
+    batches = epoch(
+        Batches("t", texts(5), tiny_backbone("bert").entry), Recipe(batch_size=32), 0, 3
+    )
+    assert [sorted(b.targets.tolist()) for b in batches] == [list(range(5))] * 3
+
+
+def test_evaluation_covers_every_row_in_known_order():
+    examples = texts(37)
+    rows, targets = zip(
+        *(
+            (index, batch.targets)
+            for index, batch in Batches("t", examples, tiny_backbone("bert").entry).evaluation(8)
+        ),
+        strict=True,
+    )
+    assert np.concatenate(rows).tolist() == torch.cat(targets).tolist()
+    assert sorted(np.concatenate(rows)) == list(range(37))
+
+
+def test_images_are_normalised_by_mean_and_deviation():
+    entry = tiny_backbone("vit").entry
+    (_, batch), *_ = Batches("t", images(3), entry).evaluation(3)
+    expected = (torch.arange(3) / 255 - entry.mean[0]) / entry.std[0]
+    torch.testing.assert_close(batch.inputs["image"][:, 0, 0, 0], expected)
+
+
+def test_flips_and_crops_move_pixels_and_keep_the_shape():
+    rng = np.random.Generator(np.random.PCG64(0))
+    image = torch.arange(16.0).expand(64, 3, 16, 16).contiguous()
+    flipped = augment(image, "flip", rng)
+    kinds = {tuple(row.tolist()) for row in flipped[:, 0, 0]}
+    assert kinds == {tuple(range(16)), tuple(range(15, -1, -1))}
+    cropped = augment(image + 1, "crop", rng)
+    assert cropped.shape == image.shape
+    shifts = {int(row[8]) - 9 for row in cropped[:, 0, 8]}
+    assert shifts == {-2, -1, 0, 1, 2}
