@@ -22,13 +22,13 @@ def render(boards: Sequence[Board]) -> str:
         "miniature of a track, and its scores compare with no published ones.",
     ]
     for (track, scale), members in sorted(by_track.items()):
-        measured = [board for board in members if board.rows]
-        if measured:
+        if measured := [board for board in members if board.rows]:
             sections += [f"## {track}, {scale} scale", _table(measured)]
-        quoted = [board for board in members if not board.rows]
-        if quoted:
-            pages = ", ".join(f"[{board.backbone}]({board.name}.md)" for board in quoted)
-            sections.append(f"Published results only, {track} at {scale} scale: {pages}.")
+    if quoted := [board for board in boards if not board.rows]:
+        lines = [
+            f"- [{b.track.name} on {b.backbone}, {b.scale} scale]({b.name}.md)" for b in quoted
+        ]
+        sections += ["## Published results only", "\n".join(lines)]
     return "\n\n".join(sections) + "\n"
 
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -80,7 +80,8 @@ def render(board: Board) -> bytes | None:
     shown = points(board)
     if not shown:
         return None
-    with mpl.rc_context(_STYLE):
+    # From the library's defaults, not from a matplotlibrc of the user's.
+    with style.context(["default", _STYLE]):
         figure = Figure(figsize=(8.4, 5.0), facecolor="white", layout="constrained")
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot()

@@ -196,12 +196,13 @@ def test_every_column_is_defined_under_the_table(registry, make):
 
 
 def test_published_rows_stand_apart_with_their_source(registry, make):
-    text = pages([], registry)["glue-t5_base-full.md"].decode()
+    files = pages([], registry)
+    text, index = files["glue-t5_base-full.md"].decode(), files["README.md"].decode()
     assert "## Ranking" not in text
     published = section(text, "Published results")
     assert "published (unverified)" in published
     assert "Somebody 2021, table 1" in published
-    assert "[t5_base](glue-t5_base-full.md)" in pages([], registry)["README.md"].decode()
+    assert "[glue on t5_base, full scale](glue-t5_base-full.md)" in index
 
 
 def test_the_gap_to_a_published_result_of_the_same_method_is_printed(registry, make):
@@ -217,6 +218,23 @@ def test_the_gap_to_a_published_result_of_the_same_method_is_printed(registry, m
 def test_a_result_of_an_unknown_track_is_an_error(registry, make):
     with pytest.raises(UserError, match="no track 'glew'"):
         pages([make.cell("full", "rte", track="glew")], registry)
+
+
+def test_the_index_shows_every_method_on_every_backbone_at_a_glance(registry, make):
+    results = [
+        *make.per_task("full", 0.9, own=1000),
+        *make.joint("hyper", 0.7, shared=300, own=20),
+        *make.per_task("full", 0.9, backbone="other"),
+        make.cell("probe", "rte", 0, status="failed", reason="broken"),
+    ]
+    index = pages(results, registry)["README.md"].decode()
+    row = {line.split("|")[1].strip(): line for line in index.splitlines() if line[:2] == "| "}
+    assert "[bert_mini](glue-bert_mini-mini.md)" in row["method"]
+    assert "[other](glue-other-mini.md)" in row["method"]
+    assert "@ 4.00×**" in row["full"]
+    assert "@ 1.360×" in row["hyper"]
+    assert "**" not in row["hyper"]
+    assert "*0/3*" in row["probe"]
 
 
 def write(results, folder):
