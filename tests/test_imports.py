@@ -44,8 +44,8 @@ ALLOWED: dict[str, set[str]] = {
     "method": {"errors", "registry", "sites", "nn", "backbones", "data"},
     "training": {"errors", "registry", "results", "sites", "nn", "backbones", "method", "data"},
     "cell": {
-        "errors", "registry", "results", "files", "plan", "sites", "nn", "backbones", "method", "data",
-        "training",
+        "errors", "registry", "results", "files", "plan", "sites", "nn", "backbones", "method",
+        "data", "training",
     },
     "run": {"errors", "registry", "results", "plan", "cell"},
     "leaderboards": {"errors", "registry", "results", "files", "training"},
