@@ -39,6 +39,11 @@ class CellKey(Record):
             tasks = f"{len(self.tasks)}tasks-{hashlib.sha256(tasks.encode()).hexdigest()[:8]}"
         return f"{self.method}.{self.track}-{tasks}.{self.backbone}.s{self.seed}"
 
+    @property
+    def file_name(self) -> str:
+        """Name of the cell's result file."""
+        return f"{self.scale}.{self.label}.json"
+
 
 class Identity(Record):
     """What a result depends on, as one digest per component (see `suite.identity`)."""
@@ -124,7 +129,7 @@ class Result(Record):
     def write(self, folder: Path) -> Path:
         """Write to `folder` so that a reader sees the old file or the whole new one."""
         folder.mkdir(parents=True, exist_ok=True)
-        target = folder / f"{self.cell.scale}.{self.cell.label}.json"
+        target = folder / self.cell.file_name
         with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", delete=False) as file:
             json.dump(self.model_dump(mode="json"), file, separators=(",", ":"))
             file.write("\n")

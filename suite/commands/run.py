@@ -14,7 +14,7 @@ from suite.plan import Plan, Planned
 from suite.progress import make_progress
 from suite.registry import Registry
 from suite.registry.problems import shown
-from suite.results import Result, read_results
+from suite.results import CellKey, Result
 from suite.run import Settings
 from suite.run import run as execute
 
@@ -31,7 +31,7 @@ def plan(options: argparse.Namespace) -> int:
     rows = [
         (
             item.cell.key.method,
-            f"{item.cell.key.track}/{'+'.join(item.cell.key.tasks)}",
+            _task(item.cell.key),
             item.cell.key.backbone,
             str(item.cell.key.seed),
             coloured(item.action, _COLOURS[item.action]),
@@ -82,62 +82,35 @@ def run(options: argparse.Namespace) -> int:
         say("interrupted; what has finished is kept, and the same command continues:")
         say(f"  {_command(options)}")
         return 130
+    from suite.leaderboards.console import render, summaries
+
     results = _results_of(made, options.out)
     if options.json:
-        long = {"scores": {"__all__": {"predictions", "targets"}}}
-        out_json([result.model_dump(mode="json", exclude=long) for result in results])
-    else:
-        _print_results(results)
+        out_json([summary.model_dump(mode="json") for summary in summaries(results, registry)])
+    elif results:
+        out(render(results, registry))
     _write_leaderboards(options.out, registry, options.quiet)
     return _conclude(made, results, options)
 
 
-def _results_of(made: Plan, out_folder: Path) -> list[Result]:
-    wanted = {item.cell.identity.digest: index for index, item in enumerate(made.planned)}
-    found = [
-        result
-        for result in read_results(results_folder(out_folder))
-        if result.identity.digest in wanted
-    ]
-    return sorted(found, key=lambda result: wanted[result.identity.digest])
-
-
-def _print_results(results: list[Result]) -> None:
-    rows = [
-        (
-            result.cell.method,
-            f"{result.cell.track}/{score.task}",
-            result.cell.backbone,
-            str(result.cell.seed),
-            f"{score.score:.2f}",
-            f"{result.train_seconds:.1f}",
-            result.status,
-        )
-        for result in results
-        for score in result.scores
-    ] + [
-        (
-            result.cell.method,
-            f"{result.cell.track}/{'+'.join(result.cell.tasks)}",
-            result.cell.backbone,
-            str(result.cell.seed),
-            "-",
-            "-",
-            coloured(result.status, "dim" if result.status == "unsupported" else "red"),
-        )
-        for result in results
-        if result.status != "ok"
-    ]
-    if rows:
-        out(table(("method", "task", "backbone", "seed", "score", "seconds", "status"), rows))
+def _results_of(made: Plan, folder: Path) -> list[Result]:
+    """The results of the planned cells, as they are now on disk."""
+    found = []
+    for item in made.planned:
+        path = results_folder(folder) / item.cell.key.file_name
+        if path.is_file():
+            result = Result.model_validate_json(path.read_bytes())
+            if result.identity.digest == item.cell.identity.digest:
+                found.append(result)
+    return found
 
 
 def _write_leaderboards(folder: Path, registry: Registry, quiet: bool) -> None:
     from suite.leaderboards import build
 
-    for path in build(folder, registry):
-        if not quiet:
-            say(f"wrote {shown(path)}")
+    pages = [path for path in build(folder, registry) if path.suffix == ".md"]
+    if not quiet:
+        say(f"leaderboards: {shown(folder / 'README.md')} and {len(pages) - 1} pages beside it")
 
 
 def _conclude(made: Plan, results: list[Result], options: argparse.Namespace) -> int:
@@ -149,18 +122,26 @@ def _conclude(made: Plan, results: list[Result], options: argparse.Namespace) ->
     parts = [f"{count} {word}" for word, count in status.items()]
     parts += [f"{len(absent)} missing"] if absent else []
     parts += [f"{unfinished} not run"] if unfinished else []
-    say(", ".join(parts) + ".")
+    good = not (failed or absent or unfinished)
+    if not (good and options.quiet):
+        say(", ".join(parts) + ".")
     for result in failed:
         label = coloured(result.cell.label, "red", sys.stderr)
         say(f"{label}: {result.status}: {result.reason} (log: {result.log})")
     if failed:
         say(f"try these again with:\n  {_command(options, '--only-failed')}")
-    return 1 if failed or absent or unfinished else 0
+    return 0 if good else 1
 
 
 def _command(options: argparse.Namespace, *more: str) -> str:
     words = [*options.arguments, *(word for word in more if word not in options.arguments)]
     return shlex.join(["python", "-m", "suite", *words])
+
+
+def _task(key: CellKey) -> str:
+    if len(key.tasks) == 1:
+        return f"{key.track}/{key.tasks[0]}"
+    return f"{key.track} ({len(key.tasks)} tasks)"
 
 
 def _counts(made: Plan) -> str:
