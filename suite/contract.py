@@ -126,7 +126,7 @@ def check_method(entry: MethodEntry, registry: Registry, family: Family) -> Iter
 
 def make_bench(entry: MethodEntry, registry: Registry, family: Family, folder: Path) -> Bench:
     """The method, the family's mini backbone and two tasks of a track that uses it."""
-    backbone_entry, tasks = _family_bench(registry, family)
+    backbone_entry, tasks = family_bench(registry, family)
     options = resolve_options([entry], [], "mini")[entry.name]
     workspace = Workspace(registry, torch.device("cpu"), threads=1)
     backbone = workspace.backbone(backbone_entry.name)
@@ -152,9 +152,8 @@ def make_bench(entry: MethodEntry, registry: Registry, family: Family, folder: P
     )
 
 
-def _family_bench(
-    registry: Registry, family: Family
-) -> tuple[BackboneEntry, tuple[TaskEntry, ...]]:
+def family_bench(registry: Registry, family: Family) -> tuple[BackboneEntry, tuple[TaskEntry, ...]]:
+    """The mini backbone of a family and two tasks of a track that uses it."""
     for track in registry.tracks.values():
         for name in track.backbones.get("mini", ()):
             if registry.backbones[name].family == family:

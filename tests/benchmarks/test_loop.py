@@ -1,0 +1,80 @@
+"""What the training loop adds to a step: its time over that of a loop written by hand.
+
+    python -m pytest tests/benchmarks -m benchmark -s
+
+Both run the same model on the same batches in the same process, in turns; the ratio of the fastest
+runs is printed and must be at most 1.05.
+"""
+
+import time
+from itertools import islice
+
+import pytest
+import torch
+
+from suite.cell import Workspace, adapt_model
+from suite.contract import family_bench
+from suite.data.batching import Batches
+from suite.data.encode import encode_task
+from suite.options import resolve_options
+from suite.registry import load
+from suite.registry.code import load_method
+from suite.registry.schema import Recipe
+from suite.training.loop import TaskBatches, train
+
+pytestmark = pytest.mark.benchmark
+
+STEPS = 40
+TURNS = 7
+RECIPE = Recipe(steps=STEPS, evaluations=1, schedule="constant", warmup=0.0)
+
+
+def by_hand(model, batches):
+    """The least one can write: forward, backward, clip, step."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=RECIPE.learning_rate, weight_decay=0, fused=True)
+    model.train()
+    for batch in islice(batches.training(RECIPE, 0), STEPS):
+        loss = model.loss(batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, RECIPE.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("family", ["resnet", "densenet", "vit", "bert", "t5"])
+def test_the_loop_costs_no_more_than_one_written_by_hand(family, benchmark):
+    torch.set_num_threads(1)
+    registry = load()
+    entry, (task, _) = family_bench(registry, family)
+    backbone = Workspace(registry, torch.device("cpu"), 1).backbone(entry.name)
+    method_entry = registry.methods["full_finetuning"]
+    options = resolve_options([method_entry], [], "mini")["full_finetuning"]
+    method = load_method(method_entry, options)
+    encoded = encode_task(task, "mini", backbone, 128, task.sources.mini.digest)
+    batches = Batches(task.name, encoded.train, entry)
+    # One validation example: selection is not what is measured here.
+    validation = Batches(task.name, encoded.validation.take(torch.arange(1)), entry)
+    data = {task.name: TaskBatches(batches, validation)}
+
+    def fresh():
+        return adapt_model(method, backbone, [task], 0, torch.device("cpu"))
+
+    def ours(model):
+        train(model, method, data, RECIPE, 0, lambda step, steps: None)
+
+    times = {"hand": [], "loop": []}
+    for turn in range(TURNS):
+        # Alternate who goes first: caches and clocks favour neither.
+        order = [("hand", lambda m: by_hand(m, batches)), ("loop", ours)]
+        for name, loop in order if turn % 2 else order[::-1]:
+            model = fresh()
+            started = time.perf_counter()
+            loop(model)
+            times[name].append(time.perf_counter() - started)
+    ratio = min(times["loop"]) / min(times["hand"])
+    step = min(times["loop"]) / STEPS * 1000
+    print(f"\n{family}: loop / by hand = {ratio:.3f} ({step:.2f} ms a step)")
+    benchmark.extra_info["ratio"] = ratio
+    benchmark.pedantic(ours, setup=lambda: ((fresh(),), {}), rounds=1)
+    assert ratio <= 1.05
