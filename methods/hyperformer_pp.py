@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from suite.method import AdaptedModel, Backbone, Method, TaskEntry, adapted, context_of
 from suite.nn.adapter import bottleneck_width
-from suite.nn.hypernetwork import SharedHyperNetworks
+from suite.nn.hypernetwork import GeneratedAdapter, SharedHyperNetworks
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ class HyperFormerPlusPlus(Method):
             self.hidden,
             self.projected,
         )
-        hypernetwork.attach(backbone)
+        hypernetwork.follow(backbone)
+        for index, site in enumerate(sites):
+            backbone.insert(site, GeneratedAdapter(hypernetwork, index))
         model = adapted(backbone, tasks, context)
         model.hypernetwork = hypernetwork
         return model

@@ -5,18 +5,25 @@ Hypernetworks", ACL 2021, arXiv 2106.04489, section 2.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from suite.backbones.base import Backbone
-from suite.backbones.sites import Site
 from suite.nn.adapter import narrow_linear
 from suite.nn.tasks import PerTask, TaskContext
 
 POSITIONS = {"feed_forward": 0, "attention": 1}
+
+
+class Place(Protocol):
+    """What a hypernetwork knows of a site: its stack, the block in it, the sublayer, the width."""
+
+    stack: str
+    layer: int
+    kind: str
+    width: int
 
 
 class AdapterWeights(NamedTuple):
@@ -73,14 +80,15 @@ class TaskEmbedding(nn.Module):
 
 
 class HyperNetwork(nn.Module):
-    """Generates the adapters of all `sites` for the active task, once per forward pass.
+    """Generates the adapters of all `sites` for the active task, once per pass of the network it
+    follows.
 
     In evaluation mode without gradients the adapters are kept for each task until `train` or
     `eval` is called, so that generation (many passes of a decoder) costs no more than with plain
     adapters. `forward` maps a task embedding to the adapters in the order of the sites.
     """
 
-    def __init__(self, context: TaskContext, sites: Sequence[Site], task_embedding: int) -> None:
+    def __init__(self, context: TaskContext, sites: Sequence[Place], task_embedding: int) -> None:
         super().__init__()
         self.context = context
         self.sites = tuple(sites)
@@ -96,12 +104,10 @@ class HyperNetwork(nn.Module):
             self._generated[task] = self(self.tasks())
         return self._generated[task][index]
 
-    def attach(self, backbone: Backbone) -> None:
-        """Insert an adapter at every site and watch where passes begin and end."""
-        for index, site in enumerate(self.sites):
-            backbone.insert(site, GeneratedAdapter(self, index))
-        backbone.register_forward_pre_hook(self._between_passes)
-        backbone.register_forward_hook(self._between_passes)
+    def follow(self, network: nn.Module) -> None:
+        """Watch where the passes of `network` begin and end."""
+        network.register_forward_pre_hook(self._between_passes)
+        network.register_forward_hook(self._between_passes)
 
     def train(self, mode: bool = True) -> "HyperNetwork":
         """Switch the mode and drop generated adapters."""
@@ -136,7 +142,7 @@ class SiteHyperNetworks(HyperNetwork):
     def __init__(
         self,
         context: TaskContext,
-        sites: Sequence[Site],
+        sites: Sequence[Place],
         bottleneck: int,
         task_embedding: int,
         hidden: int,
@@ -186,7 +192,7 @@ class SharedHyperNetworks(HyperNetwork):
     def __init__(
         self,
         context: TaskContext,
-        sites: Sequence[Site],
+        sites: Sequence[Place],
         bottleneck: int,
         task_embedding: int,
         hidden: int,

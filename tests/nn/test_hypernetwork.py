@@ -23,7 +23,9 @@ def build(form, family):
     sites = backbone.of_kind("attention", "feed_forward")
     torch.manual_seed(0)
     network = form(context, sites, BOTTLENECK, EMBEDDING, HIDDEN, PROJECTED)
-    network.attach(backbone)
+    network.follow(backbone)
+    for index, site in enumerate(sites):
+        backbone.insert(site, GeneratedAdapter(network, index))
     model = adapted(backbone, tasks, context)
     model.hypernetwork = network
     return model.eval()
