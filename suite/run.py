@@ -13,7 +13,7 @@ from suite.errors import UserError
 from suite.plan import Cell, Plan
 from suite.progress import Progress
 from suite.registry import Registry
-from suite.results import Result
+from suite.results import Result, Status
 from suite.worker import Finished, Stepped, failure, work
 
 
@@ -166,14 +166,10 @@ def _lost(worker: _Worker, settings: Settings) -> Result:
     return _record(worker.cell, "failed", f"its process ended {how}", settings)
 
 
-def _record(cell: Cell, status: str, reason: str, settings: Settings) -> Result:
-    result = failure(cell, status, reason, _folder(settings, cell))
+def _record(cell: Cell, status: Status, reason: str, settings: Settings) -> Result:
+    result = failure(cell, status, reason)
     result.write(settings.out / "results")
     return result
-
-
-def _folder(settings: Settings, cell: Cell) -> Path:
-    return settings.out / "work" / f"{cell.key.scale}.{cell.key.label}"
 
 
 def _stop(worker: _Worker) -> None:

@@ -53,7 +53,7 @@ def work(pipe: Connection, registry: Registry, out: Path, device: str, threads: 
         torch.backends.cudnn.benchmark = True
     workspace = Workspace(registry, torch.device(device), threads)
     while (cell := pipe.recv()) is not None:
-        folder = out / "work" / f"{cell.key.scale}.{cell.key.label}"
+        folder = out / work_folder(cell)
         folder.mkdir(parents=True, exist_ok=True)
         with _captured(folder / "log.txt"):
             result = _attempt(cell, workspace, folder, pipe)
@@ -80,7 +80,7 @@ def _attempt(cell: Cell, workspace: object, folder: Path, pipe: Connection) -> R
         reason = " ".join(str(error).split()) or type(error).__name__
         if not isinstance(error, UserError | Unsupported | Diverged | CellError):
             reason = f"{type(error).__name__}: {reason}"
-        return failure(cell, status, reason, folder)
+        return failure(cell, status, reason)
 
     try:
         return run_cell(cell, workspace, folder, progress)
@@ -96,14 +96,19 @@ def _attempt(cell: Cell, workspace: object, folder: Path, pipe: Connection) -> R
         return unfinished(status, error)
 
 
-def failure(cell: Cell, status: Status, reason: str, folder: Path) -> Result:
+def work_folder(cell: Cell) -> Path:
+    """Where a cell's log and delta lie, relative to the output folder."""
+    return Path("work") / f"{cell.key.scale}.{cell.key.label}"
+
+
+def failure(cell: Cell, status: Status, reason: str) -> Result:
     """The result of a cell that has none."""
     return Result(
         cell=cell.key,
         identity=cell.identity,
         status=status,
         reason=reason[:500],
-        log=str(folder / "log.txt"),
+        log="" if status == "unsupported" else str(work_folder(cell) / "log.txt"),
         recipe=cell.recipe,
         options=dict(cell.options),
     )

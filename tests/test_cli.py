@@ -51,7 +51,7 @@ def write_results(folder: Path, status: str = "ok") -> list[Result]:
             recipe=item.cell.recipe,
             options=dict(item.cell.options),
             status=status,
-            log="runs/work/log.txt",
+            log="work/log.txt",
         )
         for item in made.planned
     ]
@@ -318,7 +318,7 @@ def executed(monkeypatch):
                     identity=item.cell.identity,
                     status=status,
                     reason="boom",
-                    log="runs/work/log.txt",
+                    log="work/log.txt",
                 ).write(settings.out / "results")
 
         monkeypatch.setattr("suite.commands.run.execute", execute)

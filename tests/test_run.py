@@ -121,7 +121,7 @@ def test_failures_are_shown_and_the_exit_code_says_so(wreck):
 
 
 def test_the_log_of_a_failed_cell_has_its_traceback(wreck):
-    log = Path(results(wreck[1])["raises", "reds"]["log"])
+    log = wreck[1] / results(wreck[1])["raises", "reds"]["log"]
     assert "ValueError: the moon is full" in log.read_text()
 
 

@@ -127,7 +127,7 @@ def _conclude(made: Plan, results: list[Result], options: argparse.Namespace) ->
         say(", ".join(parts) + ".")
     for result in failed:
         label = coloured(result.cell.label, "red", sys.stderr)
-        say(f"{label}: {result.status}: {result.reason} (log: {result.log})")
+        say(f"{label}: {result.status}: {result.reason} (log: {shown(options.out / result.log)})")
     if failed:
         say(f"try these again with:\n  {_command(options, '--only-failed')}")
     return 0 if good else 1
