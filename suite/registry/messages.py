@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from suite.registry.names import did_you_mean
 from suite.registry.problems import Location, Problem
+from suite.registry.schema import DIGEST_PATTERN, NAME_PATTERN
 from suite.registry.yaml import Document
 
 T = TypeVar("T")
@@ -28,6 +29,11 @@ _TYPES = {
     "dict_type": "a mapping (key: value)",
     "model_type": "a mapping (key: value)",
     "model_attributes_type": "a mapping (key: value)",
+}
+
+_PATTERNS = {
+    NAME_PATTERN: "a name (lower-case letters, digits, - and _, a letter or digit first)",
+    DIGEST_PATTERN: "a SHA-256 digest (64 hexadecimal digits)",
 }
 
 
@@ -102,13 +108,15 @@ def _one(detail: ErrorDetails, location: Location, document: Document, kind: Any
         case "string_pattern_mismatch":
             return document.problem(
                 location,
-                f"'{_value_at(document, location)}' does not match {context['pattern']}",
+                f"'{location[-1] if name == '[key]' else _value_at(document, location)}' is not "
+                f"{_PATTERNS[context['pattern']]}",
                 at_key=name == "[key]",
             )
         case "too_short":
             return document.problem(location, f"needs at least {context['min_length']} items")
         case "value_error":
-            return document.problem(location, detail["msg"].removeprefix("Value error, "))
+            key, _, message = detail["msg"].removeprefix("Value error, ").partition(": ")
+            return document.problem((*location, key), message)
         case _:
             message = detail["msg"].replace("Input should", "must")
             return document.problem(location, message[0].lower() + message[1:])

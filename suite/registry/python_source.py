@@ -44,7 +44,11 @@ def method_classes(path: Path) -> tuple[MethodClass, ...]:
 
 
 def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes(), filename=str(path))
+    try:
+        return ast.parse(path.read_bytes(), filename=str(path))
+    except ValueError as error:
+        # Python 3.11 has an error of its own for a null byte.
+        raise SyntaxError(str(error), (str(path), 1, 1, None)) from None
 
 
 def _own_fields(node: ast.ClassDef) -> list[str]:

@@ -9,7 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
+DIGEST_PATTERN = r"^[0-9a-f]{64}$"
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
 Scale = Literal["mini", "full"]
 Modality = Literal["text", "image"]
 Family = Literal["resnet", "densenet", "vit", "bert", "t5"]
@@ -23,7 +26,10 @@ SCALES: tuple[Scale, ...] = ("mini", "full")
 
 
 class Entry(BaseModel):
-    """Base of every model: immutable, and unknown keys are errors."""
+    """Base of every model: immutable, and unknown keys are errors.
+
+    A validator over several keys starts its message with the key at which the loader shall point.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -154,12 +160,12 @@ class MethodEntry(FileEntry):
         missing = [family for family in FAMILIES if family not in covered]
         if missing:
             raise ValueError(
-                f"say in 'families' or in 'unsupported' (with the reason) what holds for: "
+                f"families: say here, or in 'unsupported' with the reason, what holds for: "
                 f"{', '.join(missing)}"
             )
         twice = [family for family in self.families if family in self.unsupported]
         if twice:
-            raise ValueError(f"both supported and unsupported: {', '.join(twice)}")
+            raise ValueError(f"unsupported: also in 'families': {', '.join(twice)}")
         return self
 
 
@@ -192,7 +198,7 @@ class Text(Entry):
     def _template_uses_the_columns(self) -> "Text":
         for column in self.columns:
             if "{" + column + "}" not in self.template:
-                raise ValueError(f"template does not contain {{{column}}}")
+                raise ValueError(f"template: does not contain {{{column}}}")
         return self
 
 
@@ -202,7 +208,7 @@ class GeneratedSource(Entry):
     python: str
     function: str
     version: Annotated[int, Field(ge=1)]
-    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    digest: Annotated[str, Field(pattern=DIGEST_PATTERN)]
 
 
 class HubSource(Entry):
@@ -251,7 +257,7 @@ class TaskEntry(FileEntry):
     @model_validator(mode="after")
     def _text_tasks_say_their_columns(self) -> "TaskEntry":
         if (self.modality == "text") != (self.text is not None):
-            raise ValueError("a text task needs 'text' and an image task must not have it")
+            raise ValueError("modality: a text task needs 'text', an image task must not have it")
         return self
 
 

@@ -4,6 +4,7 @@ The scalars are those of YAML 1.2: `no` is text and `1e-3` is a number. Tags, an
 duplicate keys are mistakes, so a document can neither run code nor hide half of what it says.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -63,12 +64,16 @@ def read(path: Path) -> Document:
     """Parse one file. Never raises for what the file says: see `Document.problems`."""
     document = Document(path)
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=_Loader)
+    except OSError as error:
+        document.problems.append(Problem(path, 1, 1, "", f"cannot be read ({error.strerror})"))
+        return document
     except UnicodeDecodeError as error:
         document.problems.append(Problem(path, 1, 1, "", f"not UTF-8 text ({error.reason})"))
         return document
     except yaml.MarkedYAMLError as error:
-        document.problems.append(_syntax_problem(path, error))
+        document.problems.append(_syntax_problem(path, text, error))
         return document
     except yaml.YAMLError as error:
         document.problems.append(Problem(path, 1, 1, "", f"not YAML: {error}"))
@@ -80,12 +85,16 @@ def read(path: Path) -> Document:
     return document
 
 
-def _syntax_problem(path: Path, error: yaml.MarkedYAMLError) -> Problem:
+def _syntax_problem(path: Path, text: str, error: yaml.MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     message = f"not YAML: {error.problem or error.context}"
-    if "\\t" in message or "\t" in message or "cannot start any token" in message:
-        message = "YAML is indented with spaces: a tab (or a reserved character) stands here"
+    if "cannot start any token" in message:
+        sign = text.splitlines()[line - 1][column - 1]
+        tab = "a tab cannot indent YAML: use spaces"
+        message = tab if sign == "\t" else f"no value can start with {sign}: write it in quotes"
+    elif "mapping values are not allowed" in message:
+        message += " (text with ': ' in it needs quotes)"
     return Problem(path, line, column, "", message)
 
 
@@ -108,12 +117,25 @@ def _build(node: yaml.Node, location: Location, document: Document, seen: set[in
         ]
     if isinstance(node, yaml.ScalarNode) and node.tag.startswith(_TAG):
         kind = node.tag.removeprefix(_TAG)
+        if kind in ("int", "float"):
+            return _number(kind, node.value, location, document)
         if kind in _SCALARS:
             return _SCALARS[kind](node.value)
     document.problems.append(
         document.problem(location, f"the tag '{node.tag}' is not allowed: write plain values")
     )
     return None
+
+
+def _number(kind: str, text: str, location: Location, document: Document) -> float | None:
+    try:
+        value = int(text) if kind == "int" else float(text)
+    except ValueError:
+        value = math.inf
+    if math.isinf(value):
+        document.problems.append(document.problem(location, "the number is too large"))
+        return None
+    return value
 
 
 def _mapping(
@@ -145,7 +167,5 @@ def _mapping(
 _SCALARS = {
     "null": lambda _: None,
     "bool": lambda text: text.lower() == "true",
-    "int": int,
-    "float": float,
     "str": str,
 }

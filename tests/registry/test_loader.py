@@ -73,7 +73,7 @@ MISTAKES = [
     ),
     pytest.param(
         "methods/one.yaml", "families: [vit, bert]", "families: [vit]",
-        ["one.yaml:1:1: : say in 'families' or in 'unsupported' (with the reason) what holds for: "
+        ["one.yaml:6:11: families: say here, or in 'unsupported' with the reason, what holds for: "
          "bert"],
         id="family without a word",
     ),
@@ -116,7 +116,7 @@ MISTAKES = [
     ),
     pytest.param(
         "methods/one.yaml", "name: one", "name: One Method",
-        ["one.yaml:2:7: name: 'One Method' does not match"],
+        ["one.yaml:2:7: name: 'One Method' is not a name"],
         id="name that is none",
     ),
     pytest.param(

@@ -46,7 +46,7 @@ def test_all_duplicates_are_found_at_once(tmp_path):
 
 
 def test_a_tab_is_named_where_it_stands(tmp_path):
-    assert only_problem(tmp_path, "a:\n\tb: 1\n").startswith("2:1: : YAML is indented with spaces")
+    assert only_problem(tmp_path, "a:\n\tb: 1\n").startswith("2:1: : a tab cannot indent YAML")
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,13 @@ def test_bytes_that_are_no_text_are_a_problem(tmp_path):
     path = tmp_path / "file.yaml"
     path.write_bytes(b"a: \xff\xfe\n")
     assert "not UTF-8" in read(path).problems[0].message
+
+
+@pytest.mark.parametrize("number", ["1e999", "9" * 5000])
+def test_a_number_beyond_all_bounds_is_a_problem(tmp_path, number):
+    assert only_problem(tmp_path, f"a: {number}\n") == "1:4: a: the number is too large"
+
+
+def test_a_folder_in_the_place_of_a_file_is_a_problem(tmp_path):
+    (tmp_path / "file.yaml").mkdir()
+    assert "cannot be read" in read(tmp_path / "file.yaml").problems[0].message
