@@ -22,6 +22,7 @@ PACKAGED = Path(__file__).parent.parent / "backbones"
 MODEL_FILES = (".safetensors", ".json", ".txt", ".model")
 """What belongs to a model's identity: weights, configuration and tokenizer, not the prose."""
 
+UNSET = "SUITE_DATA is not set"
 Origin = Literal["package", "SUITE_DATA", "hub cache"]
 
 
@@ -85,7 +86,7 @@ def locate_dataset(task: TaskEntry) -> DatasetFiles | Missing:
         if splits:
             return DatasetFiles(splits, "SUITE_DATA", _splits_digest(splits))
     else:
-        looked.append("$SUITE_DATA, which is not set")
+        looked.append(f"$SUITE_DATA/datasets/{source.hub}/{source.config} ({UNSET})")
     hub = None
     if not source.local_only:
         patterns = tuple(
@@ -124,7 +125,7 @@ def locate_model(entry: BackboneEntry) -> Model | Missing:
         if _complete(folder, source.library, looked):
             return Model(folder, "SUITE_DATA", _model_digest(folder))
     else:
-        looked.append("$SUITE_DATA, which is not set")
+        looked.append(f"$SUITE_DATA/models/{source.id} ({UNSET})")
     hub = None
     if not source.local_only:
         patterns = tuple(f"*{ending}" for ending in MODEL_FILES)

@@ -99,8 +99,10 @@ def test_what_is_missing_names_every_place_and_the_remedy(tmp_path, data):
 
 
 def test_without_suite_data_the_message_says_so(tmp_path):
-    assert "$SUITE_DATA, which is not set" in str(locate_dataset(task(tmp_path)))
-    assert "$SUITE_DATA, which is not set" in str(locate_model(model(tmp_path)))
+    place = "$SUITE_DATA/datasets/owner/set/rte (SUITE_DATA is not set)"
+    assert place in str(locate_dataset(task(tmp_path)))
+    place = "$SUITE_DATA/models/owner/bert (SUITE_DATA is not set)"
+    assert place in str(locate_model(model(tmp_path)))
 
 
 def test_what_the_hub_has_not_must_be_put_there_by_hand(tmp_path, data):
