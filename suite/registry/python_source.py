@@ -1,6 +1,7 @@
 """What a Python file defines, read from its syntax tree: nothing is imported or run."""
 
 import ast
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,11 +45,17 @@ def method_classes(path: Path) -> tuple[MethodClass, ...]:
 
 
 def _parse(path: Path) -> ast.Module:
+    return _tree(path.read_bytes())
+
+
+@functools.cache
+def _tree(source: bytes) -> ast.Module:
+    """All tasks of a track may name the same generator: parse it once."""
     try:
-        return ast.parse(path.read_bytes(), filename=str(path))
+        return ast.parse(source)
     except ValueError as error:
         # Python 3.11 has an error of its own for a null byte.
-        raise SyntaxError(str(error), (str(path), 1, 1, None)) from None
+        raise SyntaxError(str(error), ("", 1, 1, None)) from None
 
 
 def _own_fields(node: ast.ClassDef) -> list[str]:
