@@ -1,12 +1,16 @@
+import numpy as np
 import pytest
 import torch
 from test_every_method import ENTRIES, mini_options
-from tiny import tiny_backbone, tiny_tasks, train_briefly
+from tiny import tiny_backbone, tiny_batch, tiny_tasks, train_briefly
 
-from suite.delta import stored_tensors
+from suite.data.batching import Batches
+from suite.data.encode import Examples
+from suite.delta import load_delta, save_delta, stored_tensors
 from suite.nn.gated import GatedResidual, gates
 from suite.registry.code import load_method
 from suite.registry.schema import Recipe
+from suite.training.loop import TaskBatches, train
 
 
 def build(name="taps", family="resnet", tasks=1, **changes):
@@ -110,3 +114,35 @@ def test_joint_facts_are_reported_for_every_task():
     facts = method.facts(model)
     assert facts["open_layers@a"] == 7
     assert facts["open_layers@b"] == 6
+
+
+def tiny_data(task):
+    """Random images whose class is their brightest colour, as training sees them."""
+    generator = torch.Generator().manual_seed(ord(task))
+    targets = torch.arange(24) % 3
+    image = torch.randint(0, 128, (24, 3, 16, 16), generator=generator, dtype=torch.uint8)
+    image[torch.arange(24), targets] += 127
+    examples = Examples({"image": image}, targets, None, np.ones(24, int))
+    batches = Batches(task, examples, tiny_backbone("resnet").entry)
+    return TaskBatches(batches, batches)
+
+
+def test_training_runs_both_stages_and_the_file_restores_them(tmp_path):
+    method, model = build("taps_joint", tasks=2)
+    frozen = model.backbone.network.conv1.weight.detach().clone()
+    data = {task: tiny_data(task) for task in "ab"}
+    recipe = Recipe(steps=6, batch_size=8, evaluations=1, learning_rate=0.01)
+    training = train(model, method, data, recipe, seed=0, progress=lambda done, total: None)
+    assert training.steps == 12
+    norm = model.backbone.network.bn1
+    assert norm.leader is None
+    assert not torch.equal(norm.by_task["a"].weight, norm.by_task["b"].weight)
+    assert not torch.equal(model.backbone.network.conv1.weight, frozen)
+
+    save_delta(tmp_path / "delta", model, method, "joint")
+    torch.manual_seed(7)
+    restored = method.adapt(tiny_backbone("resnet"), tiny_tasks("resnet", 2))
+    load_delta(tmp_path / "delta", restored, method)
+    for task in "ab":
+        batch = tiny_batch("resnet", task)
+        assert torch.equal(restored.eval().loss(batch), model.loss(batch))
