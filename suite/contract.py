@@ -187,7 +187,8 @@ def _outputs(model: AdaptedModel, batch: Batch) -> Tensor:
 
 def _trained(bench: Bench) -> AdaptedModel:
     try:
-        before = _loss(bench.adapt(bench.served), bench, bench.served)
+        untrained = bench.adapt(bench.served)
+        before = _loss(untrained, bench, bench.served)
         model = bench.train(bench.served)
     except Unsupported as refusal:
         raise Fault(
@@ -195,6 +196,9 @@ def _trained(bench: Bench) -> AdaptedModel:
         ) from None
     except Diverged as error:
         raise Fault(f"diverges: {error}") from None
+    pairs = zip(untrained.parameters(), model.parameters(), strict=True)
+    if all(torch.equal(old, new) for old, new in pairs):
+        raise Fault("training changes no parameter")
     after = _loss(model, bench, bench.served)
     if not after < before:
         raise Fault(f"the training loss does not fall: {before:.4f} before, {after:.4f} after")
@@ -258,11 +262,18 @@ def _tasks_are_isolated(bench: Bench, model: AdaptedModel) -> None:
     batch = bench.batch(first)
     if bench.entry.regime == "joint":
         before = _outputs(model, batch)
-        changed = copy.deepcopy(model)
-        for name, tensor in [*changed.named_parameters(), *changed.named_buffers()]:
-            if f".by_task.{second.name}." in name and tensor.is_floating_point():
-                tensor.data.add_(1.0)
-        if not torch.equal(before, _outputs(changed, batch)):
+        own = [
+            tensor.data
+            for name, tensor in [*model.named_parameters(), *model.named_buffers()]
+            if f".by_task.{second.name}." in name and tensor.is_floating_point()
+        ]
+        kept = [tensor.clone() for tensor in own]
+        for tensor in own:
+            tensor.add_(1.0)
+        after = _outputs(model, batch)
+        for tensor, value in zip(own, kept, strict=True):
+            tensor.copy_(value)
+        if not torch.equal(before, after):
             raise Fault(
                 f"changing what belongs to {second.name} changes the output of {first.name}"
             )

@@ -67,7 +67,8 @@ def save_delta(path: Path, model: AdaptedModel, method: Method, regime: str) -> 
         tensors[f"{role}/{task}/{name}"] = tensor.detach().cpu().contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    save_file(tensors, part, {"format": FORMAT, "tasks": json.dumps(list(model.tasks))})
+    # One metadata key: with several, their order in the file would vary from run to run.
+    save_file(tensors, part, {FORMAT: json.dumps(list(model.tasks))})
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(path)
@@ -77,10 +78,11 @@ def load_delta(path: Path, model: AdaptedModel, method: Method) -> None:
     """Load a delta into a freshly adapted model; raises ValueError if it is not one of its own."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
-        if metadata.get("format") != FORMAT:
+        if FORMAT not in metadata:
             raise ValueError(f"{path.name} is no delta of this suite")
-        if json.loads(metadata["tasks"]) != list(model.tasks):
-            raise ValueError(f"{path.name} holds {metadata['tasks']}, not {list(model.tasks)}")
+        tasks = json.loads(metadata[FORMAT])
+        if tasks != list(model.tasks):
+            raise ValueError(f"{path.name} serves {tasks}, not {list(model.tasks)}")
         tensors = {key.split("/", 2)[2]: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     with torch.no_grad():
         method.load(model, tensors)

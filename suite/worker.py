@@ -44,9 +44,12 @@ def work(pipe: Connection, registry: Registry, out: Path, device: str, threads: 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
     import torch
+    from tqdm import tqdm
 
     from suite.cell import Workspace
 
+    # Its default lock is a semaphore between processes, which a killed worker would leave behind.
+    tqdm.set_lock(threading.RLock())
     torch.set_num_threads(threads)
     if device.startswith("cuda"):
         torch.backends.cuda.matmul.allow_tf32 = True

@@ -75,7 +75,7 @@ class Leaky(Method):
         return (ParameterGroup(parameters, 0.0, 0.0),)
 """
         },
-        "does not fall",
+        "changes no parameter",
     ),
     "shares state between tasks": (
         {
@@ -106,9 +106,16 @@ class Sharing(Method):
             "python": """
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from suite.method import Method, PerTask, adapted, context_of
+
+
+class Shift(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.vector = nn.Parameter(torch.zeros(width))
 
 
 @dataclass(frozen=True)
@@ -118,10 +125,11 @@ class Crosstalk(Method):
         backbone.unfreeze(backbone.of_kind("norm"))
         model = adapted(backbone, tasks, context)
         model.shift = PerTask(
-            context, {task.name: nn.Linear(backbone.width, backbone.width) for task in tasks}
+            context, {task.name: Shift(backbone.width) for task in tasks}
         )
+
         def mix(module, args, features):
-            return features + sum(shift(features) for shift in model.shift.by_task.values())
+            return features + sum(shift.vector for shift in model.shift.by_task.values())
         backbone.register_forward_hook(mix)
         return model
 """,
@@ -158,6 +166,7 @@ def faults(tmp_path):
         source = tmp_path / "methods" / "subject.py"
         source.write_text(source.read_text() + NOISE)
         registry = load(tmp_path)
+        registry.require_valid()
         findings = check_method(registry.methods["subject"], registry, "resnet")
         return [finding.fault for finding in findings if finding.fault]
 

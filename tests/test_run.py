@@ -196,6 +196,7 @@ def test_an_ended_run_loses_only_what_was_running(registry, cache, tmp_path, how
     wait_for(lambda: not any(alive(pid) for pid in workers), 30)
     if how == signal.SIGINT:
         assert "the same command continues" in said
+        assert "leaked" not in said
     kept = results(out)
     assert all(result["status"] == "ok" for result in kept.values())
 

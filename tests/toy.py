@@ -63,7 +63,7 @@ unsupported: {{densenet: toy, vit: toy, bert: toy, t5: toy}}
 reference: {{title: none}}
 cost:
   {role}:
-    - count: {cost}
+    - count: "{cost}"
 """
 
 PYTHON = """\

@@ -38,17 +38,9 @@ class Training:
 
     steps: int
     seconds: float
-    validation: Mapping[str, "Validation"]
-    """What every task's validation split gave at the state that was kept."""
+    validation: Mapping[str, float]
+    """Validation score of every task at the state that was kept."""
     trained_parameters: int
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Answers to the validation examples of a task, and their score."""
-
-    predictions: np.ndarray
-    score: float
 
 
 def train(
@@ -69,7 +61,7 @@ def train(
     phases = method.phases(model)
     lengths = [max(1, round(recipe.steps * len(data) * phase.share)) for phase in phases]
     done = 0
-    validation: dict[str, Validation] = {}
+    validation: dict[str, float] = {}
     for number, (phase, steps) in enumerate(zip(phases, lengths, strict=True)):
         before = done
 
@@ -132,7 +124,7 @@ def _run_phase(
     steps: int,
     seed: int,
     progress: Callable[[int], None],
-) -> dict[str, Validation]:
+) -> dict[str, float]:
     optimizer = make_optimizer(method.parameter_groups(model, parameters, recipe), recipe)
     batches = _stream(data, recipe, seed)
     evaluate_after = {
@@ -143,7 +135,7 @@ def _run_phase(
     live = list(live_tensors(model).values())
     best: list[Tensor] = []
     best_score = -np.inf
-    best_validation: dict[str, Validation] = {}
+    best_validation: dict[str, float] = {}
     model.train()
     torch.manual_seed(seed_for(seed, "dropout"))
     for step in range(1, steps + 1):
@@ -151,8 +143,10 @@ def _run_phase(
         with autocast(device):
             loss = model.loss(batch, recipe.label_smoothing)
             penalty = method.penalty(model, (step - 1) / steps)
+            if penalty is not None:
+                loss = loss + penalty
         total_loss += loss.detach()
-        (loss if penalty is None else loss + penalty).backward()
+        loss.backward()
         if recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
         optimizer.set_rate(rate_factor(recipe, step, steps))
@@ -163,7 +157,7 @@ def _run_phase(
             if not torch.isfinite(total_loss):
                 raise Diverged(f"the training loss is not finite by step {step} of {steps}")
             validation = {task: _validate(model, own.validation) for task, own in data.items()}
-            mean = float(np.mean([own.score for own in validation.values()]))
+            mean = float(np.mean(list(validation.values())))
             # On a tie the later state, which has seen more examples.
             if mean >= best_score:
                 best_score, best_validation = mean, validation
@@ -174,10 +168,9 @@ def _run_phase(
     return best_validation
 
 
-def _validate(model: AdaptedModel, batches: Batches) -> Validation:
-    predicted = predictions(model, batches)
+def _validate(model: AdaptedModel, batches: Batches) -> float:
     targets = batches.examples.targets.cpu().numpy()
-    return Validation(predicted, score(evaluate(model.tasks[batches.task], predicted, targets)))
+    return score(evaluate(model.tasks[batches.task], predictions(model, batches), targets))
 
 
 def _stream(data: Mapping[str, TaskBatches], recipe: Recipe, seed: int) -> Iterator[Batch]:
