@@ -43,7 +43,7 @@ class Workspace:
     device: torch.device
     threads: int
     backbones: dict[str, Backbone] = field(default_factory=dict)
-    encoded: dict[tuple[str, str, str, int], EncodedTask] = field(default_factory=dict)
+    encoded: dict[tuple[str, str, int, str], EncodedTask] = field(default_factory=dict)
 
     def backbone(self, name: str) -> Backbone:
         """The pristine backbone; cells work on copies of it."""
@@ -55,7 +55,10 @@ class Workspace:
     def task(self, cell: Cell, entry: TaskEntry) -> EncodedTask:
         """A task's examples for the cell's backbone, on the device."""
         digest = cell.identity.tasks[entry.name]
-        key = (entry.name, digest, cell.key.backbone, cell.recipe.max_length)
+        if self.registry.methods[cell.key.method].task_prefix:
+            entry = entry.prefixed()
+        template = entry.text.template if entry.text else ""
+        key = (digest, cell.key.backbone, cell.recipe.max_length, template)
         if key not in self.encoded:
             backbone = self.backbone(cell.key.backbone)
             encoded = encode_task(entry, cell.key.scale, backbone, cell.recipe.max_length, digest)

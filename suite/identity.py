@@ -43,7 +43,9 @@ def method_digest(entry: MethodEntry, options: Mapping[str, OptionValue]) -> str
     that they become other cells on the day it is.
     """
     code = hashlib.sha256(entry.python_path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
-    settings = _digest({"regime": entry.regime, "options": dict(options)})
+    settings = _digest(
+        {"regime": entry.regime, "task_prefix": entry.task_prefix, "options": dict(options)}
+    )
     return f"{code[:16]}.{settings[:16]}"
 
 

@@ -66,7 +66,8 @@ def encode_task(
 ) -> EncodedTask:
     """Load and encode a task. `digest` names data and preprocessing together (see
     `suite.identity`) and is the key of the cache on disk."""
-    key = f"{CACHE_VERSION}/{digest}/{backbone.entry.model_dump_json()}/{max_length}"
+    template = task.text.template if task.text else ""
+    key = f"{CACHE_VERSION}/{digest}/{backbone.entry.model_dump_json()}/{max_length}/{template}"
     path = cache_folder() / "encoded" / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
     if path.is_file():
         tensors = load_file(path)

@@ -145,6 +145,8 @@ class MethodEntry(FileEntry):
     """Measured quantities the method reports (name -> meaning), usable in `cost`."""
     recipe: Recipes = {}
     cost: Cost
+    task_prefix: bool = False
+    """Text-to-text sources begin with the task's name, for a network that nothing else tells."""
     replaces_backbone: bool = False
     """Joint only: what is stored once is a changed copy of the whole backbone, in its place."""
     notes: str = ""
@@ -253,6 +255,14 @@ class TaskEntry(FileEntry):
     reference: Reference | None = None
     track: str = ""
     """Filled in by the loader: the folder the file lies in."""
+
+    def prefixed(self) -> "TaskEntry":
+        """The same task with its name in front of its text-to-text source."""
+        if self.text is None:
+            return self
+        template = f"{self.name} {self.text.template}"
+        text = self.text.model_copy(update={"template": template})
+        return self.model_copy(update={"text": text})
 
     @model_validator(mode="after")
     def _text_tasks_say_their_columns(self) -> "TaskEntry":
