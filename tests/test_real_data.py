@@ -1,0 +1,54 @@
+"""Real images on a real pretrained network, from the folder that SUITE_DATA names."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = [
+    pytest.mark.data,
+    pytest.mark.skipif(
+        "SUITE_DATA" not in os.environ, reason="SUITE_DATA names no folder with real data"
+    ),
+]
+
+
+def suite(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "suite", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env={**os.environ, **environment},
+    )
+
+
+def test_photographs_on_the_published_resnet20(tmp_path):
+    done = suite(
+        *("run", "--scale", "full", "-m", "linear_probe,taps", "-t", "pacs/photo"),
+        *("-b", "resnet20", "--steps", 30, "--out", tmp_path, "--json"),
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+    )
+    assert done.returncode == 0, done.stderr
+    results = [json.loads(path.read_text()) for path in (tmp_path / "results").glob("*.json")]
+    scores = {each["cell"]["method"]: each["scores"][0]["score"] for each in results}
+    # Seven classes; a third of the photographs already show what CIFAR-10 taught.
+    assert scores["linear_probe"] > 40
+    assert scores["taps"] > 40
+    assert all(each["scores"][0]["data"] == "" for each in results)
+
+
+def test_what_is_missing_is_named_with_where_it_was_looked_for(tmp_path):
+    done = suite(
+        *("run", "--scale", "full", "-m", "taps", "-t", "pacs/photo", "-b", "resnet20"),
+        *("--out", tmp_path / "out"),
+        SUITE_DATA=str(tmp_path),
+        HF_HUB_OFFLINE="1",
+    )
+    assert done.returncode == 2
+    assert "pacs (photo)" in done.stderr
+    assert str(tmp_path / "datasets" / "pacs" / "photo") in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("out/results/*"))
