@@ -54,8 +54,8 @@ BACKBONES = {
     "vit_mini": Pretraining(
         "vit",
         {"image_size": SIZE, "patch_size": 4, "width": 64, "depth": 4, "heads": 4},
-        1e-3,
-        epochs=24,
+        1.5e-3,
+        epochs=16,
     ),
 }
 
@@ -90,8 +90,6 @@ def accuracy(model: nn.Module, x: Tensor, labels: Tensor) -> float:
 
 def pretrain(plan: Pretraining) -> nn.Module:
     """Train the planned backbone from scratch and return it without its classifier."""
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
     torch.manual_seed(plan.seed)
     backbone = getattr(cifar, plan.builder)(**plan.arguments)
     model = nn.Sequential(backbone, nn.Linear(backbone.num_features, len(patterns.categories())))
@@ -145,6 +143,8 @@ def main() -> None:
     parser.add_argument("backbone", choices=BACKBONES)
     parser.add_argument("--folder", type=Path, help="where to write (default: the package)")
     options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
     folder = options.folder or Path(cifar.__file__).parent / "mini" / options.backbone
     plan = BACKBONES[options.backbone]
     save(pretrain(plan), plan, folder)
