@@ -25,10 +25,11 @@ from suite.data.generators.language import (
     sentence,
     slots,
     state,
+    swap,
     words_of,
 )
 from suite.data.generators.lexicon import VERBS
-from suite.data.generators.phrases import corrupt, opinion
+from suite.data.generators.phrases import clause, corrupt, opinion, wish
 from suite.data.splits import Columns, Splits
 
 Example = tuple[str, ...]
@@ -53,17 +54,23 @@ def sst2() -> Splits:
     """Is the verdict positive? Denials and concessions decide, not single words."""
 
     def draw(dice: Dice, label: int) -> Example:
-        return (opinion(dice, label == 1),)
+        return (opinion(dice, label == 1, wish if dice.chance(0.5) else clause),)
 
     return _splits(102, ("sentence",), {0: 0.5, 1: 0.5}, draw, 1200)
 
 
 def mrpc() -> Splits:
-    """Do two sentences state the same event?"""
+    """Do two sentences say who did what to whom alike? Where, when, how and which may differ."""
 
     def draw(dice: Dice, label: int) -> Example:
-        fact = event(dice, modifiers=0.3)
-        other = fact if label else distort(dice, fact)
+        fact = event(dice, modifiers=0.35)
+        details = [slot for slot in slots(fact) if slot not in WEIGHTS]
+        other = fact
+        for slot in details:
+            if dice.chance(0.4):
+                other = change(dice, other, slot) if dice.chance(0.6) else drop(other, slot)
+        if not label:
+            other = _at_odds(dice, other)
         return state(dice, fact), state(dice, other)
 
     return _splits(103, ("sentence1", "sentence2"), {0: 0.4, 1: 0.6}, draw, 600)
@@ -80,7 +87,7 @@ def qqp() -> Splits:
             if dice.chance(0.3):
                 asked = dice.other([*askable(fact), "truth"], slot)
             else:
-                other = distort(dice, fact, untouched=slot)
+                other = _distorted(dice, fact, untouched=slot)
         return ask(dice, fact, slot), ask(dice, other, asked)
 
     return _splits(104, ("question1", "question2"), {0: 0.6, 1: 0.4}, draw, 1200)
@@ -145,7 +152,9 @@ def qnli() -> Splits:
             else:
                 untouched = {slot} if slot in MODIFIERS else {slot, f"{slot}_quality"}
                 parts = [part for part in ("agent", "verb", "patient") if part not in untouched]
-                told = change(dice, fact, dice.pick(parts))
+                told = fact
+                for part in dice.shuffled(parts)[: 1 + dice.below(3)]:
+                    told = change(dice, told, part)
         else:
             told = fact
         return ask(dice, known, slot), state(dice, told)
@@ -161,10 +170,28 @@ def rte() -> Splits:
         if not label:
             guess = _entailed(dice, fact)
         else:
-            guess = dice.pick((_open, _denied, distort))(dice, fact)
+            guess = dice.pick((_open, _denied, _distorted))(dice, fact)
         return state(dice, fact), state(dice, guess)
 
     return _splits(108, ("sentence1", "sentence2"), {0: 0.5, 1: 0.5}, draw, 500)
+
+
+def _distorted(dice: Dice, fact: Event, untouched: str = "") -> Event:
+    """An event that differs in one to four ways: some are easy to see and some are not."""
+    other = distort(dice, fact, untouched)
+    for _ in range(dice.below(4)):
+        other = change(dice, other, dice.pick([s for s in slots(other) if s != untouched]))
+    return other if other != fact else distort(dice, fact, untouched)
+
+
+def _at_odds(dice: Dice, fact: Event) -> Event:
+    """An event with another agent, verb or patient, with the two exchanged, or denied."""
+    chance = dice.uniform()
+    if chance < 0.2:
+        return replace(fact, negated=not fact.negated)
+    if chance < 0.4 and fact.patient.noun.kind in ("person", "animal"):
+        return swap(fact)
+    return change(dice, fact, dice.pick(tuple(WEIGHTS)))
 
 
 def _dropped(dice: Dice, fact: Event) -> Event:

@@ -13,7 +13,9 @@ from suite.backbones.pretrain.corpus import rivals
 
 CORPUS = 60_000
 STRAYS = 0.25
-BATCH = 64
+BATCH = 48
+TEMPERATURE = 0.1
+REPORT = 400
 REPLACED_WEIGHT = 5.0
 """ELECTRA weighs the detector by 50 over a mean of masked tokens; here both share all layers."""
 
@@ -71,16 +73,34 @@ def binary(logits: Tensor, truth: Tensor) -> Tensor:
     return loss / max(1, len(truth))
 
 
+def pooled(hidden: Tensor, mask: Tensor) -> Tensor:
+    """Mean of the real positions: [B, L, D] and [B, L] to [B, D]."""
+    return (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+def contrast(first: Tensor, second: Tensor) -> Tensor:
+    """InfoNCE: which of the batch's second sentences belongs to each first one? Both [B, D]."""
+    logits = F.normalize(first, dim=1) @ F.normalize(second, dim=1).T / TEMPERATURE
+    return F.cross_entropy(logits, torch.arange(len(logits)))
+
+
 def optimise(
     modules: Sequence[nn.Module],
     losses: Callable[[], dict[str, Tensor]],
     steps: int,
-    rate: float = 2e-3,
-    report: int = 400,
+    rate: float = 3e-3,
+    slowly: str = "",
 ) -> None:
-    """AdamW with a short warm-up and a cosine to 2 % of the rate, on the sum of the losses."""
-    parameters = [p for module in modules for p in module.parameters()]
-    optimizer = torch.optim.AdamW(parameters, rate, betas=(0.9, 0.98), weight_decay=0.01)
+    """AdamW with a short warm-up and a cosine to 2 % of the rate, on the sum of the losses.
+
+    Parameters whose name ends with `slowly` learn at a quarter of the rate.
+    """
+    named = [pair for module in modules for pair in module.named_parameters()]
+    parameters = [parameter for _, parameter in named]
+    slow = [parameter for name, parameter in named if name.endswith(slowly)] if slowly else []
+    fast = [parameter for parameter in parameters if not any(parameter is p for p in slow)]
+    groups = [{"params": fast}, {"params": slow, "lr": rate / 4}][: 1 + bool(slow)]
+    optimizer = torch.optim.AdamW(groups, rate, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda k: min(1, (k + 1) / 100) * max(0.02, 0.5 * (1 + math.cos(math.pi * k / steps))),
@@ -95,7 +115,7 @@ def optimise(
         schedule.step()
         optimizer.zero_grad()
         history.append({name: value.item() for name, value in parts.items()})
-        if step == 0 or step % report == report - 1:
+        if step == 0 or step % REPORT == REPORT - 1:
             means = {name: np.mean([row[name] for row in history]) for name in parts}
             line = "  ".join(f"{name} {mean:.3f}" for name, mean in means.items())
             print(f"step {step + 1:5d}  {line}  {time.monotonic() - start:.0f} s", flush=True)  # noqa: T201

@@ -13,16 +13,18 @@ from suite.backbones.pretrain.batches import (
     Replacer,
     binary,
     by_length,
+    contrast,
     detector,
     optimise,
     padded,
+    pooled,
 )
 from suite.backbones.pretrain.corpus import documents
 from suite.backbones.pretrain.tokenizer import BERT_SPECIAL, MAX_LENGTH, bert_tokenizer
 
-WIDTH, LAYERS, HEADS = 64, 3, 4
+WIDTH, LAYERS, HEADS = 64, 3, 2
 MASK = BERT_SPECIAL.index("[MASK]")
-MASKED, REPLACED, SWAPPED, WHOLE = 0.12, 0.08, 0.3, 0.3
+MASKED, REPLACED, SWAPPED, WHOLE = 0.10, 0.12, 0.2, 0.3
 """Shares: of tokens masked and replaced, of documents with swapped neighbours or left whole."""
 
 
@@ -31,9 +33,10 @@ def pretrain_bert(steps: int) -> tuple[BertModel, PreTrainedTokenizerFast]:
     tokenizer = bert_tokenizer()
     dice = np.random.Generator(np.random.PCG64(7))
     corpus = documents(CORPUS, STRAYS)
-    texts = [(d.first, d.second) if d.second else d.first for d in corpus]
-    encodings = tokenizer.backend_tokenizer.encode_batch(texts)
+    encode = tokenizer.backend_tokenizer.encode_batch
+    encodings = encode([(d.first, d.second) if d.second else d.first for d in corpus])
     ids, types = [e.ids for e in encodings], [e.type_ids for e in encodings]
+    sides = [[e.ids for e in encode([getattr(d, s) for d in corpus])] for s in ("first", "second")]
     coherent = np.array([d.coherent for d in corpus])
     paired = np.array([d.second != "" for d in corpus])
     flat = np.concatenate([np.array(row) for row in ids])
@@ -75,6 +78,11 @@ def pretrain_bert(steps: int) -> tuple[BertModel, PreTrainedTokenizerFast]:
                 shown[i, [j, j + 1]] = shown[i, [j + 1, j]]
         return shown, chosen
 
+    def embed(sentences: list[list[int]]) -> Tensor:
+        shown = padded(sentences)
+        mask = (shown > 0).long()
+        return pooled(model(shown, attention_mask=mask).last_hidden_state, mask)
+
     def losses() -> dict[str, Tensor]:
         rows = draw()
         original = padded([ids[r] for r in rows])
@@ -90,13 +98,18 @@ def pretrain_bert(steps: int) -> tuple[BertModel, PreTrainedTokenizerFast]:
             (original >= len(BERT_SPECIAL)) & (shown != MASK) & ~torch.from_numpy(whole)[:, None]
         )
         pick = torch.from_numpy(whole)
-        pooled = (hidden[pick] * mask[pick, :, None]).sum(1) / mask[pick].sum(1, keepdim=True)
+        partners = [r for r in rows if coherent[r] and paired[r]]
         return {
             "words": F.cross_entropy(logits, original[chosen], reduction="sum")
             / max(1, int(chosen.sum())),
             "replaced": REPLACED_WEIGHT
             * binary(is_replaced(hidden[judged]), (shown != original)[judged]),
-            "belongs": binary(belongs(pooled), torch.from_numpy(coherent[rows])[pick]),
+            "partner": contrast(*(embed([side[r] for r in partners]) for side in sides))
+            if partners
+            else torch.zeros(()),
+            "belongs": binary(
+                belongs(pooled(hidden[pick], mask[pick])), torch.from_numpy(coherent[rows])[pick]
+            ),
         }
 
     optimise((model, words, is_replaced, belongs), losses, steps)

@@ -58,33 +58,51 @@ def rivals() -> list[list[str]]:
 
 
 def _document(dice: Dice, coherent: bool) -> Document:
-    kinds = {"tale": 5, "answer": 2, "questions": 2, "review": 2}
+    kinds = {"tale": 5, "answer": 2, "questions": 2, "review": 3}
     kind = dice.weighted(kinds | ({"statement": 2} if coherent else {}))
     fact = event(dice, modifiers=0.35)
     if kind == "review":
         good = dice.chance(0.5)
+        if dice.chance(0.5):
+            return Document(opinion(dice, good), _rating(dice, good == coherent), coherent)
         plain = clause(dice, good == coherent, denial=0.1)
         return Document(opinion(dice, good), plain[0].upper() + plain[1:] + ".", coherent)
     if kind == "statement":
         return Document(state(dice, fact, dice.pick(TENSES)))
-    told = fact if coherent else distort(dice, fact)
+    slots = askable(fact) + (["truth"] if kind == "questions" else [])
+    slot, told = dice.pick(slots), fact
+    if not coherent and dice.chance(0.3):
+        told = event(dice, modifiers=0.35)
+    elif not coherent:
+        told = distort(dice, fact, untouched="" if kind == "tale" else slot)
     if kind == "tale":
         tense = dice.pick((*TENSES, "past", "past"))
-        texts = [state(dice, fact, tense), state(dice, _less(dice, told), tense)]
-        first, second = dice.shuffled(texts)
+        one, two = _voices(dice)
+        first, second = dice.shuffled(
+            [state(one, fact, tense), state(two, _less(dice, told), tense)]
+        )
         return Document(first, second, coherent)
-    slot = dice.pick(askable(fact))
     if kind == "questions":
-        slots = [*askable(fact), "truth"]
-        slot = dice.pick(slots)
         if not coherent and dice.chance(0.3):
             return Document(ask(dice, fact, slot), ask(dice, fact, dice.other(slots, slot)), False)
-        told = fact if coherent else distort(dice, fact, untouched=slot)
-        return Document(ask(dice, fact, slot), ask(dice, told, slot), coherent)
-    if not coherent:
-        missing = slot in MODIFIERS and dice.chance(0.5)
-        told = drop(fact, slot) if missing else distort(dice, fact, untouched=slot)
+        one, two = _voices(dice)
+        return Document(ask(one, fact, slot), ask(two, told, slot), coherent)
+    if not coherent and slot in MODIFIERS and dice.chance(0.4):
+        told = drop(fact, slot)
     return Document(ask(dice, _less(dice, fact, slot), slot), state(dice, told), coherent)
+
+
+def _rating(dice: Dice, good: bool) -> str:
+    stars = dice.pick(("four stars", "five stars") if good else ("one star", "two stars"))
+    return f"{dice.pick(('I', 'We', 'He', 'She', 'They'))} gave it {stars}."
+
+
+def _voices(dice: Dice) -> tuple[Dice, Dice]:
+    """Dice for two renderings: in two of five documents they choose the same words."""
+    if dice.chance(0.6):
+        return dice, dice
+    seed = dice.below(2**31)
+    return Dice(seed), Dice(seed)
 
 
 def _less(dice: Dice, fact: Event, kept: str = "") -> Event:

@@ -27,6 +27,7 @@ from suite.backbones.pretrain.bert import pretrain_bert
 from suite.backbones.pretrain.t5 import pretrain_t5
 
 FOLDER = Path(__file__).parents[1] / "mini"
+STEPS = 8000
 BACKBONES = {"bert_mini": pretrain_bert, "t5_mini": pretrain_t5}
 
 
@@ -34,7 +35,7 @@ def main() -> None:
     """The command line: the backbone's name and, for a trial, the number of steps and a folder."""
     parser = argparse.ArgumentParser(description="Pretrain a mini text backbone.")
     parser.add_argument("name", choices=BACKBONES)
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="write to FOLDER/NAME")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

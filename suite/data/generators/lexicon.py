@@ -188,137 +188,17 @@ LIKING = _concepts("liking", "loved/adored enjoyed/liked admired praised")
 DISLIKING = _concepts("disliking", "hated/loathed disliked regretted mocked")
 DEGREES = ("very", "really", "quite", "truly", "rather", "so", "extremely", "somewhat")
 
-FUNCTION_WORDS = [
-    "a",
-    "an",
-    "the",
-    "this",
-    "these",
-    "that",
-    "those",
-    "some",
-    "every",
-    "all",
-    "no",
-    "each",
-    "any",
-    "most",
-    "few",
-    "many",
-    "one",
-    "both",
-    "is",
-    "are",
-    "was",
-    "were",
-    "be",
-    "been",
-    "being",
-    "am",
-    "do",
-    "does",
-    "did",
-    "has",
-    "have",
-    "had",
-    "not",
-    "never",
-    "hardly",
-    "far",
-    "from",
-    "nothing",
-    "i",
-    "we",
-    "he",
-    "she",
-    "it",
-    "they",
-    "you",
-    "him",
-    "her",
-    "them",
-    "who",
-    "whom",
-    "what",
-    "where",
-    "when",
-    "which",
-    "how",
-    "why",
-    "whose",
-    "by",
-    "of",
-    "to",
-    "and",
-    "but",
-    "or",
-    "although",
-    "though",
-    "while",
-    "despite",
-    "yet",
-    "because",
-    "if",
-    "so",
-    "as",
-    "than",
-    "with",
-    "without",
-    "near",
-    "beside",
-    "behind",
-    "in",
-    "on",
-    "at",
-    "up",
-    "down",
-    "out",
-    "over",
-    "under",
-    "about",
-    "for",
-    "only",
-    "also",
-    "still",
-    "again",
-    "just",
-    "even",
-    "nobody",
-    "anyone",
-    "everyone",
-    "someone",
-    "something",
-    "person",
-    "people",
-    "yes",
-    "there",
-    "here",
-    "can",
-    "could",
-    "would",
-    "will",
-    "should",
-    "may",
-    "might",
-    "must",
-    "want",
-    "wants",
-    "wanted",
-    "seems",
-    "seemed",
-    "looks",
-    "looked",
-    "feels",
-    "felt",
-    "found",
-    "kind",
-    "sort",
-    "place",
-    "time",
-    "way",
-    "manner",
-    "day",
-]
+FUNCTION_WORDS = _concepts(
+    "function",
+    "a an the this these that those some every all no each any most few many one both is are "
+    "was were be been being am do does did has have had not never hardly far from nothing i we "
+    "he she it they you him her them who whom what where when which how why whose by of to and "
+    "but or although though while despite yet because if so as than with without near beside "
+    "behind in on at up down out over under about for only also still again just even nobody "
+    "anyone everyone someone something person people yes there here can could would will should "
+    "may might must want wants wanted seems seemed looks looked feels felt found kind sort "
+    "place time way manner day gave star stars",
+)
 
 KINDS_OF_NOUN: tuple[Noun, ...] = tuple(
     noun for table in (PEOPLE, *THINGS.values()) for concept in table for noun in concept.words
@@ -333,12 +213,12 @@ def concept_tables() -> tuple[tuple[Concept, ...], ...]:
 
 def vocabulary() -> list[str]:
     """Every word of the language, sorted."""
-    words = set(FUNCTION_WORDS) | set(DEGREES)
+    words = set(DEGREES)
     for noun in (*KINDS_OF_NOUN, *HYPERNYMS.values()):
         words |= {noun.one, noun.many}
     for verb in (word for concept in VERBS for word in concept.words):
         words |= {verb.base, verb.third, verb.past, verb.participle}
-    for table in concept_tables():
+    for table in (*concept_tables(), FUNCTION_WORDS):
         for concept in table:
             for phrase in concept.words:
                 words |= set(phrase.split())

@@ -1,5 +1,6 @@
 """Opinions with a polarity, and ungrammatical variants of grammatical sentences."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 from suite.data.generators.dice import Dice
@@ -27,7 +28,7 @@ AGREEMENT = {"was": "were", "is": "are", "has": "have", "does": "do"}
 AGREEMENT |= {many: one for one, many in AGREEMENT.items()}
 
 
-def clause(dice: Dice, positive: bool, denial: float = 0.35) -> str:
+def clause(dice: Dice, positive: bool, denial: float = 0.2) -> str:
     """A clause that holds an opinion; `denial` is the chance that it denies the opposite one."""
     topic = dice.pick(dice.pick(TOPICS).words)
     plain = not dice.chance(denial)
@@ -55,20 +56,51 @@ def clause(dice: Dice, positive: bool, denial: float = 0.35) -> str:
     )
 
 
-def opinion(dice: Dice, positive: bool) -> str:
-    """A sentence with one verdict; where two clauses disagree the grammar says which one counts."""
-    kind = dice.weighted({"one": 5, "and": 2, "but": 2, "although": 2, "though": 1, "despite": 1})
-    main = clause(dice, positive)
+def wish(dice: Dice, positive: bool) -> str:
+    """A clause whose verdict is not in its words: what could have been, was wanted or outdone."""
+    topic = dice.pick(dice.pick(TOPICS).words)
+    praised = dice.pick(dice.pick(PRAISE).words)
+    scorned = dice.pick(dice.pick(SCORN).words)
+    if positive:
+        return dice.pick(
+            (
+                f"the {topic} could not have been more {praised}",
+                f"the {topic} could have been {scorned}",
+                f"the {topic} might have been {scorned}",
+                f"no {topic} was so {praised}",
+            )
+        )
+    return dice.pick(
+        (
+            f"the {topic} could not have been more {scorned}",
+            f"the {topic} could have been {praised}",
+            f"the {topic} should have been {praised}",
+            f"i wanted the {topic} to be {praised}",
+        )
+    )
+
+
+FORMS_OF_OPINION = {"one": 5, "and": 3, "but": 1, "although": 2, "though": 1, "despite": 1}
+"""How often a verdict has one clause, two that agree, or a concession."""
+
+
+def opinion(dice: Dice, positive: bool, say: Callable[[Dice, bool], str] = clause) -> str:
+    """A sentence with one verdict; where two clauses disagree the grammar says which one counts.
+
+    `say` makes the clauses.
+    """
+    kind = dice.weighted(FORMS_OF_OPINION)
+    main = say(dice, positive)
     if kind == "one":
         text = main
     elif kind == "and":
-        text = f"{main} and {clause(dice, positive)}"
+        text = f"{main} and {say(dice, positive)}"
     elif kind == "but":
-        text = f"{clause(dice, not positive)}, but {main}"
+        text = f"{say(dice, not positive)}, but {main}"
     elif kind == "although":
-        text = f"although {clause(dice, not positive)}, {main}"
+        text = f"although {say(dice, not positive)}, {main}"
     elif kind == "though":
-        text = f"{main}, even though {clause(dice, not positive)}"
+        text = f"{main}, even though {say(dice, not positive)}"
     else:
         adjective = dice.pick(dice.pick(SCORN if positive else PRAISE).words)
         text = f"despite the {adjective} {dice.pick(dice.pick(TOPICS).words)}, {main}"
