@@ -1,6 +1,8 @@
 """Examples as tensors, once: tokenised or laid out for one backbone, cached on disk by digest."""
 
+import contextlib
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from suite.backbones.base import Backbone, TextToTextBackbone
 from suite.data.cache import cache_folder
+from suite.data.locate import Model, locate_model
 from suite.data.sources import load_splits
 from suite.data.splits import Columns
 from suite.registry.schema import Classification, Scale, TaskEntry
@@ -64,10 +68,25 @@ class EncodedTask:
 def encode_task(
     task: TaskEntry, scale: Scale, backbone: Backbone, max_length: int, digest: str
 ) -> EncodedTask:
-    """Load and encode a task. `digest` names data and preprocessing together (see
-    `suite.identity`) and is the key of the cache on disk."""
-    template = task.text.template if task.text else ""
-    key = f"{CACHE_VERSION}/{digest}/{backbone.entry.model_dump_json()}/{max_length}/{template}"
+    """Load and encode a task, or read it from the cache on disk.
+
+    `digest` names the data. With it, the key of the cache holds all that the encoding depends on:
+    the task's columns and outputs, the backbone's image size and tokenizer, and `max_length`
+    (tokens). The generator's file is part of it too, so that a changed one is run again and held
+    against its digest.
+    """
+    generated = task.sources.mini if scale == "mini" else None
+    key = json.dumps(
+        [
+            CACHE_VERSION,
+            digest,
+            task.model_dump_json(include={"text", "output", "sources"}),
+            (task.path.parent / generated.python).read_text() if generated else "",
+            backbone.entry.model_dump_json(),
+            _tokenizer_digest(backbone) if task.text else "",
+            max_length,
+        ]
+    )
     path = cache_folder() / "encoded" / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
     if path.is_file():
         tensors = load_file(path)
@@ -76,6 +95,12 @@ def encode_task(
         _save(path, tensors)
     splits = {split: _examples(tensors, split) for split in ("train", "validation", "test")}
     return EncodedTask(task, **splits)
+
+
+def _tokenizer_digest(backbone: Backbone) -> str:
+    """Names the files that the backbone and its tokenizer came from; empty if they have none."""
+    found = locate_model(backbone.entry)
+    return found.fingerprint if isinstance(found, Model) else ""
 
 
 def _encode(
@@ -141,7 +166,12 @@ def _examples(tensors: Mapping[str, Tensor], split: str) -> Examples:
 
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Keep the tensors for the next cell; a read-only or full home costs time, nothing else."""
     part = path.with_suffix(f".{os.getpid()}.part")
-    save_file(tensors, part)
-    part.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, part)
+        part.replace(path)
+    except (OSError, SafetensorError):
+        with contextlib.suppress(OSError):
+            part.unlink()
