@@ -17,7 +17,8 @@ def augment(images_BCHW: Tensor, kind: str, rng: np.random.Generator) -> Tensor:
     if "crop" in kind:
         pad = height // 8
         padded = F.pad(images_BCHW, (pad, pad, pad, pad))
-        offsets = torch.from_numpy(rng.integers(0, 2 * pad + 1, (2, count))).to(device)
+        offsets = torch.from_numpy(rng.integers(0, 2 * pad + 1, (2, count)))
+        offsets = offsets.to(device, non_blocking=True)
         rows = offsets[0].view(-1, 1) + torch.arange(height, device=device)
         columns = offsets[1].view(-1, 1) + torch.arange(width, device=device)
         index = torch.arange(count, device=device).view(-1, 1, 1)

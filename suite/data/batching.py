@@ -44,8 +44,8 @@ class Batches:
 
     def training(self, recipe: Recipe, seed: int) -> Iterator[Batch]:
         """Endless shuffled batches; texts are bucketed by length within a window of
-        `BUCKET_BATCHES` batches. Every epoch sees each example once, the last batch may be short
-        only if the split is smaller than a batch."""
+        `BUCKET_BATCHES` batches. Every batch is full, unless the split is smaller than one: what
+        is left over at the end of an epoch's shuffle is not seen in that epoch."""
         rng = np.random.Generator(np.random.PCG64(seed))
         size = min(recipe.batch_size, len(self.examples))
         while True:
