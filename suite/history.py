@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from suite.errors import UserError
-from suite.registry.problems import shown
 from suite.registry.schema import OptionValue, Recipe
-from suite.results import CellKey, Identity, Status
+from suite.results import CellKey, Identity, Status, read_record
 
 
 class Past(BaseModel):
@@ -16,6 +15,7 @@ class Past(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    schema_version: Literal[1]
     cell: CellKey
     identity: Identity
     status: Status
@@ -32,14 +32,6 @@ def read_history(folder: Path) -> Mapping[CellKey, Past]:
     """
     history = {}
     for path in sorted(folder.glob("*.json")):
-        try:
-            past = Past.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            raise UserError(
-                f"{shown(path)}: not a result of this version ({place} {first['msg'].lower()}); "
-                "move it away or delete it, and its cell will run again"
-            ) from None
+        past = read_record(path, Past)
         history[past.cell] = past
     return history

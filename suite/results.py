@@ -6,13 +6,16 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from suite.errors import UserError
+from suite.registry.problems import shown
 from suite.registry.schema import OptionValue, Recipe, Scale
 
 Status = Literal["ok", "failed", "oom", "timeout", "diverged", "unsupported"]
+R = TypeVar("R", bound=BaseModel)
 
 
 class Record(BaseModel):
@@ -139,7 +142,26 @@ class Result(Record):
         return target
 
 
+def read_record(path: Path, kind: type[R]) -> R:
+    """The result file at `path`, or the part of it that `kind` declares.
+
+    Raises `UserError` for a file that is no such result: it is never overwritten unseen.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        what = f"{place}: {first['msg']}" if place else first["msg"]
+        raise UserError(
+            f"{shown(path)}: not a result of this version ({what}); "
+            "move it away or delete it, and its cell will run again"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{shown(path)}: cannot be read ({error.strerror})") from None
+
+
 def read_results(folder: Path) -> Iterator[Result]:
-    """Every result in `folder`, in the order of file names."""
+    """Every result in `folder`, in the order of file names. Raises as `read_record`."""
     for path in sorted(folder.glob("*.json")):
-        yield Result.model_validate_json(path.read_bytes())
+        yield read_record(path, Result)

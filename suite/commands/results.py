@@ -39,7 +39,11 @@ def leaderboard(options: argparse.Namespace) -> int:
         for line in stale:
             out(line)
         return 1 if stale else 0
-    for path in leaderboards.build(options.out, registry):
+    try:
+        pages = leaderboards.build(options.out, registry)
+    except OSError as error:
+        raise UserError(f"--out {options.out}: cannot write there ({error.strerror})") from None
+    for path in pages:
         out(shown(path))
     return 0
 
