@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import signal
 import time
 from collections import deque
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -111,7 +113,14 @@ def _start(registry: Registry, settings: Settings, device: str, threads: int) ->
     process = context.Process(
         target=work, args=(theirs, registry, settings.out, device, threads), daemon=True
     )
-    process.start()
+    # The tracker of multiprocessing, where it has to start first, would lift the block below.
+    resource_tracker.ensure_running()
+    # A new interpreter would answer Ctrl-C with a traceback until `work` runs: it inherits a mask.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     theirs.close()
     return _Worker(process, pipe)
 
