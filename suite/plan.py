@@ -18,6 +18,7 @@ from suite.identity import (
     task_digest,
 )
 from suite.options import resolve_options
+from suite.registry.names import normal
 from suite.registry.registry import Registry
 from suite.registry.schema import (
     BackboneEntry,
@@ -77,6 +78,8 @@ class Plan:
     planned: tuple[Planned, ...]
     missing: tuple[Missing, ...] = ()
     """Data and weights that cells need and that are not here."""
+    left_out: tuple[str, ...] = ()
+    """Tracks and backbones that were asked for and that give no cell, each with the reason."""
 
     def with_action(self, action: Action) -> tuple[Planned, ...]:
         """The cells with one action."""
@@ -91,6 +94,8 @@ def plan(request: Request, registry: Registry, results: Iterable[Result | Past] 
     """
     history = {past.cell: past for past in results}
     methods = registry.select_methods(request.methods)
+    if not methods:
+        raise UserError("--methods names no method")
     options = resolve_options(methods, request.options, request.scale)
     planner = _Planner(request, registry, history, options)
     planned = [
@@ -104,7 +109,8 @@ def plan(request: Request, registry: Registry, results: Iterable[Result | Past] 
         raise UserError(_nothing_fits(registry, request))
     if request.only_failed:
         planned = [item for item in planned if _failed(history.get(item.cell.key))]
-    return Plan(request, tuple(planned), tuple(planner.missing.values()))
+    left_out = _left_out(registry, request)
+    return Plan(request, tuple(planned), tuple(planner.missing.values()), left_out)
 
 
 class _Planner:
@@ -248,11 +254,13 @@ def _by_track(
 def _backbones(
     registry: Registry, request: Request, track: TrackEntry
 ) -> tuple[BackboneEntry, ...]:
-    """The named backbones that fit the track, or the track's own."""
+    """The named backbones that fit the track, or the track's own; none at a scale it lacks."""
+    if request.scale not in track.backbones:
+        return ()
     if not request.backbones:
         return tuple(
             entry
-            for name in track.backbones.get(request.scale, ())
+            for name in track.backbones[request.scale]
             for entry in registry.select_backbones([name])
         )
     return tuple(
@@ -262,29 +270,40 @@ def _backbones(
     )
 
 
-def _nothing_fits(registry: Registry, request: Request) -> str:
-    tracks = [track for track, _ in _by_track(registry, request)]
+def _left_out(registry: Registry, request: Request) -> tuple[str, ...]:
+    """What was asked for and gives no cell: tracks, and backbones that were named in full."""
     reasons = []
-    for track in tracks:
-        if not request.backbones:
+    used: set[str] = set()
+    for track, _ in _by_track(registry, request):
+        found = _backbones(registry, request, track)
+        used |= {entry.name for entry in found}
+        if request.scale not in track.backbones:
             scales = ", ".join(track.backbones)
             reasons.append(f"track {track.name} has no {request.scale} scale, only: {scales}")
-            continue
-        reasons += [
-            f"backbone {entry.name} is a {entry.scale}-scale backbone on {entry.modality}, "
-            f"track {track.name} is on {track.modality}"
-            for entry in registry.select_backbones(request.backbones)
-        ]
+        elif not found:
+            reasons.append(f"track {track.name} is on {track.modality}: no named backbone fits")
+    named = {normal(name) for name in request.backbones}
+    reasons += [
+        f"backbone {entry.name} is a {entry.scale}-scale backbone on {entry.modality}"
+        for entry in registry.select_backbones(request.backbones)
+        if entry.name not in used and normal(entry.name) in named
+    ]
+    return tuple(reasons)
+
+
+def _nothing_fits(registry: Registry, request: Request) -> str:
+    modalities = {track.modality for track, _ in _by_track(registry, request)}
+    if not modalities:
+        return "--tasks names no task"
     usable = [
         entry.name
         for entry in registry.backbones.values()
-        if entry.scale == request.scale
-        and any(entry.modality == track.modality for track in tracks)
+        if entry.scale == request.scale and entry.modality in modalities
     ]
     return "\n".join(
         [
             f"no cell to plan at the {request.scale} scale:",
-            *(f"  {reason}" for reason in reasons),
+            *(f"  {reason}" for reason in _left_out(registry, request)),
             f"backbones that fit: {', '.join(usable) or 'none; try --scale full'}",
         ]
     )

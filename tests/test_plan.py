@@ -8,7 +8,7 @@ from suite.errors import UserError
 from suite.history import read_history
 from suite.plan import Plan, Request, plan
 from suite.registry import Registry, load
-from suite.results import CellKey, Result
+from suite.results import CellKey, Result, read_results
 
 
 @pytest.fixture
@@ -115,9 +115,18 @@ def test_results_come_back_from_their_files(registry, tmp_path):
     ]  # fmt: skip
 
 
-def test_a_file_that_is_no_result_is_named(tmp_path):
-    (tmp_path / "mini.x.json").write_text("{}")
-    with pytest.raises(UserError, match=r"mini\.x\.json: not a result of this version"):
+@pytest.mark.parametrize("text", ["", "{}", '{"cell": ', "[]", '{"schema_version": 0}'])
+def test_a_file_that_is_no_result_is_named(tmp_path, text):
+    (tmp_path / "mini.x.json").write_text(text)
+    for reader in (read_history, lambda folder: list(read_results(folder))):
+        with pytest.raises(UserError, match=r"mini\.x\.json: not a result of this version"):
+            reader(tmp_path)
+
+
+def test_a_result_of_another_schema_is_refused_when_planning(registry, tmp_path):
+    path = results_of(plan(BOTH, registry))[0].write(tmp_path)
+    path.write_text(path.read_text().replace('"schema_version":1', '"schema_version":0', 1))
+    with pytest.raises(UserError, match=r"not a result of this version \(schema_version: "):
         read_history(tmp_path)
 
 
@@ -238,6 +247,18 @@ def test_a_backbone_that_does_not_fit_is_refused_only_if_none_does(registry):
         plan(changed(BOTH, backbones=("vit_mini",)), registry)
     made = plan(changed(BOTH, backbones=("vit_mini", "bert_toy")), registry)
     assert {item.cell.key.backbone for item in made.planned} == {"bert_toy"}
+    assert made.left_out == ("backbone vit_mini is a mini-scale backbone on image",)
+
+
+def test_a_track_that_gives_no_cell_is_named(registry):
+    made = plan(changed(BOTH, tasks=("all",)), registry)
+    assert "track pacs has no mini scale, only: full" in made.left_out
+    assert not any("toy" in reason for reason in made.left_out)
+
+
+def test_no_backbone_brings_a_track_to_a_scale_it_lacks(registry):
+    with pytest.raises(UserError, match="track pacs has no mini scale, only: full"):
+        plan(changed(BOTH, tasks=("pacs",), backbones=("resnet_mini",)), registry)
 
 
 def test_a_track_without_the_scale_says_which_it_has(registry):
