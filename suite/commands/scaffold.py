@@ -2,7 +2,9 @@
 
 import argparse
 import importlib.util
+import keyword
 import os
+import re
 from pathlib import Path
 
 from suite.commands import templates
@@ -23,7 +25,7 @@ def new(options: argparse.Namespace) -> int:
         again = f"python -m suite check {options.name}"
     else:
         written = _new_task(root, options.name, options.modality, load(options.registry))
-        again = f"python -m suite run -m linear_probe -t {options.name}"
+        again = f"python -m suite check {options.name}"
     for path in written:
         out(shown(path))
     say(f"edit these, then: python -m suite validate && {again}")
@@ -34,6 +36,8 @@ def _new_method(root: Path, name: str) -> list[Path]:
     _require_plain(name)
     folder = root / "methods"
     class_name = "".join(part.capitalize() for part in normal(name).split("_"))
+    if not class_name.isidentifier() or class_name in _words(templates.METHOD_PYTHON):
+        class_name = f"Method{class_name}"
     return [
         _write(folder / f"{name}.yaml", templates.METHOD_YAML.replace("NAME", name)),
         _write(folder / f"{name}.py", templates.METHOD_PYTHON.replace("CLASS", class_name)),
@@ -94,6 +98,10 @@ def _digest_of(generator: Path) -> str:
     return module.make().digest()
 
 
+def _words(text: str) -> set[str]:
+    return {*re.findall(r"\w+", text), *keyword.kwlist}
+
+
 def _require_plain(name: str) -> None:
     plain = name.replace("-", "").replace("_", "")
     if not (plain.isascii() and plain.isalnum() and name == name.lower() and name[0] in plain):
@@ -101,10 +109,11 @@ def _require_plain(name: str) -> None:
 
 
 def _write(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        raise UserError(f"{shown(path)} exists: choose another name")
     try:
-        with path.open("x") as file:
-            file.write(text)
-    except FileExistsError:
-        raise UserError(f"{shown(path)} exists: choose another name") from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    except OSError as error:
+        raise UserError(f"{shown(path)}: cannot be written ({error.strerror})") from None
     return path
