@@ -5,7 +5,9 @@ Nothing heavy is imported here: each verb imports its own command when it is cal
 
 import argparse
 import importlib
+import math
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,16 +42,11 @@ def entry_point() -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code (see `--help`)."""
-    parser = build_parser()
-    words = [_hyphenated(word) for word in arguments]
-    options = parser.parse_args(words)
-    if options.verb is None:
-        parser.print_help()
-        return 0
-    options.arguments = words
-    command = importlib.import_module(f"suite.commands.{options.module}")
     try:
-        return getattr(command, options.function)(options)
+        code = _answer([_hyphenated(word) for word in arguments])
+        # What is still buffered meets a closed pipe here, where that can be caught.
+        sys.stdout.flush()
+        return code
     except UserError as error:
         say(f"{coloured('error', 'red', sys.stderr)}: {error}")
         return 2
@@ -60,6 +57,17 @@ def main(arguments: Sequence[str]) -> int:
         # The reader of a pipe has seen enough; keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _answer(arguments: list[str]) -> int:
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.verb is None:
+        parser.print_help()
+        return 0
+    options.arguments = arguments
+    command = importlib.import_module(f"suite.commands.{options.module}")
+    return getattr(command, options.function)(options)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -142,9 +150,9 @@ def _selection(parser: _Parser) -> None:
 
 def _execution(parser: _Parser) -> None:
     add = parser.add_argument_group("how").add_argument
-    add("--device", default="auto", metavar="DEVICE", help="auto, cpu or cuda[:N]")
+    add("--device", type=_device, default="auto", metavar="DEVICE", help="auto, cpu or cuda[:N]")
     add("-j", "--jobs", type=_positive, metavar="N", help="cells at a time")
-    add("--timeout", type=float, metavar="SECONDS", help="per cell")
+    add("--timeout", type=_seconds, metavar="SECONDS", help="per cell")
     add("-x", "--fail-fast", action="store_true", help="stop at the first cell that fails")
     add("--offline", action="store_true", help="fetch nothing, even if there is a network")
     add("-q", "--quiet", action="store_true", help="no progress, only the result")
@@ -159,10 +167,25 @@ def _json(parser: _Parser) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not '{text}'")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not '{text}'")
     return value
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", text):
+        raise argparse.ArgumentTypeError(f"must be auto, cpu, cuda or cuda:N, not '{text}'")
+    return text
 
 
 def _hyphenated(word: str) -> str:

@@ -10,6 +10,7 @@ from registries import replace, write_registry
 from suite import cli
 from suite.plan import Request, plan
 from suite.registry import load
+from suite.registry.code import load_method
 from suite.results import Result
 
 HEAVY = ("torch", "transformers", "timm", "pandas", "datasets", "matplotlib", "rich", "sklearn")
@@ -39,6 +40,7 @@ def call(folder, capsys):
 
 
 PLAN = ("plan", "-m", "one,together", "-t", "toy")
+RUN = ("run", *PLAN[1:])
 
 
 def write_results(folder: Path, status: str = "ok") -> list[Result]:
@@ -161,6 +163,10 @@ def test_json_is_all_that_stdout_holds(call):
         (("why", "x"), "no result 'x' in runs/results"),
         (("validate", "onne"), "nothing is called 'onne'; did you mean 'one'?"),
         (("fetch",), "say what to fetch"),
+        (("check", "toy"), "'toy' is a track: check one of its tasks, as in toy/first"),
+        (("plan", "-m", ",", "-t", "toy"), "--methods names no method"),
+        (("plan", "-m", "one", "-t", ""), "--tasks names no task"),
+        ((*RUN, "--quiet", "--out", "registry/methods/one.yaml"), "cannot write results there"),
     ],
 )
 def test_a_mistake_of_the_user_is_one_message_and_exit_code_2(call, words, message):
@@ -172,7 +178,14 @@ def test_a_mistake_of_the_user_is_one_message_and_exit_code_2(call, words, messa
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("words", [("rnu",), ("plan",), (*PLAN, "--steps", "0"), (*PLAN, "--x")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rnu",), ("plan",), (*PLAN, "--steps", "0"), (*PLAN, "--steps", "x"), (*PLAN, "--x"),
+        (*RUN, "--device", "gpu"), (*RUN, "--device", "cuda:x"), (*RUN, "--timeout", "nan"),
+        (*RUN, "--timeout", "0"), (*RUN, "--jobs", "0"),
+    ],
+)  # fmt: skip
 def test_wrong_usage_is_exit_code_2(folder, words, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(words)
@@ -246,6 +259,21 @@ def test_new_method_and_task_are_valid_and_planned(call, tmp_path, monkeypatch):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["bottleneck", "method", "none", "3d", "sequence"])
+def test_a_new_method_may_have_any_plain_name(call, folder, name):
+    assert call("new", "method", name)[0] == 0
+    code, _, err = call("validate", name)
+    assert code == 0, err
+    assert load_method(load(folder).methods[name], {"reduction": 4}).reduction == 4
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_a_new_task_keeps_the_contract(call, folder, modality):
+    assert call("new", "task", "demo/one", "--modality", modality)[0] == 0
+    code, out, _ = call("check", "demo/one")
+    assert code == 0, out
+
+
 def test_new_task_is_added_to_a_list_in_either_style(call, folder):
     assert call("new", "task", "toy/third", "--registry", str(folder))[0] == 0
     track = folder / "tasks" / "toy" / "track.yaml"
@@ -301,9 +329,6 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(folder):
     script = f"{sys.executable} -m suite list backbones | head -n 1"
     done = subprocess.run(script, shell=True, capture_output=True, text=True, env={**os.environ})
     assert done.stderr == ""
-
-
-RUN = ("run", *PLAN[1:])
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ def validate(options: argparse.Namespace) -> int:
         wanted = {normal(name) for name in split_names(options.names)}
         known = {*registry.methods, *registry.tasks, *registry.tracks, *registry.backbones}
         known |= {entry.name for entry in registry.broken}
-        for name in wanted - {normal(name) for name in known}:
+        for name in sorted(wanted - {normal(name) for name in known}):
             raise UserError(f"nothing is called '{name}'{did_you_mean(name, known)}")
         problems = [
             problem
@@ -47,6 +47,10 @@ def check(options: argparse.Namespace) -> int:
         from suite.task_contract import check_task
 
         return _report(task.name, (("", found.check, found.fault) for found in check_task(task)))
+    track = next((track for name, track in registry.tracks.items() if normal(name) == wanted), None)
+    if track:
+        example = f"{track.name}/{track.tasks[0]}"
+        raise UserError(f"'{track.name}' is a track: check one of its tasks, as in {example}")
     (entry, *more) = registry.select_methods([options.name])
     if more:
         raise UserError(f"check one method at a time, not {entry.name}, {more[0].name}, ...")

@@ -4,6 +4,7 @@ import argparse
 import os
 import shlex
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from suite.plan import Plan, Planned
 from suite.progress import make_progress
 from suite.registry import Registry
 from suite.registry.problems import shown
-from suite.results import CellKey, Result
+from suite.results import CellKey, Result, read_record
 from suite.run import Settings
 from suite.run import run as execute
 
@@ -25,6 +26,8 @@ _WORDS = {"run": "to run"}
 def plan(options: argparse.Namespace) -> int:
     """Print the plan and write nothing."""
     made = planned(options, load_with_warnings(options.registry))
+    for reason in made.left_out:
+        say(f"left out: {reason}")
     if options.json:
         out_json([_as_json(item) for item in made.planned])
         return 0
@@ -63,10 +66,13 @@ def run(options: argparse.Namespace) -> int:
 
         if bring(made.missing):
             made = planned(options, registry)
+    for reason in made.left_out:
+        say(f"left out: {reason}")
     for missing in made.missing:
         say(f"missing: {missing}")
     if made.planned and len(made.with_action("missing")) == len(made.planned):
         raise UserError("nothing can run: everything asked for needs what is missing")
+    _require_writable(options.out)
     if not options.quiet:
         say(f"{_counts(made)}.")
 
@@ -93,13 +99,25 @@ def run(options: argparse.Namespace) -> int:
     return _conclude(made, results, options)
 
 
+def _require_writable(folder: Path) -> None:
+    """Find out before hours of training, not after, that results cannot be kept."""
+    try:
+        results_folder(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results_folder(folder)):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"--out {folder}: cannot write results there ({error.strerror}); name another folder"
+        ) from None
+
+
 def _results_of(made: Plan, folder: Path) -> list[Result]:
     """The results of the planned cells, as they are now on disk."""
     found = []
     for item in made.planned:
         path = results_folder(folder) / item.cell.key.file_name
         if path.is_file():
-            result = Result.model_validate_json(path.read_bytes())
+            result = read_record(path, Result)
             if result.identity.digest == item.cell.identity.digest:
                 found.append(result)
     return found
