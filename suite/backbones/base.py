@@ -61,8 +61,8 @@ class Backbone(nn.Module):
         self.network.set_submodule(site.name, module)
 
     def insert(self, site: Site, module: nn.Module) -> None:
-        """Let the output of the sublayer at `site` pass through `module` ([..., width] to the same
-        shape) before it joins the residual."""
+        """Let the output of the sublayer at `site` pass through `module` before it joins the
+        residual: [..., width] to the same shape, in a ResNet or DenseNet [B, width, H, W]."""
         original = self.module(site)
         order = (module, original) if site.insert_before else (original, module)
         self.replace(site, nn.Sequential(*order))

@@ -26,7 +26,9 @@ def load_backbone(entry: BackboneEntry) -> Backbone:
 
 def _transformers(entry: BackboneEntry, folder: Path) -> Backbone:
     from transformers import AutoModel, AutoModelForSeq2SeqLM, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     options = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if entry.family == "t5":
