@@ -286,6 +286,13 @@ def test_new_task_is_added_to_a_list_in_either_style(call, folder):
     assert "second  # why" in track.read_text()
 
 
+def test_check_names_what_is_broken(call, folder):
+    replace(folder / "tasks" / "toy" / "first.yaml", "modality: text", "modality: txt")
+    code, _, err = call("check", "toy/first")
+    assert code == 2
+    assert "first.yaml" in err and "'txt' is not one of" in err
+
+
 def test_new_overwrites_nothing(call, folder):
     code, _, err = call("new", "method", "one")
     assert code == 2
@@ -374,6 +381,17 @@ def test_an_interrupted_run_says_that_the_same_command_continues(call, monkeypat
     code, out, err = call(*RUN)
     assert (code, out) == (130, "")
     assert err.splitlines()[-1].strip() == "python -m suite run -m one,together -t toy"
+
+
+def test_a_result_without_its_track_stops_only_the_leaderboards(call, folder, executed):
+    executed("unsupported")
+    stray = write_results(folder)[0]
+    key = stray.cell.model_copy(update={"track": "gone"})
+    stray.model_copy(update={"cell": key}).write(Path("runs") / "results")
+    code, _, err = call(*RUN, "--force")
+    assert code == 1
+    assert "leaderboards not written: result one.gone-first" in err
+    assert "3 unsupported." in err.splitlines()[-1]
 
 
 def test_unsupported_cells_are_no_failure(call, executed):

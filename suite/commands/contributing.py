@@ -42,6 +42,9 @@ def check(options: argparse.Namespace) -> int:
     """Run the contract test of one method, on every family it claims, or of one task."""
     registry = load(options.registry)
     wanted = normal(options.name)
+    for entry in registry.broken:
+        if wanted in (normal(entry.name), normal(entry.name.partition("/")[2])):
+            raise as_error(entry.problems)
     if any(wanted in (normal(key), normal(task.name)) for key, task in registry.tasks.items()):
         (task,) = registry.select_tasks([options.name])
         from suite.task_contract import check_task

@@ -95,8 +95,8 @@ def run(options: argparse.Namespace) -> int:
         out_json([summary.model_dump(mode="json") for summary in summaries(results, registry)])
     elif results:
         out(render(results, registry))
-    _write_leaderboards(options.out, registry, options.quiet)
-    return _conclude(made, results, options)
+    written = _write_leaderboards(options.out, registry, options.quiet)
+    return _conclude(made, results, options) or (0 if written else 1)
 
 
 def _require_writable(folder: Path) -> None:
@@ -123,12 +123,18 @@ def _results_of(made: Plan, folder: Path) -> list[Result]:
     return found
 
 
-def _write_leaderboards(folder: Path, registry: Registry, quiet: bool) -> None:
+def _write_leaderboards(folder: Path, registry: Registry, quiet: bool) -> bool:
+    """Whether they could be written; an older result that is in the way is named."""
     from suite.leaderboards import build
 
-    pages = [path for path in build(folder, registry) if path.suffix == ".md"]
+    try:
+        pages = [path for path in build(folder, registry) if path.suffix == ".md"]
+    except UserError as error:
+        say(f"leaderboards not written: {error}")
+        return False
     if not quiet:
         say(f"leaderboards: {shown(folder / 'README.md')} and {len(pages) - 1} pages beside it")
+    return True
 
 
 def _conclude(made: Plan, results: list[Result], options: argparse.Namespace) -> int:

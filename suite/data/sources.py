@@ -12,6 +12,7 @@ from suite.data.locate import dataset_files
 from suite.data.splits import Columns, Splits
 from suite.errors import UserError
 from suite.registry.modules import load_module
+from suite.registry.problems import shown
 from suite.registry.schema import (
     Classification,
     GeneratedSource,
@@ -73,7 +74,7 @@ def _generated(task: TaskEntry, source: GeneratedSource) -> Splits:
     splits = make()
     if splits.digest() != source.digest:
         raise UserError(
-            f"{task.path}: {source.function}() of {source.python} made data with digest "
+            f"{shown(task.path)}: {source.function}() of {source.python} made data with digest "
             f"{splits.digest()}, but sources.mini.digest is {source.digest}. If the generator was "
             "meant to change, raise its version and write the new digest"
         )
@@ -117,7 +118,7 @@ def _columns(
     absent = [name for name in [*wanted, source.label] if name not in rows.column_names]
     if absent:
         raise UserError(
-            f"{task.path}: {source.hub} has no column {', '.join(absent)}; "
+            f"{shown(task.path)}: {source.hub} has no column {', '.join(absent)}; "
             f"it has {', '.join(rows.column_names)}"
         )
     kind = np.int64 if isinstance(task.output, Classification) else np.float32
@@ -126,8 +127,8 @@ def _columns(
         label.min() < 0 or label.max() >= len(task.output.labels)
     ):
         raise UserError(
-            f"{task.path}: labels of {source.hub} run from {label.min()} to {label.max()}, but "
-            f"output.labels has {len(task.output.labels)} (a hidden test split has -1)"
+            f"{shown(task.path)}: labels of {source.hub} run from {label.min()} to {label.max()}, "
+            f"but output.labels has {len(task.output.labels)} (a hidden test split has -1)"
         )
     if task.text:
         return {**{name: list(rows[name]) for name in task.text.columns}, "label": label}

@@ -31,7 +31,8 @@ def boards(results: Iterable[Result], registry: "Registry") -> list[Board]:
         if cell.track not in registry.tracks:
             raise UserError(
                 f"result {cell.label}: the registry has no track '{cell.track}' "
-                f"(it has: {', '.join(sorted(registry.tracks))})"
+                f"(it has: {', '.join(sorted(registry.tracks))}); bring the track back, or move "
+                f"results/{cell.file_name} away"
             )
         by_board[cell.track, cell.backbone, cell.scale].append(result)
     for track in registry.tracks.values():
