@@ -184,6 +184,9 @@ def pretrain_t5(steps: int) -> tuple[T5ForConditionalGeneration, PreTrainedToken
             d_ff=4 * WIDTH,
             d_kv=HEAD_WIDTH,
             num_heads=HEADS,
+            # Exact up to 16 words either way: as far apart as two sentences' like words lie.
+            relative_attention_num_buckets=64,
+            relative_attention_max_distance=64,
             dropout_rate=0.0,
             pad_token_id=T5_SPECIAL.index("<pad>"),
             eos_token_id=EOS,
