@@ -16,7 +16,7 @@ from suite.data.batching import Batches
 from suite.data.encode import EncodedTask, Examples, encode_task
 from suite.data.sources import departure
 from suite.delta import changed_tensors, load_delta, save_delta
-from suite.ledger import closed_form, count
+from suite.ledger import closed_form, count, disagreement
 from suite.method import Method
 from suite.metrics import evaluate, score
 from suite.model import AdaptedModel
@@ -177,13 +177,9 @@ def _check_ledger(
     ledger: Ledger, entry: MethodEntry, pristine: Backbone, cell: Cell, facts: dict[str, float]
 ) -> None:
     expected = closed_form(entry.cost, pristine, len(cell.key.tasks), cell.options, facts)
-    counted = (ledger.shared_bits / 32, sum(ledger.task_bits.values()) / 32)
-    for name, predicted, measured in zip(("shared", "per_task"), expected, counted, strict=True):
-        if predicted != measured:
-            raise CellError(
-                f"the saved file holds {measured:,.2f} {name} parameters, the closed form in "
-                f"{entry.path.name} (cost.{name}) gives {predicted:,}"
-            )
+    difference = disagreement(ledger, expected, entry.path.name)
+    if difference:
+        raise CellError(difference)
 
 
 def _check_restored(model: AdaptedModel, restored: AdaptedModel, validation: Batches) -> None:

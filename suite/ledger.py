@@ -89,6 +89,19 @@ def closed_form(
     return shared, per_task
 
 
+def disagreement(ledger: Ledger, expected: tuple[int, int], source: str) -> str:
+    """How the counted file and the closed form (shared, summed over the tasks) of the YAML file
+    `source` differ, in words; empty where they agree."""
+    counted = (ledger.shared_bits / 32, sum(ledger.task_bits.values()) / 32)
+    for name, predicted, measured in zip(("shared", "per_task"), expected, counted, strict=True):
+        if predicted != measured:
+            return (
+                f"the file holds {measured:,.2f} {name} parameters, "
+                f"cost.{name} in {source} gives {predicted:,}"
+            )
+    return ""
+
+
 def dimensions(backbone: Backbone) -> dict[str, int]:
     """The backbone's values of `suite.cost_names.BACKBONE_NAMES`, T aside."""
 

@@ -23,7 +23,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "data": ("data",),
     "method": ("method", "model", "registry.code"),
     "training": ("training", "delta", "ledger", "metrics", "memory", "seeding"),
-    "cell": ("cell", "worker", "contract", "task_contract", "environment"),
+    "cell": ("cell", "worker", "bench", "contract", "task_contract", "environment"),
     "run": ("run", "progress"),
     "leaderboards": ("leaderboards", "statistics", "resampling"),
     "cli": ("cli", "commands", "__main__"),

@@ -12,8 +12,8 @@ from itertools import islice
 import pytest
 import torch
 
+from suite.bench import family_bench
 from suite.cell import Workspace, adapt_model
-from suite.contract import family_bench
 from suite.data.batching import Batches
 from suite.data.encode import encode_task
 from suite.options import resolve_options

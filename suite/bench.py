@@ -1,0 +1,126 @@
+"""Where a method's contract is tested: the mini backbone of a family, two tasks, a few steps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from suite.backbones.base import Backbone
+from suite.cell import Workspace, adapt_model
+from suite.data.batching import Batch, Batches
+from suite.data.encode import EncodedTask, encode_task
+from suite.delta import load_delta, save_delta
+from suite.errors import UserError
+from suite.method import Method
+from suite.model import AdaptedModel
+from suite.options import resolve_options
+from suite.plan import Request, resolve_recipe
+from suite.registry import Registry
+from suite.registry.code import load_method
+from suite.registry.schema import BackboneEntry, Family, MethodEntry, Recipe, TaskEntry
+from suite.training.loop import TaskBatches, train
+
+EXAMPLES = 48
+STEPS = 10
+BATCH = 16
+SEED = 1
+
+
+@dataclass
+class Bench:
+    """A method on one backbone, with what the checks share."""
+
+    entry: MethodEntry
+    method: Method
+    options: Mapping[str, object]
+    backbone: Backbone
+    tasks: Sequence[TaskEntry]
+    recipe: Recipe
+    data: Mapping[str, TaskBatches]
+    folder: Path
+    reached: set[str] = field(default_factory=set)
+
+    def adapt(self, tasks: Sequence[TaskEntry], seed: int = SEED) -> AdaptedModel:
+        """The untrained model for some of the tasks."""
+        return adapt_model(self.method, self.backbone, tasks, seed, torch.device("cpu"))
+
+    def train(self, tasks: Sequence[TaskEntry]) -> AdaptedModel:
+        """The model after a few steps on some of the tasks."""
+        model = self.adapt(tasks)
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.register_post_accumulate_grad_hook(
+                    lambda reached: self.reached.add(names[id(reached)])
+                )
+        data = {task.name: self.data[task.name] for task in tasks}
+        train(model, self.method, data, self.recipe, SEED, lambda step, steps: None)
+        return model
+
+    def save(self, model: AdaptedModel, name: str) -> Path:
+        """The model's delta as a file."""
+        path = self.folder / f"{name}.safetensors"
+        save_delta(path, model, self.method, self.entry.regime)
+        return path
+
+    def restore(self, path: Path, tasks: Sequence[TaskEntry]) -> AdaptedModel:
+        """A new model from a file, adapted under another seed."""
+        model = self.adapt(tasks, seed=SEED + 1)
+        load_delta(path, model, self.method)
+        return model
+
+    def batch(self, task: TaskEntry) -> Batch:
+        """A fixed batch of a task's training examples."""
+        return next(self.data[task.name].train.evaluation(BATCH))[1]
+
+    @property
+    def served(self) -> Sequence[TaskEntry]:
+        """The tasks of one cell: both if the method is joint, else the first."""
+        return self.tasks if self.entry.regime == "joint" else self.tasks[:1]
+
+
+def make_bench(entry: MethodEntry, registry: Registry, family: Family, folder: Path) -> Bench:
+    """The method, the family's mini backbone and two tasks of a track that uses it."""
+    backbone_entry, tasks = family_bench(registry, family)
+    options = resolve_options([entry], [], "mini")[entry.name]
+    workspace = Workspace(registry, torch.device("cpu"), threads=1)
+    backbone = workspace.backbone(backbone_entry.name)
+    request = Request(methods=(entry.name,), tasks=())
+    track = registry.tracks[tasks[0].track]
+    recipe = resolve_recipe(request, track, entry, backbone_entry).model_copy(
+        update={"steps": STEPS, "batch_size": BATCH, "evaluations": 1, "temperature": 1e6}
+    )
+    data = {}
+    for task in tasks:
+        assert task.sources.mini is not None
+        encoded = encode_task(task, "mini", backbone, recipe.max_length, task.sources.mini.digest)
+        data[task.name] = _small(encoded, backbone_entry)
+    return Bench(
+        entry=entry,
+        method=load_method(entry, options),
+        options=options,
+        backbone=backbone,
+        tasks=tasks,
+        recipe=recipe,
+        data=data,
+        folder=folder,
+    )
+
+
+def family_bench(registry: Registry, family: Family) -> tuple[BackboneEntry, tuple[TaskEntry, ...]]:
+    """The mini backbone of a family and two tasks of a track that uses it."""
+    for track in registry.tracks.values():
+        for name in track.backbones.get("mini", ()):
+            if registry.backbones[name].family == family:
+                return registry.backbones[name], registry.tasks_of(track)[:2]
+    raise UserError(f"no track of this registry has a mini backbone of the family {family}")
+
+
+def _small(encoded: EncodedTask, backbone: BackboneEntry) -> TaskBatches:
+    rows = torch.arange(EXAMPLES)
+    name = encoded.task.name
+    return TaskBatches(
+        Batches(name, encoded.train.take(rows), backbone),
+        Batches(name, encoded.validation.take(rows), backbone),
+    )
