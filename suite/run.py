@@ -1,5 +1,6 @@
 """Execute a plan: cells in worker processes, one result file each as they finish."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -130,7 +131,9 @@ def _hand_out(worker: _Worker, cells: deque[Cell], settings: Settings, progress:
         return
     worker.cell = cells.popleft()
     worker.deadline = settings.timeout and time.monotonic() + settings.timeout
-    worker.pipe.send(worker.cell)
+    # A worker that has died already is noticed at its pipe, as one that dies later is.
+    with contextlib.suppress(BrokenPipeError):
+        worker.pipe.send(worker.cell)
     progress.started(worker.cell)
 
 

@@ -52,6 +52,7 @@ def work(pipe: Connection, registry: Registry, out: Path, device: str, threads: 
     tqdm.set_lock(threading.RLock())
     torch.set_num_threads(threads)
     if device.startswith("cuda"):
+        torch.cuda.set_device(device)
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
     workspace = Workspace(registry, torch.device(device), threads)
