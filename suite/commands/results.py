@@ -38,6 +38,11 @@ def leaderboard(options: argparse.Namespace) -> int:
         stale = leaderboards.check(options.out, registry)
         for line in stale:
             out(line)
+        if stale:
+            say(
+                "not what the results give; to write them again: "
+                f"python -m suite leaderboard --out {options.out}"
+            )
         return 1 if stale else 0
     try:
         pages = leaderboards.build(options.out, registry)
