@@ -97,7 +97,7 @@ def disagreement(ledger: Ledger, expected: tuple[int, int], source: str) -> str:
         if predicted != measured:
             return (
                 f"the file holds {measured:,.2f} {name} parameters, "
-                f"cost.{name} in {source} gives {predicted:,}"
+                f"the closed form cost.{name} in {source} gives {predicted:,}"
             )
     return ""
 
