@@ -30,7 +30,7 @@ from suite.backbones.pretrain.t5 import pretrain_t5
 
 FOLDER = Path(__file__).parents[1] / "mini"
 BACKBONES = {"bert_mini": pretrain_bert, "t5_mini": pretrain_t5}
-STEPS = {"bert_mini": 8000, "t5_mini": 3000}
+STEPS = {"bert_mini": 8000, "t5_mini": 8000}
 
 
 def main() -> None:
