@@ -10,6 +10,7 @@ BACKBONE_NAMES = {
     "head": "parameters of the backbone's own head sites",
     "layers_encoder": "blocks of the encoder stack",
     "layers_decoder": "blocks of the decoder stack",
+    "blocks": "blocks of the whole network",
 }
 SITE_NAMES = {
     "w": "width of the site: output features or channels",
@@ -17,4 +18,7 @@ SITE_NAMES = {
     "o": "output features or channels of a conv or linear site",
     "k": "kernel area of a conv site, 1 for a linear one",
     "b": "biases of a conv or linear site",
+    "size": "parameters of the site's own module",
+    "part": "what a linear site does: query, key, value, qkv, attention_output, ff_hidden, ff_output",
+    "depth": "block of the network the site belongs to, from 0; -1 before the first",
 }

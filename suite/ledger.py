@@ -70,8 +70,8 @@ def closed_form(
     tasks: int,
     options: Mapping[str, Value],
     facts: Mapping[str, float],
-) -> tuple[int, int]:
-    """Predicted parameters: (shared by all tasks, summed over the tasks of the cell).
+) -> tuple[float, float]:
+    """Predicted parameters, 32 bits each: (shared by all tasks, summed over the tasks of the cell).
 
     `backbone` is unadapted. A fact that differs from task to task is reported once for each as
     `name@task`; the per-task terms then use it as `name`.
@@ -125,22 +125,29 @@ def dimensions(backbone: Backbone) -> dict[str, int]:
         "head": parameters("head"),
         "layers_encoder": layers("encoder"),
         "layers_decoder": layers("decoder"),
+        "blocks": backbone.blocks,
     }
 
 
-def _total(terms: tuple[CostTerm, ...], backbone: Backbone, names: Mapping[str, Value]) -> int:
-    total = 0
+def _total(terms: tuple[CostTerm, ...], backbone: Backbone, names: Mapping[str, Value]) -> float:
+    total: float = 0
     for term in terms:
         if not term.each:
-            total += int(evaluate(term.count, names))
+            total += evaluate(term.count, names)
         for site in backbone.of_kind(*term.each) if term.each else ():
-            total += int(evaluate(term.count, {**names, **_site_names(backbone, site)}))
+            total += evaluate(term.count, {**names, **_site_names(backbone, site)})
     return total
 
 
-def _site_names(backbone: Backbone, site: Site) -> dict[str, int]:
+def _site_names(backbone: Backbone, site: Site) -> dict[str, int | str]:
     module = backbone.module(site)
-    own = {"w": site.width}
+    size = sum(parameter.numel() for parameter in module.parameters())
+    own: dict[str, int | str] = {
+        "w": site.width,
+        "size": size,
+        "part": site.part,
+        "depth": site.depth,
+    }
     if isinstance(module, nn.Linear):
         own |= {"i": module.in_features, "o": module.out_features, "k": 1}
     elif isinstance(module, nn.Conv2d):

@@ -52,6 +52,11 @@ class Backbone(nn.Module):
         """The sites of these kinds, in the network's order."""
         return [site for site in self.sites if site.kind in kinds]
 
+    @property
+    def blocks(self) -> int:
+        """How many blocks the network has, all stacks together."""
+        return 1 + max(site.depth for site in self.sites)
+
     def module(self, site: Site) -> nn.Module:
         """The module at a site, as it is now."""
         return self.network.get_submodule(site.name)

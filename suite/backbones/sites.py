@@ -7,20 +7,25 @@ there. `conv` and `linear` sites are the weights themselves, `norm` the normalis
 """
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from torch import nn
 
 from suite.registry.schema import Family, SiteKind
+
+Part = Literal["query", "key", "value", "qkv", "attention_output", "ff_hidden", "ff_output", ""]
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """One place in a backbone.
 
-    `layer` counts blocks from 0 within a `stack` (-1 outside any block); `width` is the number of
-    output features or channels.
+    `layer` counts blocks from 0 within a `stack` (-1 outside any block), `depth` through the whole
+    network: what follows a block belongs to it, what precedes all blocks has depth -1. `width` is
+    the number of output features or channels. `part` says what a linear site does in its sublayer.
+    A sublayer's input goes to the module `entry`, after the norm `entry_norm` if there is one.
     """
 
     name: str
@@ -29,17 +34,28 @@ class Site:
     layer: int
     width: int
     insert_before: bool = False
+    part: Part = ""
+    depth: int = -1
+    entry: str = ""
+    entry_norm: str = ""
 
 
-def _weight_sites(network: nn.Module, layer_of: Callable[[str], tuple[str, int]]) -> Iterator[Site]:
+def _weight_sites(
+    network: nn.Module,
+    layer_of: Callable[[str], tuple[str, int]],
+    parts: dict[str, Part] | None = None,
+) -> Iterator[Site]:
+    """The sites with weights of their own; `parts` maps patterns of names to parts."""
+    parts = parts or {}
     for name, module in network.named_modules():
         stack, layer = layer_of(name)
         if isinstance(module, nn.Conv2d):
             kind = "patch_embedding" if name.startswith("patch_embed") else "conv"
-            yield Site(name, kind, stack, layer, module.out_channels)
+            yield Site(name, kind, stack, layer, module.out_channels, entry=name)
         elif isinstance(module, nn.Linear):
             kind = "head" if name == "lm_head" else "linear"
-            yield Site(name, kind, stack, layer, module.out_features)
+            part = next((part for end, part in parts.items() if re.search(end + "$", name)), "")
+            yield Site(name, kind, stack, layer, module.out_features, part=part)
         elif isinstance(module, nn.BatchNorm2d):
             yield Site(name, "norm", stack, layer, module.num_features)
         elif type(module).__name__.endswith(("LayerNorm", "RMSNorm")):
@@ -57,6 +73,32 @@ def _numbered(pattern: str, stack: str) -> Callable[[str], tuple[str, int]]:
     return layer_of
 
 
+def _blocks(network: nn.Module, is_block: Callable[[str, nn.Module], bool]) -> list[str]:
+    return [name for name, module in network.named_modules() if is_block(name, module)]
+
+
+def _inside(blocks: list[str]) -> Callable[[str], tuple[str, int]]:
+    """Layer of a dotted name by the block it lies in."""
+
+    def layer_of(name: str) -> tuple[str, int]:
+        layers = (i for i, block in enumerate(blocks) if name.startswith(f"{block}."))
+        return "backbone", next(layers, -1)
+
+    return layer_of
+
+
+def _with_depths(sites: Iterable[Site]) -> tuple[Site, ...]:
+    blocks: dict[tuple[str, int], int] = {}
+    placed = []
+    for site in sites:
+        if site.layer >= 0:
+            depth = blocks.setdefault((site.stack, site.layer), len(blocks))
+        else:
+            depth = len(blocks) - 1
+        placed.append(replace(site, depth=depth))
+    return tuple(placed)
+
+
 def t5_sites(network: nn.Module) -> tuple[Site, ...]:
     """Self-attention and feed-forward of every encoder and decoder block; cross-attention has
     weights and norms but no insertion site (Karimi Mahabadi et al. 2021, section 2)."""
@@ -66,66 +108,117 @@ def t5_sites(network: nn.Module) -> tuple[Site, ...]:
         match = re.search(r"\.block\.(\d+)", name)
         return stack, int(match[1]) if match else -1
 
-    sites = list(_weight_sites(network, layer_of))
+    sites = list(_weight_sites(network, layer_of, T5_PARTS))
     width = network.config.d_model
     for stack in ("encoder", "decoder"):
         for layer, block in enumerate(getattr(network, stack).block):
-            last = len(block.layer) - 1
-            prefix = f"{stack}.block.{layer}.layer"
-            sites.append(Site(f"{prefix}.0.dropout", "attention", stack, layer, width, True))
-            sites.append(
-                Site(f"{prefix}.{last}.dropout", "feed_forward", stack, layer, width, True)
-            )
-    return tuple(sites)
+            for kind, index, entry in (
+                ("attention", 0, "SelfAttention"),
+                ("feed_forward", len(block.layer) - 1, "DenseReluDense"),
+            ):
+                prefix = f"{stack}.block.{layer}.layer.{index}"
+                sites.append(
+                    Site(
+                        f"{prefix}.dropout",
+                        kind,
+                        stack,
+                        layer,
+                        width,
+                        insert_before=True,
+                        entry=f"{prefix}.{entry}",
+                        entry_norm=f"{prefix}.layer_norm",
+                    )
+                )
+    return _with_depths(sites)
+
+
+T5_PARTS: dict[str, Part] = {
+    r"Attention\.q": "query",
+    r"Attention\.k": "key",
+    r"Attention\.v": "value",
+    r"Attention\.o": "attention_output",
+    r"DenseReluDense\.wi(_\d)?": "ff_hidden",
+    r"DenseReluDense\.wo": "ff_output",
+}
 
 
 def bert_sites(network: nn.Module) -> tuple[Site, ...]:
     """Houlsby's positions: after output projection and dropout, before residual and norm."""
-    sites = list(_weight_sites(network, _numbered(r"encoder\.layer\.(\d+)", "encoder")))
+    layer_of = _numbered(r"encoder\.layer\.(\d+)", "encoder")
+    sites = list(_weight_sites(network, layer_of, BERT_PARTS))
     width = network.config.hidden_size
     for layer in range(len(network.encoder.layer)):
         prefix = f"encoder.layer.{layer}"
-        sites.append(
-            Site(f"{prefix}.attention.output.dropout", "attention", "encoder", layer, width)
-        )
-        sites.append(Site(f"{prefix}.output.dropout", "feed_forward", "encoder", layer, width))
-    return tuple(sites)
+        for kind, name, entry in (
+            ("attention", "attention.output.dropout", "attention"),
+            ("feed_forward", "output.dropout", "intermediate"),
+        ):
+            sites.append(
+                Site(f"{prefix}.{name}", kind, "encoder", layer, width, entry=f"{prefix}.{entry}")
+            )
+    return _with_depths(sites)
+
+
+BERT_PARTS: dict[str, Part] = {
+    r"self\.query": "query",
+    r"self\.key": "key",
+    r"self\.value": "value",
+    r"attention\.output\.dense": "attention_output",
+    r"intermediate\.dense": "ff_hidden",
+    r"output\.dense": "ff_output",
+}
 
 
 def vit_sites(network: nn.Module) -> tuple[Site, ...]:
     """After layer scale, before stochastic depth and the residual sum of a timm block."""
-    sites = list(_weight_sites(network, _numbered(r"blocks\.(\d+)", "encoder")))
+    sites = list(_weight_sites(network, _numbered(r"blocks\.(\d+)", "encoder"), VIT_PARTS))
     width = network.embed_dim
     for layer in range(len(network.blocks)):
-        prefix = f"blocks.{layer}.drop_path"
-        sites.append(Site(f"{prefix}1", "attention", "encoder", layer, width, True))
-        sites.append(Site(f"{prefix}2", "feed_forward", "encoder", layer, width, True))
-    return tuple(sites)
+        prefix = f"blocks.{layer}"
+        for kind, number, entry in (("attention", 1, "attn"), ("feed_forward", 2, "mlp")):
+            sites.append(
+                Site(
+                    f"{prefix}.drop_path{number}",
+                    kind,
+                    "encoder",
+                    layer,
+                    width,
+                    insert_before=True,
+                    entry=f"{prefix}.{entry}",
+                    entry_norm=f"{prefix}.norm{number}",
+                )
+            )
+    return _with_depths(sites)
+
+
+VIT_PARTS: dict[str, Part] = {
+    r"attn\.qkv": "qkv",
+    r"attn\.proj": "attention_output",
+    r"mlp\.fc1": "ff_hidden",
+    r"mlp\.fc2": "ff_output",
+}
 
 
 def resnet_sites(network: nn.Module) -> tuple[Site, ...]:
     """The last norm of every residual branch, before the shortcut is added."""
-    sites = list(_weight_sites(network, lambda _: ("backbone", -1)))
-    layer = 0
-    for name, module in network.named_modules():
-        if type(module).__name__ in ("BasicBlock", "Bottleneck"):
-            last = "bn3" if hasattr(module, "bn3") else "bn2"
-            width = getattr(module, last).num_features
-            sites.append(Site(f"{name}.{last}", "block", "backbone", layer, width))
-            layer += 1
-    return tuple(sites)
+    blocks = _blocks(network, lambda _, m: type(m).__name__ in ("BasicBlock", "Bottleneck"))
+    sites = list(_weight_sites(network, _inside(blocks)))
+    for layer, name in enumerate(blocks):
+        block = network.get_submodule(name)
+        last = "bn3" if hasattr(block, "bn3") else "bn2"
+        width = getattr(block, last).num_features
+        sites.append(Site(f"{name}.{last}", "block", "backbone", layer, width))
+    return _with_depths(sites)
 
 
 def densenet_sites(network: nn.Module) -> tuple[Site, ...]:
     """The last convolution of every dense layer, before its maps join the concatenation."""
-    sites = list(_weight_sites(network, lambda _: ("backbone", -1)))
-    layer = 0
-    for name, module in network.named_modules():
-        if re.search(r"denselayer\d+$", name):
-            width = module.conv2.out_channels
-            sites.append(Site(f"{name}.conv2", "block", "backbone", layer, width))
-            layer += 1
-    return tuple(sites)
+    blocks = _blocks(network, lambda name, _: bool(re.search(r"denselayer\d+$", name)))
+    sites = list(_weight_sites(network, _inside(blocks)))
+    for layer, name in enumerate(blocks):
+        width = network.get_submodule(name).conv2.out_channels
+        sites.append(Site(f"{name}.conv2", "block", "backbone", layer, width))
+    return _with_depths(sites)
 
 
 SITES: dict[Family, Callable[[nn.Module], tuple[Site, ...]]] = {
