@@ -1,0 +1,32 @@
+"""Networks of their real sizes on the meta device: shapes without memory."""
+
+import timm
+import torch
+from tiny import wrap
+from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
+
+from suite.backbones.base import Backbone
+
+
+def meta_backbone(name: str) -> Backbone:
+    """`name` as the papers use it, without its head, parameters on the meta device."""
+    with torch.device("meta"):
+        family, network = BUILDERS[name]()
+    return wrap(family, network)
+
+
+def _t5(width: int, hidden: int, layers: int, heads: int) -> tuple[str, T5ForConditionalGeneration]:
+    config = T5Config(
+        vocab_size=32128, d_model=width, d_ff=hidden, num_layers=layers, num_heads=heads
+    )
+    return "t5", T5ForConditionalGeneration(config)
+
+
+BUILDERS = {
+    "t5_base": lambda: _t5(768, 3072, 12, 12),
+    "t5_small": lambda: _t5(512, 2048, 6, 8),
+    "bert_base": lambda: ("bert", BertModel(BertConfig(), add_pooling_layer=False)),
+    "vit_b16": lambda: ("vit", timm.create_model("vit_base_patch16_224", num_classes=0)),
+    "resnet50": lambda: ("resnet", timm.create_model("resnet50", num_classes=0)),
+    "densenet121": lambda: ("densenet", timm.create_model("densenet121", num_classes=0)),
+}

@@ -1,0 +1,44 @@
+"""The parameter counts that papers and their code state, on networks of the real sizes."""
+
+import pytest
+import torch
+from networks import meta_backbone
+from test_every_method import ENTRIES
+from tiny import tiny_tasks
+
+from suite.ledger import closed_form
+from suite.registry.code import load_method
+
+COUNTS = [
+    ("bitfit", {}, "vit_b16", 102_912),
+    ("bitfit", {}, "t5_base", 250_368),
+    ("norm_tuning", {}, "t5_base", 47_616),
+    ("norm_tuning", {}, "resnet50", 53_120),
+    ("attention_only", {}, "vit_b16", 12 * 4 * (768 + 1) * 768),
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "network", "count"), COUNTS)
+def test_built_model_and_closed_form_have_the_published_count(name, changes, network, count):
+    entry = ENTRIES[name]
+    options = {name: option.default for name, option in entry.options.items()} | changes
+    backbone = meta_backbone(network)
+    expected = closed_form(entry.cost, backbone, 1, options, {})
+    with torch.device("meta"):
+        model = load_method(entry, options).adapt(backbone, tiny_tasks(backbone.family, 1))
+    heads = 0 if backbone.family == "t5" else 3 * (backbone.width + 1)
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) - heads == count
+    assert expected == (0, count)
+
+
+@pytest.mark.parametrize(("network", "unsited"), [("resnet50", 0), ("vit_b16", (1 + 197) * 768)])
+def test_a_network_is_its_bottom_blocks_and_the_rest(network, unsited):
+    """What precedes a block goes with the bottom, what follows it with the block before."""
+    backbone = meta_backbone(network)
+    own = 0
+    for end, share in (("bottom", 0.25), ("top", 0.75)):
+        options = {"end": end, "share": share}
+        shared, per_task = closed_form(ENTRIES[f"{end}_k"].cost, backbone, 1, options, {})
+        assert shared + per_task == backbone.parameter_count()
+        own += per_task
+    assert own + unsited == backbone.parameter_count()
