@@ -47,6 +47,11 @@ class PerTask(nn.Module):
         """The active task's module, or the one that serves all while they are tied."""
         return self.by_task[self.leader or self.context.active]
 
+    @property
+    def weight(self) -> nn.Parameter:
+        """The current module's weight: T5 looks at its type before it calls a layer."""
+        return self.current.weight
+
     def tie(self) -> None:
         """Let the first task's module serve every task, until `separate`."""
         self.leader = self.context.tasks[0]
