@@ -19,6 +19,7 @@ SITE_NAMES = {
     "k": "kernel area of a conv site, 1 for a linear one",
     "b": "biases of a conv or linear site",
     "size": "parameters of the site's own module",
-    "part": "what a linear site does: query, key, value, qkv, attention_output, ff_hidden, ff_output",
+    "part": "what a linear site does: query, key, value, qkv, attention_output, ff_hidden, "
+    "ff_output",
     "depth": "block of the network the site belongs to, from 0; -1 before the first",
 }

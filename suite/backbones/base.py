@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from suite.backbones.parallel import Parallel, SublayerInput
 from suite.backbones.sites import SITES, Site
 from suite.nn.tasks import PerTask, TaskContext
 from suite.registry.schema import BackboneEntry, SiteKind
@@ -15,7 +16,8 @@ class Backbone(nn.Module):
     """A frozen pretrained network with its adaptation sites.
 
     A method receives a copy of its own (`fresh`) and adapts that in place: `insert` a module at a
-    site, `replace` a module, `unfreeze` it, or give every task its own copy with `specialise`.
+    site or `insert_parallel` to it, `replace` a module, `unfreeze` it, or give every task its own
+    copy with `specialise`.
     Frozen batch norms stay in evaluation mode, so their statistics never move.
     """
 
@@ -71,6 +73,20 @@ class Backbone(nn.Module):
         original = self.module(site)
         order = (module, original) if site.insert_before else (original, module)
         self.replace(site, nn.Sequential(*order))
+
+    def insert_parallel(self, site: Site, module: nn.Module, before_norm: bool = False) -> None:
+        """Add `module(x)` to the output of the `attention`, `feed_forward` or `conv` site.
+
+        x is what the sublayer itself reads: in a pre-norm network the normalised input, or with
+        `before_norm` the input as it enters the residual branch. Modules at the entry of the
+        sublayer must not be replaced afterwards.
+        """
+        entry = (before_norm and site.entry_norm) or site.entry
+        if not entry:
+            raise ValueError(f"the {site.kind} site {site.name} has no input of its own")
+        source = SublayerInput()
+        self.network.get_submodule(entry).register_forward_pre_hook(source)
+        self.insert(site, Parallel(module, source))
 
     def unfreeze(self, sites: Iterable[Site]) -> None:
         """Train the parameters at these sites in place (shared by all tasks of the cell)."""

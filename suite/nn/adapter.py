@@ -1,5 +1,8 @@
 """Bottleneck adapters (Houlsby et al., "Parameter-Efficient Transfer Learning for NLP", ICML 2019,
-arXiv 1902.00751)."""
+arXiv 1902.00751) and parallel ones (He et al., "Towards a Unified View of Parameter-Efficient
+Transfer Learning", ICLR 2022, arXiv 2110.04366)."""
+
+import math
 
 from torch import Tensor, nn
 
@@ -43,3 +46,24 @@ class ChannelAdapter(Adapter):
     def forward(self, y: Tensor) -> Tensor:
         """[B, width, H, W] -> [B, width, H, W]."""
         return super().forward(y.movedim(1, -1)).movedim(-1, 1)
+
+
+class ParallelAdapter(nn.Module):
+    """s U relu(D x + b_D) + s b_U, to be added to a sublayer that reads the same x.
+
+    Initialised as LoRA is: D uniform (Kaiming), U and biases zero, so that it starts as nothing.
+    """
+
+    def __init__(self, width: int, bottleneck: int, scale: float, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.down = nn.Linear(width, bottleneck)
+        self.dropout = nn.Dropout(dropout)
+        self.up = nn.Linear(bottleneck, width)
+        self.scale = scale
+        nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
+        for zero in (self.down.bias, self.up.weight, self.up.bias):
+            nn.init.zeros_(zero)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., width] -> [..., width]."""
+        return self.scale * self.up(self.dropout(self.down(x).relu()))
