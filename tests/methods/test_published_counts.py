@@ -15,6 +15,8 @@ COUNTS = [
     ("norm_tuning", {}, "t5_base", 47_616),
     ("norm_tuning", {}, "resnet50", 53_120),
     ("attention_only", {}, "vit_b16", 12 * 4 * (768 + 1) * 768),
+    ("parallel_adapters", {}, "bert_base", 9_452_544),
+    ("adaptformer", {}, "vit_b16", 1_189_632),
 ]
 
 

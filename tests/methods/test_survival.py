@@ -36,7 +36,13 @@ def test_t5_generates_what_teacher_forcing_predicts(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "family"), [("hyperformer_pp", "bert"), ("taps", "resnet"), ("adapters", "vit")]
+    ("name", "family"),
+    [
+        ("hyperformer_pp", "bert"),
+        ("taps", "resnet"),
+        ("adapters", "vit"),
+        ("parallel_adapters", "bert"),
+    ],
 )
 def test_compiled_training_and_evaluation_equal_eager(name, family):
     model = build(name, family)

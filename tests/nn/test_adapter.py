@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from suite.nn.adapter import Adapter, ChannelAdapter, bottleneck_width
+from suite.nn.adapter import Adapter, ChannelAdapter, ParallelAdapter, bottleneck_width
 
 
 def make(form=Adapter, width=64, bottleneck=8, post_norm=False):
@@ -52,3 +52,15 @@ def test_weights_start_with_the_published_spread():
 def test_narrow_stages_keep_a_bottleneck():
     assert bottleneck_width(768, 32) == 24
     assert bottleneck_width(12, 8) == 4
+
+
+def test_a_parallel_adapter_starts_as_nothing_and_is_its_equation():
+    adapter = ParallelAdapter(64, 8, scale=4.0)
+    x = torch.randn(5, 64)
+    assert torch.equal(adapter(x), torch.zeros(5, 64))
+    for parameter in adapter.parameters():
+        nn.init.normal_(parameter)
+    hidden = (x @ adapter.down.weight.T + adapter.down.bias).clamp(min=0)
+    torch.testing.assert_close(
+        adapter(x), 4 * (hidden @ adapter.up.weight.T + adapter.up.bias), rtol=1e-4, atol=1e-4
+    )
