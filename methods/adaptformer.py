@@ -1,0 +1,39 @@
+"""AdaptFormer: bottleneck layers beside the MLPs of a vision transformer.
+
+Chen et al., "AdaptFormer: Adapting Vision Transformers for Scalable Visual Recognition", NeurIPS
+2022, https://arxiv.org/abs/2205.13535.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from suite.method import (
+    AdaptedModel,
+    Backbone,
+    Method,
+    TaskEntry,
+    Unsupported,
+    adapted,
+    context_of,
+)
+from suite.nn.adapter import ParallelAdapter
+
+
+@dataclass(frozen=True)
+class AdaptFormer(Method):
+    """MLP(LN(x)) + s U relu(D x)."""
+
+    bottleneck: int
+    scale: float
+    dropout: float
+
+    def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
+        """Add adapters that read what enters the residual branch; all else stays frozen."""
+        if backbone.family != "vit":
+            raise Unsupported(
+                "AdaptFormer is a form of the parallel adapter for vision transformers"
+            )
+        for site in backbone.of_kind("feed_forward"):
+            adapter = ParallelAdapter(site.width, self.bottleneck, self.scale, self.dropout)
+            backbone.insert_parallel(site, adapter, before_norm=True)
+        return adapted(backbone, tasks, context_of(tasks))
