@@ -17,6 +17,8 @@ COUNTS = [
     ("attention_only", {}, "vit_b16", 12 * 4 * (768 + 1) * 768),
     ("parallel_adapters", {}, "bert_base", 9_452_544),
     ("adaptformer", {}, "vit_b16", 1_189_632),
+    ("compacter", {}, "t5_base", 161_728),
+    ("compacter", {"placement": "compacter_pp"}, "t5_base", 104_704),
 ]
 
 
