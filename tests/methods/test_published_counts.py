@@ -9,6 +9,7 @@ from tiny import tiny_tasks
 from suite.ledger import closed_form
 from suite.registry.code import load_method
 
+# Counts of residual adapters leave out the batch norms (53,120 in a ResNet-50) that they train.
 COUNTS = [
     ("bitfit", {}, "vit_b16", 102_912),
     ("bitfit", {}, "t5_base", 250_368),
@@ -19,6 +20,10 @@ COUNTS = [
     ("adaptformer", {}, "vit_b16", 1_189_632),
     ("compacter", {}, "t5_base", 161_728),
     ("compacter", {"placement": "compacter_pp"}, "t5_base", 104_704),
+    ("residual_adapters", {}, "resnet50", 1_257_472 + 53_120),
+    ("residual_adapters", {"placement": "series"}, "resnet50", 1_265_024 + 53_120),
+    ("conv_adapter", {"reduction": 4}, "resnet50", 356_848),
+    ("conv_adapter", {}, "resnet50", 199_192),
 ]
 
 

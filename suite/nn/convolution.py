@@ -1,0 +1,55 @@
+"""Adapters of 3x3 convolutions, all without effect when they are made."""
+
+from torch import Tensor, nn
+
+
+def pointwise(conv: nn.Conv2d) -> nn.Conv2d:
+    """A 1x1 convolution of the inputs, outputs and stride of `conv`, zero at first.
+
+    Rebuffi, Bilen and Vedaldi, "Efficient Parametrization of Multi-Domain Deep Neural Networks",
+    CVPR 2018, arXiv 1803.10082, section 3.
+    """
+    layer = nn.Conv2d(conv.in_channels, conv.out_channels, 1, conv.stride, bias=False)
+    nn.init.zeros_(layer.weight)
+    return layer
+
+
+class SeriesAdapter(nn.Module):
+    """y + A BN(y), A a 1x1 convolution, zero at first.
+
+    Rebuffi, Bilen and Vedaldi, "Learning Multiple Visual Domains with Residual Adapters", NIPS
+    2017, arXiv 1705.08045, section 3.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(width)
+        self.conv = nn.Conv2d(width, width, 1, bias=False)
+        nn.init.zeros_(self.conv.weight)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """[B, width, H, W] -> [B, width, H, W]."""
+        return y + self.conv(self.norm(y))
+
+
+class ConvAdapter(nn.Module):
+    """scale * P relu(G x): a grouped convolution G to `hidden` channels, one group for each, and a
+    1x1 convolution P, zero at first, with a learned scale for every channel.
+
+    G has kernel, stride and padding of the `conv` it stands beside. Chen et al., "Conv-Adapter:
+    Exploring Parameter Efficient Transfer Learning for ConvNets", arXiv 2208.07463, section 3.
+    """
+
+    def __init__(self, conv: nn.Conv2d, hidden: int) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(
+            conv.in_channels, hidden, conv.kernel_size, conv.stride, conv.padding, groups=hidden
+        )
+        self.up = nn.Conv2d(hidden, conv.out_channels, 1)
+        self.scale = nn.Parameter(self.up.weight.new_ones(conv.out_channels, 1, 1))
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, in_channels, H, W] -> [B, out_channels, H', W']."""
+        return self.scale * self.up(self.down(x).relu())
