@@ -24,6 +24,15 @@ COUNTS = [
     ("residual_adapters", {"placement": "series"}, "resnet50", 1_265_024 + 53_120),
     ("conv_adapter", {"reduction": 4}, "resnet50", 356_848),
     ("conv_adapter", {}, "resnet50", 199_192),
+    ("lora", {"rank": 4}, "t5_base", 442_368),
+    ("lora", {}, "t5_base", 884_736),
+    ("lora", {"rank": 16}, "t5_base", 1_769_472),
+    ("lora", {}, "bert_base", 294_912),
+    ("lora", {}, "vit_b16", 294_912),
+    ("lora", {}, "resnet50", 635_544),
+    ("dora", {}, "t5_base", 884_736 + 72 * 768),
+    ("ia3", {}, "t5_base", 129_024),
+    ("ia3", {}, "bert_base", 55_296),
 ]
 
 

@@ -1,0 +1,44 @@
+"""LoRA: a low-rank change added to frozen weight matrices and kernels.
+
+Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022,
+https://arxiv.org/abs/2106.09685; Liu et al., "DoRA: Weight-Decomposed Low-Rank Adaptation", ICML
+2024, https://arxiv.org/abs/2402.09353. The layers are those of the `peft` library.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from peft import LoraConfig
+
+from suite.method import AdaptedModel, Backbone, Method, TaskEntry, adapted, context_of
+from suite.nn.low_rank import exactly, inject
+
+QUERY_VALUE = ("query", "value", "qkv")
+
+
+@dataclass(frozen=True)
+class LoRA(Method):
+    """W = W0 + (alpha / rank) B A, or with `magnitude` m (W0 + ...) / |W0 + ...| (DoRA)."""
+
+    targets: str
+    rank: int
+    alpha: int
+    magnitude: bool
+
+    def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
+        """Adapt queries and values, or all linear layers; in convolutional networks all kernels."""
+        sites = [
+            site
+            for site in backbone.of_kind("conv", "linear")
+            if site.kind == "conv" or self.targets == "all" or site.part in QUERY_VALUE
+        ]
+        inject(
+            backbone,
+            LoraConfig(
+                r=self.rank,
+                lora_alpha=self.alpha,
+                target_modules=exactly(sites),
+                use_dora=self.magnitude,
+            ),
+        )
+        return adapted(backbone, tasks, context_of(tasks))
