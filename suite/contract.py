@@ -44,20 +44,28 @@ class Fault(Exception):
 def check_method(entry: MethodEntry, registry: Registry, family: Family) -> Iterator[Finding]:
     """Run every check of a method on one family it claims; stops at what makes the rest moot."""
     with tempfile.TemporaryDirectory() as folder:
+        yield from check_bench(make_bench(entry, registry, family, Path(folder)))
+
+
+def check_bench(
+    bench: Bench, checks: Sequence[Callable[[Bench, AdaptedModel], None]] | None = None
+) -> Iterator[Finding]:
+    """Run some checks (default: all) on a prepared bench; stops at what makes the rest moot."""
+    family = bench.backbone.entry.family
+    try:
+        model = _trained(bench)
+    except Fault as fault:
+        yield Finding(family, "trains", str(fault))
+        return
+    yield Finding(family, "trains", "")
+    for check in CHECKS if checks is None else checks:
+        name = check.__name__.removeprefix("_")
         try:
-            bench = make_bench(entry, registry, family, Path(folder))
-            model = _trained(bench)
+            check(bench, model)
         except Fault as fault:
-            yield Finding(family, "trains", str(fault))
-            return
-        yield Finding(family, "trains", "")
-        for check in CHECKS:
-            try:
-                check(bench, model)
-            except Fault as fault:
-                yield Finding(family, check.__name__.removeprefix("_"), str(fault))
-            else:
-                yield Finding(family, check.__name__.removeprefix("_"), "")
+            yield Finding(family, name, str(fault))
+        else:
+            yield Finding(family, name, "")
 
 
 def _loss(model: AdaptedModel, bench: Bench, tasks: Sequence[TaskEntry]) -> float:
@@ -191,7 +199,8 @@ def _predicts_in_range(bench: Bench, model: AdaptedModel) -> None:
             )
 
 
-def _compiles(bench: Bench, model: AdaptedModel) -> None:
+def compiles(bench: Bench, model: AdaptedModel) -> None:
+    """Compiled with `torch.compile`, the model on text answers as before; the slowest check."""
     if bench.backbone.entry.modality != "text":
         return
     batch = bench.batch(bench.served[0])
@@ -215,5 +224,5 @@ CHECKS: tuple[Callable[[Bench, AdaptedModel], None], ...] = (
     _tasks_are_isolated,
     _survives_a_deep_copy,
     _predicts_in_range,
-    _compiles,
+    compiles,
 )

@@ -1,0 +1,114 @@
+"""Every method of the registry keeps the contract on every family it claims, and refuses the rest.
+
+Beside the defaults, every choice of every option is tried. The networks are the tiny ones, so that
+a pair takes about a second; `python -m suite check METHOD` does the same on the embedded backbones.
+Compilation takes longer and is left to `pytest -m slow`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_every_method import ENTRIES, PAIRS, mini_options
+from tiny import IMAGE, VOCABULARY, tiny_backbone, tiny_tasks
+
+from suite.contract import CHECKS, EXAMPLES, STEPS, Bench, check_bench, compiles
+from suite.data.batching import Batches
+from suite.data.encode import Examples
+from suite.errors import Unsupported
+from suite.registry.code import load_method
+from suite.registry.schema import Recipe
+from suite.training.loop import TaskBatches
+
+CHOICES = [
+    (name, family, option, choice)
+    for name, family in PAIRS
+    # Where several methods share a file, its choices are tried once.
+    if ENTRIES[name].python is None
+    for option, declared in ENTRIES[name].options.items()
+    for choice in declared.choices
+    if choice != mini_options(ENTRIES[name])[option]
+]
+TEXT_PAIRS = [(name, family) for name, family in PAIRS if family in ("bert", "t5")]
+REFUSALS = [(name, family) for name, entry in ENTRIES.items() for family in entry.unsupported]
+RATE = 5e-3
+
+
+def examples(family, task):
+    """Labels that the first token or the brightest colour gives away."""
+    generator = torch.Generator().manual_seed(ord(task))
+    targets = torch.arange(EXAMPLES) % 3
+    if family in ("bert", "t5"):
+        ids = torch.randint(2, VOCABULARY, (EXAMPLES, 7), generator=generator)
+        ids[:, 0] = 2 + targets + 3 * (ids[:, 0] % 5)
+        mask = torch.ones_like(ids)
+        mask[::2, 5:] = 0
+        inputs = {"input_ids": ids * mask, "attention_mask": mask}
+        lengths = mask.sum(1).numpy()
+    else:
+        size = (EXAMPLES, 3, IMAGE, IMAGE)
+        image = torch.randint(0, 128, size, generator=generator, dtype=torch.uint8)
+        image[torch.arange(EXAMPLES), targets] += 100
+        inputs = {"image": image}
+        lengths = np.ones(EXAMPLES, int)
+    ids = torch.stack([targets + 2, torch.ones_like(targets)], 1) if family == "t5" else None
+    return Examples(inputs, targets, ids, lengths)
+
+
+def bench_of(name, family, changes, folder):
+    entry = ENTRIES[name]
+    options = mini_options(entry) | changes
+    backbone = tiny_backbone(family).eval()
+    data = {}
+    for task in tiny_tasks(family):
+        batches = Batches(task.name, examples(family, task.name), backbone.entry)
+        data[task.name] = TaskBatches(batches, batches)
+    return Bench(
+        entry=entry,
+        method=load_method(entry, options),
+        options=options,
+        backbone=backbone,
+        tasks=tiny_tasks(family),
+        recipe=Recipe(steps=2 * STEPS, batch_size=16, evaluations=1, learning_rate=RATE),
+        data=data,
+        folder=Path(folder),
+    )
+
+
+def faults(bench, checks):
+    return {found.check: found.fault for found in check_bench(bench, checks) if found.fault}
+
+
+QUICK = [check for check in CHECKS if check is not compiles]
+
+
+@pytest.mark.parametrize(("name", "family"), PAIRS)
+def test_the_contract_is_kept(name, family, tmp_path):
+    assert faults(bench_of(name, family, {}, tmp_path), QUICK) == {}
+
+
+@pytest.mark.parametrize(("name", "family", "option", "choice"), CHOICES)
+def test_the_contract_is_kept_with_every_choice_of_an_option(
+    name, family, option, choice, tmp_path
+):
+    bench = bench_of(name, family, {option: choice}, tmp_path)
+    try:
+        bench.adapt(bench.served)
+    except Unsupported as refusal:
+        pytest.skip(f"this choice is refused: {refusal}")
+    assert faults(bench, QUICK) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "family"), TEXT_PAIRS)
+def test_compiled_a_model_answers_as_before(name, family, tmp_path):
+    assert faults(bench_of(name, family, {}, tmp_path), [compiles]) == {}
+
+
+@pytest.mark.parametrize(("name", "family"), REFUSALS)
+def test_a_family_without_the_method_is_refused_with_a_reason(name, family):
+    entry = ENTRIES[name]
+    method = load_method(entry, mini_options(entry))
+    with pytest.raises(Unsupported, match=r"\w{3,}"):
+        method.adapt(tiny_backbone(family), tiny_tasks(family))
