@@ -24,6 +24,7 @@ COUNTS = [
     ("residual_adapters", {"placement": "series"}, "resnet50", 1_265_024 + 53_120),
     ("conv_adapter", {"reduction": 4}, "resnet50", 356_848),
     ("conv_adapter", {}, "resnet50", 199_192),
+    ("rcm", {}, "resnet50", 1_257_472 + 64**2 + 53_120),
     ("lora", {"rank": 4}, "t5_base", 442_368),
     ("lora", {}, "t5_base", 884_736),
     ("lora", {"rank": 16}, "t5_base", 1_769_472),

@@ -1,0 +1,37 @@
+"""RCM: convolutions are split into frozen filter banks and a task's mixtures of their responses.
+
+Kanakis et al., "Reparameterizing Convolutions for Incremental Multi-Task Learning without Task
+Interference", ECCV 2020, https://arxiv.org/abs/2007.12540.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from suite.method import (
+    AdaptedModel,
+    Backbone,
+    Method,
+    TaskEntry,
+    Unsupported,
+    adapted,
+    context_of,
+)
+from suite.nn.reparameterised import reparameterised
+
+
+@dataclass(frozen=True)
+class RCM(Method):
+    """W = W_t W_s with W_s frozen, started from the principal directions of the responses."""
+
+    def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
+        """Split every convolution with a kernel larger than 1x1; batch norms are the task's own."""
+        context = context_of(tasks)
+        convs = [
+            site for site in backbone.of_kind("conv") if backbone.module(site).kernel_size != (1, 1)
+        ]
+        if not convs:
+            raise Unsupported(f"{backbone.family} has no convolutions with a kernel")
+        for site in convs:
+            backbone.replace(site, reparameterised(backbone.module(site), context))
+        backbone.specialise(backbone.of_kind("norm"), context)
+        return adapted(backbone, tasks, context)
