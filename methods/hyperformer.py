@@ -7,15 +7,7 @@ Hypernetworks", ACL 2021, https://arxiv.org/abs/2106.04489.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from suite.method import (
-    AdaptedModel,
-    Backbone,
-    Method,
-    TaskEntry,
-    Unsupported,
-    adapted,
-    context_of,
-)
+from suite.method import AdaptedModel, Backbone, Method, TaskEntry, adapted, context_of
 from suite.nn.adapter import bottleneck_width
 from suite.nn.hypernetwork import GeneratedAdapter, SiteHyperNetworks
 
@@ -33,8 +25,6 @@ class HyperFormer(Method):
         """Insert generated adapters after self-attention and feed-forward sublayers."""
         context = context_of(tasks)
         sites = backbone.of_kind("attention", "feed_forward")
-        if not sites:
-            raise Unsupported(f"{backbone.family} has no attention or feed-forward sublayers")
         backbone.unfreeze(backbone.of_kind("norm"))
         hypernetwork = SiteHyperNetworks(
             context,

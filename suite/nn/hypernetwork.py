@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from suite.errors import Unsupported
 from suite.nn.adapter import narrow_linear
 from suite.nn.tasks import PerTask, TaskContext
 
@@ -90,6 +91,8 @@ class HyperNetwork(nn.Module):
 
     def __init__(self, context: TaskContext, sites: Sequence[Place], task_embedding: int) -> None:
         super().__init__()
+        if not sites:
+            raise Unsupported("there are no attention or feed-forward sublayers to adapt")
         self.context = context
         self.sites = tuple(sites)
         self.tasks = PerTask(
