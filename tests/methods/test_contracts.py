@@ -13,7 +13,8 @@ import torch
 from test_every_method import ENTRIES, PAIRS, mini_options
 from tiny import IMAGE, VOCABULARY, tiny_backbone, tiny_tasks
 
-from suite.contract import CHECKS, EXAMPLES, STEPS, Bench, check_bench, compiles
+from suite.bench import EXAMPLES, STEPS, Bench
+from suite.contract import CHECKS, check_bench, compiles
 from suite.data.batching import Batches
 from suite.data.encode import Examples
 from suite.errors import Unsupported
