@@ -39,26 +39,29 @@ class AdapterWeights(NamedTuple):
 
 
 class AdapterGenerator(nn.Module):
-    """Linear maps from embeddings to `count` adapters each: one matrix product for each of the six
-    kinds of tensor, whatever the number of adapters."""
+    """One linear map from an embedding to the weights of `count` adapters: a single matrix product,
+    whatever the number of adapters and of kinds of tensor."""
 
     def __init__(self, inputs: int, count: int, width: int, bottleneck: int) -> None:
         super().__init__()
         self.shapes = AdapterWeights(
             (width, bottleneck), (width,), (bottleneck, width), (bottleneck,), (width,), (width,)
         )
-        self.maps = nn.ModuleDict(
-            {
-                kind: narrow_linear(inputs, count * torch.Size(shape).numel())
-                for kind, shape in self.shapes._asdict().items()
-            }
-        )
+        self.sizes = [torch.Size(shape).numel() for shape in self.shapes]
+        # Drawn kind by kind, the rows then put in the order of the adapters.
+        kinds = [narrow_linear(inputs, count * size).weight for size in self.sizes]
+        rows = torch.cat([kind.view(count, -1, inputs) for kind in kinds], dim=1)
+        self.weight = nn.Parameter(rows.detach().reshape(-1, inputs))
+        self.bias = nn.Parameter(torch.zeros(len(self.weight)))
 
     def forward(self, embeddings: Tensor) -> list[AdapterWeights]:
         """[N, inputs] -> N * count adapters, those of the first embedding first."""
+        rows = F.linear(embeddings, self.weight, self.bias).view(-1, sum(self.sizes))
+        # Split and unbound, not sliced: backward then joins the pieces instead of adding up as many
+        # tensors of the whole size.
         tensors = (
-            self.maps[kind](embeddings).view(-1, *shape).unbind()
-            for kind, shape in self.shapes._asdict().items()
+            part.view(-1, *shape).unbind()
+            for part, shape in zip(rows.split(self.sizes, dim=1), self.shapes, strict=True)
         )
         return [AdapterWeights(*weights) for weights in zip(*tensors, strict=True)]
 

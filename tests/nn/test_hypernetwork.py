@@ -65,7 +65,7 @@ def project(state, prefix, x):
 
 
 def generated(state, prefix, embedding, site, d, b):
-    """The six tensors of one adapter: rows `site * n ... (site + 1) * n` of every linear map."""
+    """The six tensors of one adapter: the site's share of the rows of one linear map, in order."""
     shapes = {
         "up": (d, b),
         "up_bias": (d,),
@@ -74,12 +74,13 @@ def generated(state, prefix, embedding, site, d, b):
         "gamma": (d,),
         "beta": (d,),
     }
+    weight, bias = state[f"{prefix}generator.weight"], state[f"{prefix}generator.bias"]
     tensors = {}
+    start = site * (2 * d * b + 3 * d + b)
     for kind, shape in shapes.items():
-        name = f"{prefix}generator.maps.{kind}"
-        rows = slice(site * torch.Size(shape).numel(), (site + 1) * torch.Size(shape).numel())
-        flat = state[f"{name}.weight"][rows] @ embedding + state[f"{name}.bias"][rows]
-        tensors[kind] = flat.reshape(shape)
+        rows = slice(start, start + torch.Size(shape).numel())
+        tensors[kind] = (weight[rows] @ embedding + bias[rows]).reshape(shape)
+        start = rows.stop
     return tensors
 
 
