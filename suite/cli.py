@@ -93,6 +93,14 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("-n", "--dry-run", action="store_true", help="same as the verb plan")
     plan = verb("plan", "run", "say what run would do with each cell, and why; writes nothing")
     _selection(plan)
+    tune = verb("tune", "tune", "search each method's learning rate on validation data")
+    what = tune.add_argument_group("what")
+    what.add_argument("methods", nargs="+", metavar="METHOD")
+    _cells(what)
+    _out(tune)
+    _json(tune)
+    _execution(tune)
+    tune.set_defaults(force=False, only_failed=False)
 
     listing = verb("list", "catalogue", "list entries or results", "list_entries")
     listing.add_argument(
@@ -132,8 +140,18 @@ _Parser = argparse.ArgumentParser
 
 
 def _selection(parser: _Parser) -> None:
-    add = parser.add_argument_group("what").add_argument
-    add("-m", "--methods", nargs="+", required=True, metavar="NAME")
+    group = parser.add_argument_group("what")
+    group.add_argument("-m", "--methods", nargs="+", required=True, metavar="NAME")
+    _cells(group)
+    add = group.add_argument
+    add("--force", action="store_true", help="run again what has a result")
+    add("--only-failed", action="store_true", help="only cells whose last run failed")
+    _out(parser)
+    _json(parser)
+
+
+def _cells(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add("-t", "--tasks", nargs="+", required=True, metavar="NAME", help="tracks or tasks")
     add("-b", "--backbones", nargs="+", default=[], metavar="NAME", help="default: the track's")
     add("--scale", choices=("mini", "full"), default="mini",
@@ -142,10 +160,6 @@ def _selection(parser: _Parser) -> None:
     add("--steps", type=_positive, metavar="N", help="optimizer steps per task")
     add("--batch-size", type=_positive, metavar="N")
     add("--set", action="append", default=[], dest="settings", metavar="METHOD.OPTION=VALUE")
-    add("--force", action="store_true", help="run again what has a result")
-    add("--only-failed", action="store_true", help="only cells whose last run failed")
-    _out(parser)
-    _json(parser)
 
 
 def _execution(parser: _Parser) -> None:

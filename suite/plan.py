@@ -49,6 +49,8 @@ class Request:
     """`METHOD.OPTION=VALUE`."""
     force: bool = False
     only_failed: bool = False
+    trial: int | None = None
+    """Take the learning rate of this place in each method's `tuning`, not its recipe's."""
 
 
 @dataclass(frozen=True)
@@ -231,13 +233,17 @@ class _Planner:
 def resolve_recipe(
     request: Request, track: TrackEntry, method: MethodEntry, backbone: BackboneEntry
 ) -> Recipe:
-    """Track default, track's family, method default, method's family, command line: last wins."""
+    """Track default, track's family, method default, method's family, trial, command line: the
+    last wins."""
     values: dict[str, object] = {}
     for recipes in (track.recipe, method.recipe):
         changes = recipes.get(request.scale, {})
         for part in ("default", backbone.family):
             if part in changes:
                 values |= changes[part].model_dump(exclude_unset=True)
+    if request.trial is not None:
+        rates = method.trial_rates(request.scale, backbone.family)
+        values["learning_rate"] = rates[request.trial]
     asked = {"steps": request.steps, "batch_size": request.batch_size}
     return Recipe(**values | {key: value for key, value in asked.items() if value is not None})
 

@@ -131,15 +131,18 @@ class Result(Record):
 
     def write(self, folder: Path) -> Path:
         """Write to `folder` so that a reader sees the old file or the whole new one."""
-        folder.mkdir(parents=True, exist_ok=True)
-        target = folder / self.cell.file_name
-        with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", delete=False) as file:
-            json.dump(self.model_dump(mode="json"), file, separators=(",", ":"))
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(target)
-        return target
+        text = json.dumps(self.model_dump(mode="json"), separators=(",", ":")) + "\n"
+        return replace_file(folder / self.cell.file_name, text)
+
+
+def replace_file(target: Path, text: str) -> Path:
+    """Write a file, its folder too, so that a crash leaves the old one or the whole new one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=target.parent, suffix=".tmp", delete=False) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return Path(file.name).replace(target)
 
 
 def read_record(path: Path, kind: type[R]) -> R:

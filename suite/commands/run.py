@@ -72,25 +72,18 @@ def run(options: argparse.Namespace) -> int:
         say(f"missing: {missing}")
     if made.planned and len(made.with_action("missing")) == len(made.planned):
         raise UserError("nothing can run: everything asked for needs what is missing")
-    _require_writable(options.out)
+    require_writable(options.out)
     if not options.quiet:
         say(f"{_counts(made)}.")
-
-    if options.offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
-    settings = Settings(
-        options.out, options.device, options.jobs, options.timeout, options.fail_fast
-    )
     try:
-        with make_progress(len(made.with_action("run")), options.quiet) as progress:
-            execute(made, registry, settings, progress)
+        run_plan(made, registry, options, options.out)
     except KeyboardInterrupt:
         say("interrupted; what has finished is kept, and the same command continues:")
-        say(f"  {_command(options)}")
+        say(f"  {command_again(options)}")
         return 130
     from suite.leaderboards.console import render, summaries
 
-    results = _results_of(made, options.out)
+    results = results_of(made, options.out)
     if options.json:
         out_json([summary.model_dump(mode="json") for summary in summaries(results, registry)])
     elif results:
@@ -99,7 +92,16 @@ def run(options: argparse.Namespace) -> int:
     return _conclude(made, results, options) or (0 if written else 1)
 
 
-def _require_writable(folder: Path) -> None:
+def run_plan(made: Plan, registry: Registry, options: argparse.Namespace, out: Path) -> None:
+    """Execute a plan as the options say, with progress on stderr; results go below `out`."""
+    if options.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    settings = Settings(out, options.device, options.jobs, options.timeout, options.fail_fast)
+    with make_progress(len(made.with_action("run")), options.quiet) as progress:
+        execute(made, registry, settings, progress)
+
+
+def require_writable(folder: Path) -> None:
     """Find out before hours of training, not after, that results cannot be kept."""
     try:
         results_folder(folder).mkdir(parents=True, exist_ok=True)
@@ -111,7 +113,7 @@ def _require_writable(folder: Path) -> None:
         ) from None
 
 
-def _results_of(made: Plan, folder: Path) -> list[Result]:
+def results_of(made: Plan, folder: Path) -> list[Result]:
     """The results of the planned cells, as they are now on disk."""
     found = []
     for item in made.planned:
@@ -153,11 +155,12 @@ def _conclude(made: Plan, results: list[Result], options: argparse.Namespace) ->
         label = coloured(result.cell.label, "red", sys.stderr)
         say(f"{label}: {result.status}: {result.reason} (log: {shown(options.out / result.log)})")
     if failed:
-        say(f"try these again with:\n  {_command(options, '--only-failed')}")
+        say(f"try these again with:\n  {command_again(options, '--only-failed')}")
     return 0 if good else 1
 
 
-def _command(options: argparse.Namespace, *more: str) -> str:
+def command_again(options: argparse.Namespace, *more: str) -> str:
+    """The command line that continues this one."""
     words = [*options.arguments, *(word for word in more if word not in options.arguments)]
     return shlex.join(["python", "-m", "suite", *words])
 

@@ -95,6 +95,14 @@ RecipeKey = Literal["default", "resnet", "densenet", "vit", "bert", "t5"]
 Recipes = dict[Scale, dict[RecipeKey, RecipeChange]]
 """Scale -> `default` or a backbone family -> what changes; the family wins over the default."""
 
+TRIALS = 3
+"""Learning rates that a search tries: as many for every method, so that none is favoured."""
+Rates = Annotated[
+    tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=TRIALS, max_length=TRIALS)
+]
+Tuning = dict[Scale, dict[RecipeKey, Rates]]
+"""Scale -> `default` or a backbone family -> the learning rates that `tune` tries."""
+
 
 class CostTerm(Entry):
     """One summand of a closed-form parameter count.
@@ -144,6 +152,7 @@ class MethodEntry(FileEntry):
     facts: dict[Name, str] = {}
     """Measured quantities the method reports (name -> meaning), usable in `cost`."""
     recipe: Recipes = {}
+    tuning: Tuning = {}
     cost: Cost
     task_prefix: bool = False
     """Text-to-text sources begin with the task's name, for a network that nothing else tells."""
@@ -155,6 +164,11 @@ class MethodEntry(FileEntry):
     def python_path(self) -> Path:
         """The file that defines the method, beside the YAML."""
         return self.path.parent / self.python if self.python else self.path.with_suffix(".py")
+
+    def trial_rates(self, scale: Scale, family: Family) -> tuple[float, ...]:
+        """The learning rates that a search tries on a family; none if the file names none."""
+        rates = self.tuning.get(scale, {})
+        return rates.get(family) or rates.get("default") or ()
 
     @model_validator(mode="after")
     def _every_family_is_covered(self) -> "MethodEntry":
