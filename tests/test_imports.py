@@ -13,7 +13,7 @@ ROOT = Path(suite.__file__).parent
 PARTS: dict[str, tuple[str, ...]] = {
     "errors": ("errors", "console", "cost_names", "expression"),
     "registry": ("registry", "options"),
-    "results": ("results", "history"),
+    "results": ("results", "history", "tuning"),
     "files": ("data.locate", "data.fingerprint", "data.cache", "data.splits"),
     "plan": ("plan", "identity"),
     "kernels": ("kernels",),
