@@ -6,6 +6,8 @@ import math
 
 from torch import Tensor, nn
 
+from suite.kernels.adapter import AdapterWeights, adapter
+
 
 def bottleneck_width(width: int, reduction: int) -> int:
     """Hidden units of an adapter: `width // reduction`, at least 4, so that narrow convolutional
@@ -31,13 +33,16 @@ class Adapter(nn.Module):
     def __init__(self, width: int, bottleneck: int, post_norm: bool) -> None:
         super().__init__()
         self.down = narrow_linear(width, bottleneck)
-        self.activation = nn.GELU(approximate="tanh")
         self.up = narrow_linear(bottleneck, width)
-        self.norm = nn.LayerNorm(width) if post_norm else nn.Identity()
+        self.norm = nn.LayerNorm(width) if post_norm else None
 
     def forward(self, y: Tensor) -> Tensor:
         """[..., width] -> [..., width]."""
-        return y + self.norm(self.up(self.activation(self.down(y))))
+        up, down, norm = self.up, self.down, self.norm
+        weights = AdapterWeights(up.weight, up.bias, down.weight, down.bias)
+        if norm is None:
+            return adapter(y, weights)
+        return adapter(y, weights._replace(gamma=norm.weight, beta=norm.bias), "post", norm.eps)
 
 
 class ChannelAdapter(Adapter):

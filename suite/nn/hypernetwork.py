@@ -5,13 +5,14 @@ Hypernetworks", ACL 2021, arXiv 2106.04489, section 2.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.errors import Unsupported
+from suite.kernels.adapter import AdapterWeights, adapter
 from suite.nn.adapter import narrow_linear
 from suite.nn.tasks import PerTask, TaskContext
 
@@ -25,17 +26,6 @@ class Place(Protocol):
     layer: int
     kind: str
     width: int
-
-
-class AdapterWeights(NamedTuple):
-    """What one adapter of width d and bottleneck b computes with."""
-
-    up: Tensor  # [d, b]
-    up_bias: Tensor  # [d]
-    down: Tensor  # [b, d]
-    down_bias: Tensor  # [b]
-    gamma: Tensor  # [d]
-    beta: Tensor  # [d]
 
 
 class AdapterGenerator(nn.Module):
@@ -136,10 +126,7 @@ class GeneratedAdapter(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         """[..., d] -> [..., d]."""
-        weights = self.hypernetwork.adapter(self.index)
-        hidden = F.gelu(F.linear(y, weights.down, weights.down_bias), approximate="tanh")
-        output = F.linear(hidden, weights.up, weights.up_bias)
-        return y + F.layer_norm(output, weights.gamma.shape, weights.gamma, weights.beta, 1e-5)
+        return adapter(y, self.hypernetwork.adapter(self.index), "post")
 
 
 class SiteHyperNetworks(HyperNetwork):
