@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 
 from suite.registry.schema import Scale
-from suite.results import Record, Result, replace_file
+from suite.results import Record, Result, read_record, replace_file
 
 FOLDER = "tuning"
 """Where searches lie below an output folder."""
@@ -52,6 +52,14 @@ class Search(Record):
         """Write to the output folder so that a reader sees the old file or the whole new one."""
         text = json.dumps(self.model_dump(mode="json"), indent=1) + "\n"
         return replace_file(out / FOLDER / self.file_name, text)
+
+
+def read_searches(out: Path) -> list[Search]:
+    """Every search recorded below an output folder, in the order of file names.
+
+    Raises `UserError` for a file that is no such record.
+    """
+    return [read_record(path, Search) for path in sorted((out / FOLDER).glob("*.json"))]
 
 
 def trial_of(rate: float, results: Sequence[Result]) -> Trial:

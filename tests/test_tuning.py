@@ -8,10 +8,11 @@ from test_run import suite
 from toy import write_method, write_tasks
 
 from suite.errors import UserError
+from suite.leaderboards import pages
 from suite.plan import Request, plan
 from suite.registry import load
 from suite.registry.schema import TRIALS
-from suite.tuning import Search
+from suite.tuning import Search, Trial
 
 TUNING = "tuning:\n  mini:\n    default: [1.0e-5, 1.0e-2, 2.0e-2]\n"
 
@@ -89,3 +90,21 @@ def test_a_trial_changes_the_rate_and_nothing_else(tmp_path):
     trial = plan(Request(("one",), ("toy",), trial=1), registry).planned[0].cell
     assert trial.recipe == plain.recipe.model_copy(update={"learning_rate": 5e-3})
     assert trial.identity.digest != plain.identity.digest
+
+
+def test_the_page_shows_every_trial_and_marks_the_best():
+    trials = (
+        Trial(learning_rate=1e-3, scores={"cola": 40.0}, score=40.0),
+        Trial(learning_rate=1e-2, scores={"cola": 61.24}, score=61.24),
+        Trial(learning_rate=1e-1, scores={}, score=None, reason="diverged: not finite by step 3"),
+    )
+    search = Search(
+        method="taps", backbone="bert_mini", scale="mini", track="glue", tasks=("cola",),
+        seeds=(0,), steps=100, trials=trials,
+    )  # fmt: skip
+    files = pages([], load(), [search])
+    row = next(line for line in files["searches.md"].decode().splitlines() if "taps" in line)
+    cells = [cell.strip() for cell in row.split("|")]
+    assert cells[-4:-1] == ["0.001: 40.0", "**0.01: 61.2**", "0.1: *diverged*"]
+    assert "searches.md" in files["README.md"].decode()
+    assert "searches.md" not in pages([], load())

@@ -1,12 +1,13 @@
 """Leaderboards: a pure function of results and registry, the same bytes every time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suite.leaderboards import index, markdown, plot
+from suite.leaderboards import index, markdown, plot, searches
 from suite.leaderboards.aggregate import boards
 from suite.results import Result, read_results
+from suite.tuning import Search, read_searches
 
 if TYPE_CHECKING:
     from suite.registry import Registry
@@ -14,8 +15,13 @@ if TYPE_CHECKING:
 __all__ = ["build", "check", "pages"]
 
 
-def pages(results: Iterable[Result], registry: "Registry") -> dict[str, bytes]:
-    """Every file of the leaderboards: path below their folder -> content."""
+def pages(
+    results: Iterable[Result], registry: "Registry", found: Sequence[Search] = ()
+) -> dict[str, bytes]:
+    """Every file of the leaderboards: path below their folder -> content.
+
+    `found` are the searches for learning rates that the recipes rest on.
+    """
     files: dict[str, bytes] = {}
     every = boards(results, registry)
     for board in every:
@@ -24,7 +30,9 @@ def pages(results: Iterable[Result], registry: "Registry") -> dict[str, bytes]:
             files[f"plots/{board.name}.svg"] = image
         page = markdown.render(board, plot=f"plots/{board.name}.svg" if image else None)
         files[f"{board.name}.md"] = page.encode()
-    files["README.md"] = index.render(every).encode()
+    files["README.md"] = index.render(every, searched=bool(found)).encode()
+    if found:
+        files[searches.NAME] = searches.render(found).encode()
     return files
 
 
@@ -33,7 +41,7 @@ def build(out: Path, registry: "Registry") -> list[Path]:
 
     Pages that no result asks for any more are removed, with their plots; only generated ones.
     """
-    files = pages(read_results(out / "results"), registry)
+    files = pages(read_results(out / "results"), registry, read_searches(out))
     for name in _stale(out, files):
         (out / name).unlink()
     for name, content in files.items():
@@ -45,7 +53,7 @@ def build(out: Path, registry: "Registry") -> list[Path]:
 
 def check(out: Path, registry: "Registry") -> list[str]:
     """The files below `out` that are not what the results give: changed, missing or left over."""
-    files = pages(read_results(out / "results"), registry)
+    files = pages(read_results(out / "results"), registry, read_searches(out))
     different = [
         name
         for name, content in files.items()

@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from suite.leaderboards import text
+from suite.leaderboards import searches, text
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.markdown import MARK
 
 
-def render(boards: Sequence[Board]) -> str:
+def render(boards: Sequence[Board], *, searched: bool = False) -> str:
     """`README.md` of the leaderboards."""
     by_track: dict[tuple[str, str], list[Board]] = defaultdict(list)
     for board in boards:
@@ -21,6 +21,8 @@ def render(boards: Sequence[Board]) -> str:
         "its page says why; `6/8` are tasks with a score. The `mini` scale is the embedded "
         "miniature of a track, and its scores compare with no published ones.",
     ]
+    if searched:
+        sections.append(f"[How the learning rates were chosen]({searches.NAME}).")
     for (track, scale), members in sorted(by_track.items()):
         if measured := [board for board in members if board.rows]:
             sections += [f"## {track}, {scale} scale", _table(measured)]
