@@ -18,7 +18,7 @@ from torch import Tensor
 from suite.kernels.launch import Launch, dot_precision
 
 FORWARD = Launch({"BM": 16, "BC": 128}, num_warps=4, num_stages=1)
-BACKWARD_INPUT = Launch({"BM": 16, "BC": 128}, num_warps=4, num_stages=1)
+BACKWARD_INPUT = Launch({"BM": 16, "BC": 64}, num_warps=4, num_stages=1)
 BACKWARD_WEIGHTS = Launch({"BM": 32, "BC": 64}, num_warps=8, num_stages=2)
 REDUCE = Launch({"BLOCK": 512}, num_warps=4, num_stages=2)
 

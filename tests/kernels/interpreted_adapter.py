@@ -3,6 +3,7 @@
 import interpreter
 import pytest
 import torch
+from comparison import Kernels, error, poisoned  # noqa: F401
 
 from suite.kernels import adapter_triton
 from suite.kernels.adapter import AdapterWeights, fused, reference
@@ -10,26 +11,16 @@ from suite.kernels.adapter import AdapterWeights, fused, reference
 interpreter.support_bfloat16()
 
 NORMS = ("none", "pre", "post")
-SHAPES = ((1, 8, 4), (37, 70, 5), (45, 96, 24), (130, 200, 33))
+SHAPES = ((1, 8, 4), (37, 70, 5), (50, 130, 33))
 """(rows, width, bottleneck): less than a tile, ragged ends, more than one chunk and one split."""
 
 
+OPERATORS = {"adapter_forward": "forward", "adapter_backward": "backward"}
+
+
 @pytest.fixture(scope="module", autouse=True)
-def kernels_serve_the_cpu():
-    library = torch.library.Library("suite", "IMPL")
-    library.impl("adapter_forward", adapter_triton.forward, "CPU")
-    library.impl("adapter_backward", adapter_triton.backward, "CPU")
-    yield
-    library._destroy()
-
-
-@pytest.fixture(autouse=True)
-def poisoned():
-    """New memory is NaN, and so is whatever a kernel forgets to write."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    assert torch.empty(3).isnan().all()
-    yield
-    torch.use_deterministic_algorithms(False)
+def kernels():
+    return Kernels(adapter_triton, OPERATORS)
 
 
 def problem(rows, width, bottleneck, norm, dtype):
@@ -50,14 +41,13 @@ def problem(rows, width, bottleneck, norm, dtype):
 
 def evaluate(function, y, weights, grad, dtype):
     """[output, gradient of y, gradients of the weights] computed in `dtype`."""
-    leaves = [None if t is None else t.to(dtype).requires_grad_() for t in (y, *weights)]
+    leaves = [t if t is None else t.detach().to(dtype, copy=True) for t in (y, *weights)]
+    for leaf in leaves:
+        if leaf is not None:
+            leaf.requires_grad_()
     out = function(leaves[0], AdapterWeights(*leaves[1:]))
     out.backward(grad.to(dtype))
     return [out.detach()] + [leaf.grad for leaf in leaves if leaf is not None]
-
-
-def error(value, exact):
-    return float((value.double() - exact).norm() / exact.norm())
 
 
 def compare(norm, shape, dtype, function=fused):
@@ -79,3 +69,66 @@ def test_output_and_gradients_are_as_exact_as_those_of_separate_operations(norm,
     for shape in SHAPES:
         for ours, plain in compare(norm, shape, dtype):
             assert ours <= 2 * plain + floor, (shape, ours, plain)
+
+
+def test_what_is_not_contiguous_is_read_right():
+    y, weights, grad = problem(12, 8, 4, "post", torch.float32)
+    leaf = y.view(3, 4, 8).clone().requires_grad_()
+    out = fused(leaf.transpose(0, 1), weights, "post", 1e-5, torch.float32)
+    exact = reference(leaf.transpose(0, 1), weights, "post")
+    torch.testing.assert_close(out, exact)
+    grad = torch.randn(4, 8).expand(4, 3, 4, 8)[0].transpose(0, 1).expand_as(out)
+    (ours,) = torch.autograd.grad(out, leaf, grad)
+    (theirs,) = torch.autograd.grad(exact, leaf, grad)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_the_same_bits_every_time():
+    results = []
+    for _ in range(2):
+        y, weights, grad = problem(*SHAPES[1], "post", torch.float32)
+        call = lambda y, w: fused(y, w, "post", 1e-5, torch.float32)  # noqa: E731
+        results.append(evaluate(call, y, weights, grad, torch.float32))
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
+def test_compiles_into_one_graph():
+    y, weights, grad = problem(10, 8, 4, "post", torch.float32)
+    compiled = torch.compile(fused, backend="aot_eager", fullgraph=True)
+    run = lambda f: evaluate(  # noqa: E731
+        lambda y, w: f(y, w, "post", 1e-5, torch.float32), y, weights, grad, torch.float32
+    )
+    for ours, plain in zip(run(compiled), run(fused), strict=True):
+        torch.testing.assert_close(ours, plain)
+
+
+FAULTS = {
+    "another derivative": ("0.134145", "0.044715"),
+    "norm without its mean": (
+        "(w - c2[:, None] - normal * c1[:, None])",
+        "(w - normal * c1[:, None])",
+    ),
+    "splits that overlap": ("last = tl.minimum(first + rows, M)", "last = M"),
+    "a split left out": ("for _ in range(splits)", "for _ in range(splits - 1)"),
+    "no residual": ("(g + dx)", "(dx)"),
+    "statistics of padding": (
+        "tl.where(column[None, :] < H, u - mean[:, None], 0.0)",
+        "u - mean[:, None]",
+    ),
+    "a row never written": (
+        "(y + u).to(OUT.dtype.element_ty), mask=mask)",
+        "(y + u).to(OUT.dtype.element_ty), mask=mask & (row[:, None] != 36))",
+    ),
+    "gamma and beta exchanged": (
+        "tl.store(part + column, d_gamma",
+        "tl.store(part + column, d_beta",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_planted_faults_are_caught(fault, kernels, tmp_path):
+    kernels.plant(FAULTS[fault], tmp_path)
+    errors = compare("post", SHAPES[1], torch.float32)
+    kernels.restore()
+    assert not all(ours <= 2 * plain + 2e-6 for ours, plain in errors)
