@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from suite.backbones.base import Backbone
+from suite.data.batching import Batch
 from suite.errors import Unsupported
 from suite.model import AdaptedModel, adapted, context_of
 from suite.nn.tasks import PerTask, TaskContext
@@ -15,6 +16,7 @@ from suite.registry.schema import Recipe, TaskEntry
 __all__ = [
     "AdaptedModel",
     "Backbone",
+    "Batch",
     "Method",
     "ParameterGroup",
     "PerTask",
@@ -23,6 +25,7 @@ __all__ = [
     "TaskContext",
     "TaskEntry",
     "Unsupported",
+    "Validate",
     "adapted",
     "context_of",
 ]
@@ -37,19 +40,27 @@ class ParameterGroup:
     weight_decay: float
 
 
+Validate = Callable[[], Mapping[str, float]]
+"""Scores the model, as it is now, on the validation split of every task of the cell."""
+
+
 @dataclass(frozen=True)
 class Phase:
     """One stretch of training with its own optimizer and schedule.
 
     Trains `parameters` (default: every parameter that requires a gradient) on `tasks`, for
     `share` of the cell's steps; the best validation score within the phase is kept. `prepare` is
-    called when the phase begins, e.g. to start one phase's parameters from those of another.
+    called when the phase begins, e.g. to start one phase's parameters from those of another;
+    `finish` when its best state is back in the model, e.g. to merge what the phases learned.
+    `penalty` is a term of the loss that sees the batch, called after the model has seen it.
     """
 
     tasks: Sequence[str]
     share: float = 1.0
     parameters: Sequence[nn.Parameter] | None = field(default=None, repr=False)
     prepare: Callable[[], None] | None = field(default=None, repr=False)
+    finish: Callable[[Validate], None] | None = field(default=None, repr=False)
+    penalty: Callable[[Batch], Tensor] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -156,11 +156,24 @@ def train_briefly(model, method, family, steps=10, learning_rate=3e-3):
         model.train()
         for step in range(steps):
             task = phase.tasks[step % len(phase.tasks)]
-            loss = model.loss(tiny_batch(family, task, 16))
+            batch = tiny_batch(family, task, 16)
+            loss = model.loss(batch)
             penalty = method.penalty(model, step / steps)
-            (loss if penalty is None else loss + penalty).backward()
+            loss = loss if penalty is None else loss + penalty
+            if phase.penalty is not None:
+                loss = loss + phase.penalty(batch)
+            loss.backward()
             optimizer.step()
             optimizer.zero_grad()
+        if phase.finish is not None:
+            phase.finish(lambda: fit(model, family))
     for parameter in trainable:
         parameter.requires_grad_(True)
     model.eval()
+
+
+def fit(model, family):
+    """Of every task, how well the model fits the batch on which `train_briefly` trains it."""
+    model.eval()
+    with torch.no_grad():
+        return {task: -float(model.loss(tiny_batch(family, task, 16))) for task in model.tasks}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from suite.data.batching import Batch, Batches
 from suite.delta import live_tensors
 from suite.errors import Diverged
-from suite.method import Method
+from suite.method import Method, Phase
 from suite.metrics import evaluate, score
 from suite.model import AdaptedModel
 from suite.registry.schema import Recipe
@@ -62,6 +62,10 @@ def train(
     lengths = [max(1, round(recipe.steps * len(data) * phase.share)) for phase in phases]
     done = 0
     validation: dict[str, float] = {}
+
+    def validate() -> dict[str, float]:
+        return {task: _validate(model, own.validation) for task, own in data.items()}
+
     for number, (phase, steps) in enumerate(zip(phases, lengths, strict=True)):
         before = done
 
@@ -76,6 +80,7 @@ def train(
         validation |= _run_phase(
             model,
             method,
+            phase,
             phase_data,
             recipe,
             parameters,
@@ -83,7 +88,11 @@ def train(
             seed_for(seed, "phase", number),
             report,
         )
+        if phase.finish is not None:
+            phase.finish(validate)
         done += steps
+    if any(phase.finish is not None for phase in phases):
+        validation = validate()
     _train_only(trainable, trainable)
     model.eval()
     return Training(
@@ -118,6 +127,7 @@ def autocast(device: torch.device) -> torch.autocast:
 def _run_phase(
     model: AdaptedModel,
     method: Method,
+    phase: Phase,
     data: Mapping[str, TaskBatches],
     recipe: Recipe,
     parameters: Sequence[nn.Parameter],
@@ -145,6 +155,8 @@ def _run_phase(
             penalty = method.penalty(model, (step - 1) / steps)
             if penalty is not None:
                 loss = loss + penalty
+            if phase.penalty is not None:
+                loss = loss + phase.penalty(batch)
         total_loss += loss.detach()
         loss.backward()
         if recipe.clip_norm is not None:
