@@ -5,7 +5,7 @@ Hypernetworks", ACL 2021, arXiv 2106.04489, section 2.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from suite.kernels.adapter import AdapterWeights, adapter
 from suite.nn.adapter import narrow_linear
 from suite.nn.tasks import PerTask, TaskContext
 
+Weights = TypeVar("Weights", bound=tuple)
 POSITIONS = {"feed_forward": 0, "attention": 1}
 
 
@@ -73,13 +74,13 @@ class TaskEmbedding(nn.Module):
         return self.vector
 
 
-class HyperNetwork(nn.Module):
-    """Generates the adapters of all `sites` for the active task, once per pass of the network it
+class HyperNetwork(nn.Module, Generic[Weights]):
+    """Generates the weights at all `sites` for the active task, once per pass of the network it
     follows.
 
-    In evaluation mode without gradients the adapters are kept for each task until `train` or
+    In evaluation mode without gradients the weights are kept for each task until `train` or
     `eval` is called, so that generation (many passes of a decoder) costs no more than with plain
-    adapters. `forward` maps a task embedding to the adapters in the order of the sites.
+    adapters. `forward` maps a task embedding to the weights in the order of the sites.
     """
 
     def __init__(self, context: TaskContext, sites: Sequence[Place], task_embedding: int) -> None:
@@ -91,10 +92,10 @@ class HyperNetwork(nn.Module):
         self.tasks = PerTask(
             context, {task: TaskEmbedding(task_embedding) for task in context.tasks}
         )
-        self._generated: dict[str, list[AdapterWeights]] = {}
+        self._generated: dict[str, list[Weights]] = {}
 
-    def adapter(self, index: int) -> AdapterWeights:
-        """The adapter of the active task at `sites[index]`."""
+    def generated(self, index: int) -> Weights:
+        """What the active task uses at `sites[index]`."""
         task = self.context.active
         if task not in self._generated:
             self._generated[task] = self(self.tasks())
@@ -106,7 +107,7 @@ class HyperNetwork(nn.Module):
         network.register_forward_hook(self._between_passes)
 
     def train(self, mode: bool = True) -> "HyperNetwork":
-        """Switch the mode and drop generated adapters."""
+        """Switch the mode and drop what was generated."""
         self._generated.clear()
         return super().train(mode)
 
@@ -118,7 +119,7 @@ class HyperNetwork(nn.Module):
 class GeneratedAdapter(nn.Module):
     """y + LN(U gelu(D y + b_D) + b_U; gamma, beta), all six generated for the active task."""
 
-    def __init__(self, hypernetwork: HyperNetwork, index: int) -> None:
+    def __init__(self, hypernetwork: HyperNetwork[AdapterWeights], index: int) -> None:
         super().__init__()
         # Past nn.Module's registration: the hypernetwork belongs to the model, not to each site.
         object.__setattr__(self, "hypernetwork", hypernetwork)
@@ -126,10 +127,10 @@ class GeneratedAdapter(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         """[..., d] -> [..., d]."""
-        return adapter(y, self.hypernetwork.adapter(self.index), "post")
+        return adapter(y, self.hypernetwork.generated(self.index), "post")
 
 
-class SiteHyperNetworks(HyperNetwork):
+class SiteHyperNetworks(HyperNetwork[AdapterWeights]):
     """HyperFormer: a hypernetwork of its own at every site, all reading one projected embedding."""
 
     def __init__(
@@ -179,7 +180,7 @@ class StackHyperNetwork(nn.Module):
         return self.generator(self.norm(self.projector(joined.flatten(0, 1))))
 
 
-class SharedHyperNetworks(HyperNetwork):
+class SharedHyperNetworks(HyperNetwork[AdapterWeights]):
     """HyperFormer++: one hypernetwork per stack, shared by its layers and positions."""
 
     def __init__(

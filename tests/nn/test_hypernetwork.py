@@ -137,7 +137,7 @@ def at_published_size(form, task_embedding):
     context = TaskContext(["a"])
     network = form(context, sites, 24, task_embedding, 128, 64)
     with torch.no_grad():
-        return [network.adapter(index) for index in range(len(sites))]
+        return [network.generated(index) for index in range(len(sites))]
 
 
 def test_shared_hypernetworks_start_near_the_identity():
