@@ -1,0 +1,84 @@
+"""LiNeS: fine-tuned networks are merged into one, the more of their changes the deeper the layer.
+
+Wang et al., "LiNeS: Post-training Layer Scaling Prevents Forgetting and Enhances Model Merging",
+ICLR 2025, https://arxiv.org/abs/2410.17146.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from suite.method import (
+    AdaptedModel,
+    Backbone,
+    Method,
+    Phase,
+    TaskEntry,
+    Validate,
+    adapted,
+    context_of,
+)
+from suite.nn.states import TaskVectors
+from suite.nn.tasks import parameters_of
+
+
+@dataclass(frozen=True)
+class LiNeS(Method):
+    """W = W0 + (alpha + beta l / (L - 1)) sum_t (W_t - W0) in block l of L, with alpha = 1 / T."""
+
+    candidates: int
+    head_share: float
+
+    def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
+        """Train the whole network; nothing is added to it."""
+        backbone.network.requires_grad_(True)
+        model = adapted(backbone, tasks, context_of(tasks))
+        model.beta = 0.0
+        return model
+
+    def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
+        """For each task its head, then the network from its first state; in the end the merge."""
+        vectors = TaskVectors(model.backbone.network)
+        network = list(model.backbone.network.parameters())
+        tasks = tuple(model.tasks)
+
+        def collect(validate: Validate) -> None:
+            vectors.collect()
+            vectors.restore()
+
+        def merge(validate: Validate) -> None:
+            vectors.collect()
+            scores = {}
+            for beta in np.linspace(0, 1, self.candidates + 1)[1:]:
+                vectors.merge(_factors(model.backbone, vectors, len(tasks), beta))
+                scores[float(beta)] = np.mean(list(validate().values()))
+            model.beta = max(scores, key=scores.__getitem__)
+            vectors.merge(_factors(model.backbone, vectors, len(tasks), model.beta))
+
+        phases = []
+        for task in tasks:
+            head = parameters_of(model, task)
+            share = self.head_share if head else 0.0
+            if head:
+                phases.append(Phase((task,), share / len(tasks), head))
+            finish = merge if task == tasks[-1] else collect
+            phases.append(Phase((task,), (1 - share) / len(tasks), network, finish=finish))
+        return tuple(phases)
+
+    def facts(self, model: AdaptedModel) -> dict[str, float]:
+        """By how much the last block's factor exceeds the first's."""
+        return {"beta": model.beta}
+
+
+def _factors(backbone: Backbone, vectors: TaskVectors, tasks: int, beta: float) -> dict[str, float]:
+    """What every tensor's changes are multiplied by: alpha outside the blocks, and for running
+    statistics, whose mean over the tasks is taken."""
+    factors = dict.fromkeys(vectors.total, 1 / tasks)
+    trained = {name for name, _ in backbone.network.named_parameters()}
+    for site in backbone.sites:
+        if site.layer >= 0:
+            inside = trained & {f"{site.name}.weight", f"{site.name}.bias"}
+            depth = site.depth / max(backbone.blocks - 1, 1)
+            factors |= dict.fromkeys(inside, 1 / tasks + beta * depth)
+    return factors
