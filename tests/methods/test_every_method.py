@@ -9,7 +9,7 @@ import torch
 import yaml
 from tiny import tiny_backbone, tiny_batch, tiny_tasks, train_briefly
 
-from suite.delta import changed_tensors, load_delta, save_delta
+from suite.delta import changed_tensors, load_delta, save_delta, stored_tensors
 from suite.ledger import closed_form, count
 from suite.method import Method
 from suite.registry.code import load_method
@@ -120,10 +120,11 @@ def test_a_deep_copy_is_independent(trained):
 def test_one_task_does_not_touch_another(trained):
     model = copy.deepcopy(trained.model)
     before = outputs(trained, model)
-    changed = [p for name, p in model.named_parameters() if ".by_task.b." in name]
+    tensors = stored_tensors(model, trained.method)
+    changed = [tensor for name, tensor in tensors.items() if ".by_task.b." in name]
     with torch.no_grad():
-        for parameter in changed:
-            parameter.add_(torch.randn_like(parameter))
+        for tensor in changed:
+            tensor.add_(torch.randn(tensor.shape))
     after = outputs(trained, model.eval())
     assert_same(before[:1], after[:1])
     assert not changed or not torch.equal(before[1][0], after[1][0])

@@ -1,0 +1,42 @@
+"""Learning from the features of a teacher.
+
+Li and Bilen, "Knowledge Distillation for Multi-task Learning", ECCV Workshops 2020, arXiv
+2007.06889, section 3.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from suite.nn.tasks import PerTask, TaskContext
+
+
+class LastOutput:
+    """What a network gave in its last pass: a forward hook.
+
+    A copy starts empty: the output belongs to a pass, not to the network.
+    """
+
+    def __init__(self) -> None:
+        self.value: Tensor | None = None
+
+    def __call__(self, network: nn.Module, args: object, output: object) -> None:
+        """Keep the output, or the first item of an output of many."""
+        self.value = output if isinstance(output, Tensor) else output[0]
+
+    def __deepcopy__(self, memo: object) -> "LastOutput":
+        return LastOutput()
+
+
+def adaptors(context: TaskContext, width: int) -> PerTask:
+    """For every task a linear map from the common features [..., width] to its teacher's, the
+    identity at first: student and teachers start from the same network."""
+    layers = {task: nn.Linear(width, width, bias=False) for task in context.tasks}
+    for layer in layers.values():
+        nn.init.eye_(layer.weight)
+    return PerTask(context, layers)
+
+
+def feature_distance(adapted: Tensor, target: Tensor) -> Tensor:
+    """Mean of |a / |a| - t / |t||^2 over all features a, t [..., width]: a scalar from 0 to 4."""
+    difference = F.normalize(adapted, dim=-1) - F.normalize(target, dim=-1)
+    return difference.square().sum(-1).mean()

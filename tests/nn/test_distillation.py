@@ -1,0 +1,37 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from suite.nn.distillation import LastOutput, adaptors, feature_distance
+from suite.nn.tasks import TaskContext
+
+
+def test_the_distance_is_that_of_unit_vectors():
+    a = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
+    b = torch.tensor([[6.0, 8.0], [1.0, 0.0]])
+    assert feature_distance(a, b).item() == pytest.approx((0 + 2) / 2)
+    assert feature_distance(a, -a).item() == pytest.approx(4)
+
+
+def test_an_adaptor_starts_as_the_identity_and_serves_one_task():
+    maps = adaptors(TaskContext(["a", "b"]), 3)
+    x = torch.randn(2, 5, 3)
+    assert torch.equal(maps(x), x)
+    with torch.no_grad():
+        maps.by_task["b"].weight.zero_()
+    assert torch.equal(maps(x), x)
+
+
+def test_a_hook_sees_the_output_and_a_copy_of_the_network_has_a_hook_of_its_own():
+    network, last = nn.Linear(2, 2), LastOutput()
+    network.register_forward_hook(last)
+    network.last = last
+    output = network(torch.ones(1, 2))
+    clone = copy.deepcopy(network)
+    assert last.value is output
+    assert clone.last.value is None
+    again = clone(torch.zeros(1, 2))
+    assert clone.last.value is again
+    assert last.value is output
