@@ -159,7 +159,7 @@ def adapt_model(
     """A method's model on a fresh copy of the backbone, in evaluation mode on `device`."""
     torch.manual_seed(seed)
     model = method.adapt(pristine.fresh(), tasks).to(device)
-    if device.type == "cuda" and pristine.entry.modality == "image":
+    if pristine.entry.modality == "image":
         model = model.to(memory_format=torch.channels_last)
     return model.eval()
 

@@ -2,10 +2,12 @@
 
     python -m pytest tests/benchmarks -m benchmark -s
 
-Both run the same model on the same batches in the same process, in turns; the ratio of the fastest
-runs is printed and must be at most 1.05.
+Both run the same model on the same batches in one process and on one thread, in turns. What is
+compared is processor time, which other programs on the machine disturb less than the clock; the
+median of the ratios of neighbouring turns is printed and must be at most 1.05.
 """
 
+import statistics
 import time
 from itertools import islice
 
@@ -25,7 +27,7 @@ from suite.training.loop import TaskBatches, train
 pytestmark = pytest.mark.benchmark
 
 STEPS = 40
-TURNS = 7
+TURNS = 9
 RECIPE = Recipe(steps=STEPS, evaluations=1, schedule="constant", warmup=0.0)
 
 
@@ -69,12 +71,16 @@ def test_the_loop_costs_no_more_than_one_written_by_hand(family, benchmark):
         order = [("hand", lambda m: by_hand(m, batches)), ("loop", ours)]
         for name, loop in order if turn % 2 else order[::-1]:
             model = fresh()
-            started = time.perf_counter()
+            started = time.process_time()
             loop(model)
-            times[name].append(time.perf_counter() - started)
-    ratio = min(times["loop"]) / min(times["hand"])
-    step = min(times["loop"]) / STEPS * 1000
-    print(f"\n{family}: loop / by hand = {ratio:.3f} ({step:.2f} ms a step)")
+            times[name].append(time.process_time() - started)
+    ratios = [loop / hand for loop, hand in zip(times["loop"], times["hand"], strict=True)]
+    ratio = statistics.median(ratios)
+    step = statistics.median(times["loop"]) / STEPS * 1000
+    print(
+        f"\n{family}: loop / by hand = {ratio:.3f} (from {min(ratios):.3f} to {max(ratios):.3f}, "
+        f"{step:.2f} ms a step)"
+    )
     benchmark.extra_info["ratio"] = ratio
     benchmark.pedantic(ours, setup=lambda: ((fresh(),), {}), rounds=1)
     assert ratio <= 1.05
