@@ -17,9 +17,11 @@ from torch import Tensor
 
 from suite.kernels.launch import Launch, dot_precision
 
-FORWARD = Launch({"BM": 16, "BC": 128}, num_warps=4, num_stages=1)
+FORWARD = Launch({"BM": 16, "BC": 64}, num_warps=4, num_stages=1)
 BACKWARD_INPUT = Launch({"BM": 16, "BC": 64}, num_warps=4, num_stages=1)
-BACKWARD_WEIGHTS = Launch({"BM": 32, "BC": 64}, num_warps=8, num_stages=2)
+BACKWARD_WEIGHTS = Launch({"BM": 16, "BC": 64}, num_warps=8, num_stages=2)
+BACKWARD_WEIGHTS_AMPERE = Launch({"BM": 32, "BC": 32}, num_warps=8, num_stages=2)
+"""Before Hopper operands of products pass through registers, where the wider tile does not fit."""
 REDUCE = Launch({"BLOCK": 512}, num_warps=4, num_stages=2)
 
 PROGRAMS = 256
@@ -357,15 +359,18 @@ def backward(
         grad, y, out, up, up_bias, down, gamma, z, dz, mean, rstd, c1, c2, rows,
         **shape.constants, **BACKWARD_INPUT.arguments,
     )  # fmt: skip
-    blocks = triton.cdiv(width, BACKWARD_WEIGHTS.constants["BC"])
-    tile = BACKWARD_WEIGHTS.constants["BM"]
+    launch = BACKWARD_WEIGHTS
+    if y.is_cuda and torch.cuda.get_device_capability(y.device) < (9, 0):
+        launch = BACKWARD_WEIGHTS_AMPERE
+    blocks = triton.cdiv(width, launch.constants["BC"])
+    tile = launch.constants["BM"]
     splits = min(triton.cdiv(PROGRAMS, blocks), triton.cdiv(rows, tile))
     rows_each = triton.cdiv(triton.cdiv(rows, splits), tile) * tile
     size = sum(weight.numel() for weight in weights)
     parts = torch.empty((splits, size), dtype=torch.float32, device=y.device)
     backward_weights_kernel[(blocks, splits)](
         grad, y, up, up_bias, down, gamma, beta, z, dz, mean, rstd, c1, c2, parts, rows, rows_each,
-        size, **shape.constants, **BACKWARD_WEIGHTS.arguments,
+        size, **shape.constants, **launch.arguments,
     )  # fmt: skip
     flat = torch.empty(size, dtype=up.dtype, device=y.device)
     reduce_kernel[(triton.cdiv(size, REDUCE.constants["BLOCK"]),)](
