@@ -16,11 +16,13 @@ from suite.method import (
     ParameterGroup,
     Phase,
     Recipe,
+    Stepper,
     TaskEntry,
     adapted,
     context_of,
 )
 from suite.nn.gated import gated, gates, mean_score, open_stored, split_scores, without_closed
+from suite.nn.gated_training import GateTraining, gate_stepper
 from suite.nn.tasks import PerTask, parameters_of
 
 
@@ -33,6 +35,7 @@ class TapsJoint(Method):
     gate_penalty: float
     gate_warmup: float
     score_learning_rate: float
+    lock_after: float
     first_stage: float
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
@@ -75,6 +78,15 @@ class TapsJoint(Method):
         if progress < self.gate_warmup:
             return None
         return self.gate_penalty * mean_score(model, model.context.active)
+
+    def stepper(
+        self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
+    ) -> Stepper | None:
+        """Gates and changes step in an arena, which costs what training the layers would."""
+        training = GateTraining(
+            self.gate_penalty, self.gate_warmup, self.score_learning_rate, self.lock_after
+        )
+        return gate_stepper(model, parameters, training, recipe)
 
     def stored(self, model: AdaptedModel, names: Sequence[str]) -> Sequence[str]:
         """No scores, and no changes behind closed gates."""

@@ -55,7 +55,12 @@ class Bench:
                     lambda reached: self.reached.add(names[id(reached)])
                 )
         data = {task.name: self.data[task.name] for task in tasks}
+        before = [parameter.detach().clone() for parameter in model.parameters()]
         train(model, self.method, data, self.recipe, SEED, lambda step, steps: None)
+        # A method's stepper may bring gradients to a parameter without the help of autograd.
+        for parameter, value in zip(model.parameters(), before, strict=True):
+            if not torch.equal(parameter, value):
+                self.reached.add(names[id(parameter)])
         return model
 
     def save(self, model: AdaptedModel, name: str) -> Path:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -22,6 +23,7 @@ __all__ = [
     "PerTask",
     "Phase",
     "Recipe",
+    "Stepper",
     "TaskContext",
     "TaskEntry",
     "Unsupported",
@@ -63,6 +65,22 @@ class Phase:
     penalty: Callable[[Batch], Tensor] | None = field(default=None, repr=False)
 
 
+class Stepper(Protocol):
+    """Takes the steps of some parameters in the optimizer's place; see `Method.stepper`."""
+
+    parameters: Sequence[nn.Parameter]
+    rearranged: bool
+    """Whether the last step gave up or moved tensors: no earlier state can be restored."""
+
+    def step(self, factor: float, progress: float, other_norm: Tensor | None) -> Tensor | None:
+        """One step at `factor` times the learning rates, `progress` (0 to 1) through a phase, and
+        the end of its gradients. If the recipe clips gradients, `other_norm` [] is the norm of all
+        others, and what clipping multiplies every gradient with [] is returned."""
+
+    def close(self) -> None:
+        """Leave the model as if its parameters had been trained like all others."""
+
+
 @dataclass(frozen=True)
 class Method(ABC):
     """Base of every method; the fields of a subclass are the options of its YAML."""
@@ -101,6 +119,13 @@ class Method(ABC):
 
     def penalty(self, model: AdaptedModel, progress: float) -> Tensor | None:
         """A term added to the loss of every step; `progress` runs from 0 to 1 within a phase."""
+        return None
+
+    def stepper(
+        self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
+    ) -> Stepper | None:
+        """What steps some of a phase's `parameters` instead of the recipe's optimizer; by default
+        nothing does. A stepper applies the method's penalty itself."""
         return None
 
     def stored(self, model: AdaptedModel, names: Sequence[str]) -> Sequence[str]:

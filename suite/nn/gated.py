@@ -25,9 +25,13 @@ class GatedResidual(nn.Module):
         self.delta = nn.Parameter(torch.zeros_like(weight))
         self.score = nn.Parameter(torch.full((), score, device=weight.device))
         self.threshold = threshold
+        self.merged: Tensor | None = None
+        """The task's weights as a leaf, while an arena trains them (`suite.nn.gated_training`)."""
 
     def forward(self, weight: Tensor) -> Tensor:
         """The task's weights, of the shape of the frozen `weight`."""
+        if self.merged is not None:
+            return self.merged
         step = (self.score >= self.threshold).to(self.score.dtype)
         # The bracket is exactly zero: it only carries the gradient.
         gate = step + (self.score - self.score.detach())

@@ -135,7 +135,8 @@ def _run_phase(
     seed: int,
     progress: Callable[[int], None],
 ) -> dict[str, float]:
-    optimizer = make_optimizer(method.parameter_groups(model, parameters, recipe), recipe)
+    optimizer = make_optimizer(method, model, parameters, recipe)
+    stepper = optimizer.stepper
     batches = _stream(data, recipe, seed)
     evaluate_after = {
         round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
@@ -152,19 +153,17 @@ def _run_phase(
         batch = next(batches)
         with autocast(device):
             loss = model.loss(batch, recipe.label_smoothing)
-            penalty = method.penalty(model, (step - 1) / steps)
+            penalty = None if stepper else method.penalty(model, (step - 1) / steps)
             if penalty is not None:
                 loss = loss + penalty
             if phase.penalty is not None:
                 loss = loss + phase.penalty(batch)
         total_loss += loss.detach()
         loss.backward()
-        if recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
-        optimizer.set_rate(rate_factor(recipe, step, steps))
-        optimizer.step()
-        optimizer.zero_grad()
+        optimizer.step(rate_factor(recipe, step, steps), (step - 1) / steps)
         progress(step)
+        if stepper and stepper.rearranged:
+            live, best_score = list(live_tensors(model).values()), -np.inf
         if step in evaluate_after:
             if not torch.isfinite(total_loss):
                 raise Diverged(f"the training loss is not finite by step {step} of {steps}")
@@ -177,6 +176,8 @@ def _run_phase(
             model.train()
     for tensor, kept in zip(live, best, strict=True):
         tensor.copy_(kept)
+    if stepper:
+        stepper.close()
     return best_validation
 
 
