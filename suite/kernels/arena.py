@@ -148,4 +148,6 @@ class ArenaKernels(Protocol):
 
 def in_memory_order(tensor: Tensor) -> Tensor:
     """The elements of a dense tensor as they lie in memory [N], without a copy."""
+    if tensor.is_contiguous():
+        return tensor.view(-1)
     return tensor.as_strided((tensor.numel(),), (1,))

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from suite.kernels.arena import BETAS, EPSILON, Arena, Rates, in_memory_order
 
-TILE = 65_536
-"""Elements of a tile: with five float32 buffers a little more than a megabyte."""
+TILE = 131_072
+"""Elements of a tile: half a megabyte of each float32 buffer."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,22 @@ class Piece:
 
 @dataclass(frozen=True)
 class Tile:
-    """Pieces that are worked off together, with their gradients once these are known."""
+    """Pieces that are worked off together: one of a large layer, or several small layers."""
 
     pieces: Sequence[Piece]
-    gradients: Sequence[Tensor] = ()
+    deltas: list[Tensor]
+    momenta: list[Tensor]
+    variances: list[Tensor]
 
-    def gated(self, is_open: Sequence[bool]) -> list[Tensor]:
-        """The gradients of the changes."""
-        pairs = zip(self.gradients, self.pieces, strict=True)
-        return [gradient if is_open[piece.layer] else piece.zero for gradient, piece in pairs]
+    @classmethod
+    def of(cls, pieces: Sequence[Piece]) -> "Tile":
+        """A tile of these pieces."""
+        return cls(
+            pieces,
+            [piece.delta for piece in pieces],
+            [piece.momentum for piece in pieces],
+            [piece.variance for piece in pieces],
+        )
 
 
 class TorchKernels:
@@ -74,50 +81,52 @@ class TorchKernels:
         Without clipping one pass does everything, on the assumption that no gate moves; the layers
         of those that do are merged again. Clipping must see all gradients first.
         """
-        self.arena.steps += 1
+        arena = self.arena
+        arena.steps += 1
         before = self.is_open
-        tiles = self._with_gradients()
+        work = self._by_tile()
+        products: list[Tensor] = []
         if other_norm is None:
-            products = []
-            for tile in tiles:
-                products += self._products(tile)
-                self._step_changes(tile, before, rates, None)
+            for tile, gradients in work:
+                if not arena.locked:
+                    products += map(torch.dot, gradients, tile.deltas)
+                self._step_changes(tile, gradients, before, rates, None)
                 _merge(tile, before, before)
             self._step_scores(self._score_gradient(products, rates), rates)
             self._merge_moved(before)
             return None
-        gradient = self._score_gradient([p for tile in tiles for p in self._products(tile)], rates)
-        coefficient = self._clip(tiles, before, gradient, other_norm)
-        self._step_scores(gradient * coefficient, rates)
-        # The optimizers divide by this, and need not be called with a factor of one.
+        squares: list[Tensor] = []
+        for tile, gradients in work:
+            if not arena.locked:
+                products += map(torch.dot, gradients, tile.deltas)
+            squares += [
+                torch.dot(gradient, gradient)
+                for gradient, piece in zip(gradients, tile.pieces, strict=True)
+                if before[piece.layer]
+            ]
+        score_gradient = self._score_gradient(products, rates)
+        coefficient = self._clip(squares, score_gradient, other_norm)
+        self._step_scores(score_gradient * coefficient, rates)
+        # The optimizers divide by this; a factor of one is not worth a pass over the gradients.
         scale = None if coefficient == 1 else coefficient.reciprocal()
-        for tile in tiles:
-            self._step_changes(tile, before, rates, scale)
+        for tile, gradients in work:
+            self._step_changes(tile, gradients, before, rates, scale)
             _merge(tile, before, self.is_open)
         return coefficient
 
     def _gates(self) -> list[bool]:
         return (self.arena.score >= self.arena.rule.threshold).tolist()
 
-    def _with_gradients(self) -> list[Tile]:
-        flat = [
-            part
-            for gradient in self.arena.gradients()
-            for part in in_memory_order(gradient).split(TILE)
-        ]
-        tiles, start = [], 0
+    def _by_tile(self) -> list[tuple[Tile, list[Tensor]]]:
+        """Every tile with the gradients of its pieces."""
+        flat: list[Tensor] = []
+        for gradient in self.arena.gradients():
+            flat += _parts(in_memory_order(gradient))
+        found, start = [], 0
         for tile in self.tiles:
-            end = start + len(tile.pieces)
-            tiles.append(Tile(tile.pieces, flat[start:end]))
-            start = end
-        return tiles
-
-    def _products(self, tile: Tile) -> list[Tensor]:
-        """<G, delta> of every piece, which only scores that still move need."""
-        if self.arena.locked:
-            return []
-        pairs = zip(tile.gradients, tile.pieces, strict=True)
-        return [torch.dot(gradient, piece.delta) for gradient, piece in pairs]
+            found.append((tile, flat[start : start + len(tile.pieces)]))
+            start += len(tile.pieces)
+        return found
 
     def _score_gradient(self, products: Sequence[Tensor], rates: Rates) -> Tensor:
         """<G, delta> + penalty * sign(s) [L]; zero once the gates are locked."""
@@ -128,24 +137,14 @@ class TorchKernels:
         return gradient.index_add_(0, self.layers, torch.stack(products).to(score.dtype))
 
     def _clip(
-        self,
-        tiles: Sequence[Tile],
-        is_open: Sequence[bool],
-        score_gradient: Tensor,
-        other_norm: Tensor,
+        self, squares: Sequence[Tensor], score_gradient: Tensor, other_norm: Tensor
     ) -> Tensor:
-        """The factor of `torch.nn.utils.clip_grad_norm_` over all parameters, a scalar."""
-        gradients = [
-            gradient
-            for tile in tiles
-            for gradient, piece in zip(tile.gradients, tile.pieces, strict=True)
-            if is_open[piece.layer]
-        ]
-        norms = [*torch._foreach_norm(gradients)] if gradients else []
-        norms += [score_gradient.norm(), other_norm]
-        total = torch.linalg.vector_norm(torch.stack([norm.to(other_norm) for norm in norms]))
+        """The factor of `torch.nn.utils.clip_grad_norm_` over all parameters []."""
+        total = other_norm.square() + score_gradient.square().sum()
+        if squares:
+            total = total + torch.stack(squares).sum()
         assert self.arena.rule.clip_norm is not None
-        return torch.clamp(self.arena.rule.clip_norm / (total + 1e-6), max=1.0)
+        return torch.clamp(self.arena.rule.clip_norm / (total.sqrt() + 1e-6), max=1.0)
 
     def _step_scores(self, gradient: Tensor, rates: Rates) -> None:
         arena = self.arena
@@ -163,18 +162,19 @@ class TorchKernels:
         self.is_open = self._gates()
 
     def _step_changes(
-        self, tile: Tile, is_open: Sequence[bool], rates: Rates, scale: Tensor | None
+        self,
+        tile: Tile,
+        gradients: Sequence[Tensor],
+        is_open: Sequence[bool],
+        rates: Rates,
+        scale: Tensor | None,
     ) -> None:
-        pieces = tile.pieces
-        self._optimize(
-            [piece.delta for piece in pieces],
-            tile.gated(is_open),
-            [piece.momentum for piece in pieces],
-            [piece.variance for piece in pieces],
-            rates.change,
-            self.arena.rule.weight_decay,
-            scale,
-        )
+        gated = [
+            gradient if is_open[piece.layer] else piece.zero
+            for gradient, piece in zip(gradients, tile.pieces, strict=True)
+        ]
+        decay = self.arena.rule.weight_decay
+        self._optimize(tile.deltas, gated, tile.momenta, tile.variances, rates.change, decay, scale)
 
     def _optimize(
         self,
@@ -242,11 +242,11 @@ def _pieces(arena: Arena) -> Iterator[Piece]:
     for layer, weight in enumerate(arena.weights):
         start = arena.starts[layer]
         parts = (
-            buffer[start : start + weight.numel()].split(TILE)
+            _parts(buffer[start : start + weight.numel()])
             for buffer in (arena.merged, arena.delta, arena.momentum, variance)
         )
-        for own, *views in zip(in_memory_order(weight).split(TILE), *parts, strict=True):
-            yield Piece(layer, own, *(view.detach() for view in views), zeros[: len(own)])
+        for own, *views in zip(_parts(in_memory_order(weight)), *parts, strict=True):
+            yield Piece(layer, own, *views, zeros[: len(own)])
 
 
 def _tiles(pieces: Sequence[Piece]) -> Iterator[Tile]:
@@ -254,8 +254,12 @@ def _tiles(pieces: Sequence[Piece]) -> Iterator[Tile]:
     tile: list[Piece] = []
     for piece in pieces:
         if tile and sum(len(own.weight) for own in [*tile, piece]) > TILE:
-            yield Tile(tile)
+            yield Tile.of(tile)
             tile = []
         tile.append(piece)
     if tile:
-        yield Tile(tile)
+        yield Tile.of(tile)
+
+
+def _parts(flat: Tensor) -> Sequence[Tensor]:
+    return (flat,) if len(flat) <= TILE else flat.split(TILE)

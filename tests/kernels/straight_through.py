@@ -67,9 +67,9 @@ class Setting:
     clip_norm: float | None = None
     accumulate: int = 1
     weight_decay: float = 0.0
-    rate: float = 0.05
-    score_rate: float = 0.02
-    penalty: float = 0.4
+    rate: float = 0.1
+    score_rate: float = 0.3
+    penalty: float = 0.1
     momentum: float = 0.9
 
     def make(self, groups: Sequence[dict]) -> torch.optim.Optimizer:

@@ -21,11 +21,11 @@ STEPS = 50
 SETTINGS = {
     "sgd": Setting(),
     "sgd, clipped": Setting(clip_norm=0.4),
-    "sgd, accumulated, weight decay": Setting(accumulate=2, weight_decay=0.01),
-    "adamw": Setting("adamw", rate=0.01, score_rate=0.01),
-    "adamw, clipped": Setting("adamw", clip_norm=0.3, rate=0.01, score_rate=0.01),
+    "sgd, accumulated, weight decay": Setting(accumulate=2, weight_decay=0.01, penalty=0.5),
+    "adamw": Setting("adamw", rate=0.01, score_rate=0.1),
+    "adamw, clipped": Setting("adamw", clip_norm=0.3, rate=0.01, score_rate=0.1),
     "adamw, accumulated, weight decay, clipped": Setting(
-        "adamw", 0.3, accumulate=3, weight_decay=0.05, rate=0.01, score_rate=0.01
+        "adamw", 0.3, accumulate=3, weight_decay=0.05, rate=0.01, score_rate=0.1
     ),
 }
 

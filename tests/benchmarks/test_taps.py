@@ -1,0 +1,137 @@
+"""What a training step of TAPS costs beside one of full fine-tuning.
+
+    python -m pytest tests/benchmarks/test_taps.py -m benchmark -s
+
+Three ways to train one network on the same batches take steps in turns, in one process: full
+fine-tuning, TAPS as written from its equation (every layer adds 1[s >= threshold] * delta to its
+frozen weights in every forward pass, and torch differentiates that), and TAPS through the arena.
+Ratios of the medians of processor time are printed.
+"""
+
+import statistics
+import time
+from dataclasses import dataclass
+
+import pytest
+import timm
+import torch
+
+from suite.backbones.base import VisionBackbone
+from suite.backbones.load import load_backbone
+from suite.bench import family_bench
+from suite.cell import adapt_model
+from suite.data.batching import Batch
+from suite.options import resolve_options
+from suite.registry import load
+from suite.registry.code import load_method
+from suite.registry.schema import BackboneEntry, Recipe
+from suite.training.optimizer import Optimizer, make_optimizer
+
+pytestmark = pytest.mark.benchmark
+
+ROUNDS = 60
+WARMUP = 8
+LIMIT = 1.10
+
+RECIPES = {
+    "adamw": Recipe(),
+    "sgd": Recipe(optimizer="sgd", learning_rate=0.01, clip_norm=None),
+}
+
+
+@dataclass
+class Runner:
+    """One way to train, a step at a time."""
+
+    model: torch.nn.Module
+    penalty: object
+    optimizer: Optimizer
+
+    def step(self, batch: Batch) -> float:
+        """Seconds of processor time of one step."""
+        started = time.process_time()
+        loss = self.model.loss(batch)
+        penalty = self.penalty(self.model, 0.5)
+        (loss if penalty is None else loss + penalty).backward()
+        self.optimizer.step(1.0, 0.5)
+        return time.process_time() - started
+
+
+def resnet18():
+    entry = BackboneEntry(
+        schema=1,
+        name="resnet18",
+        description="Random weights: only its speed is of interest.",
+        family="resnet",
+        modality="image",
+        scale="mini",
+        source={"library": "timm", "id": "resnet18"},
+        image_size=64,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        licence="Apache-2.0",
+    )
+    network = timm.create_model("resnet18", num_classes=0)
+    return VisionBackbone(entry, network, network.num_features)
+
+
+def runners(registry, backbone, task, recipe):
+    device = torch.device("cpu")
+    found = {}
+    for name, stepper, variant in (
+        ("full_finetuning", True, "full"),
+        ("taps", False, "equation"),
+        ("taps", True, "arena"),
+    ):
+        entry = registry.methods[name]
+        method = load_method(entry, resolve_options([entry], [], "mini")[name])
+        if not stepper:
+            entry_class = type(method)
+            plain = type("AsWritten", (entry_class,), {"stepper": lambda *args: None})
+            method = plain(**vars(method))
+        model = adapt_model(method, backbone, [task], 0, device).train()
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        optimizer = make_optimizer(method, model, parameters, recipe)
+        penalty = (lambda *args: None) if optimizer.stepper else method.penalty
+        found[variant] = Runner(model, penalty, optimizer)
+    return found
+
+
+CASES = [
+    *((family, batch) for family in ("resnet", "densenet", "vit") for batch in (4, 16, 32)),
+    ("timm resnet18", 4),
+    ("timm resnet18", 16),
+]
+
+
+@pytest.mark.parametrize("optimizer", RECIPES)
+@pytest.mark.parametrize(("family", "size"), CASES)
+def test_a_step_costs_little_more_than_one_of_full_finetuning(family, size, optimizer, benchmark):
+    torch.manual_seed(0)
+    registry = load()
+    timm_model = family.startswith("timm")
+    entry, (task, _) = family_bench(registry, "resnet" if timm_model else family)
+    backbone = resnet18() if timm_model else load_backbone(entry)
+    ways = runners(registry, backbone, task, RECIPES[optimizer])
+    image = backbone.entry.image_size
+    classes = len(task.output.labels)
+    times = {name: [] for name in ways}
+    rounds = ROUNDS if not timm_model else ROUNDS // 3
+    for turn in range(WARMUP + rounds):
+        images = torch.randn(size, 3, image, image)
+        batch = Batch(task.name, {"image": images}, torch.randint(classes, (size,)), None)
+        order = list(ways.items())
+        # Alternate who goes first: caches favour neither.
+        for name, way in order if turn % 2 else order[::-1]:
+            seconds = way.step(batch)
+            if turn >= WARMUP:
+                times[name].append(seconds)
+    median = {name: statistics.median(values) for name, values in times.items()}
+    equation, arena = median["equation"] / median["full"], median["arena"] / median["full"]
+    print(
+        f"\n{family}, batch {size}, {optimizer}: TAPS / full fine-tuning = {arena:.3f}; as written "
+        f"from the equation {equation:.3f} (full fine-tuning {1000 * median['full']:.2f} ms)"
+    )
+    benchmark.extra_info.update(arena=arena, equation=equation)
+    benchmark.pedantic(ways["arena"].step, (batch,), rounds=1)
+    assert arena <= LIMIT
