@@ -38,7 +38,7 @@ class LiNeS(Method):
         return model
 
     def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
-        """For each task its head, then the network from its first state; in the end the merge."""
+        """Each task from the first state; the merge; each head again on the merged network."""
         vectors = TaskVectors(model.backbone.network)
         network = list(model.backbone.network.parameters())
         tasks = tuple(model.tasks)
@@ -56,14 +56,19 @@ class LiNeS(Method):
             model.beta = max(scores, key=scores.__getitem__)
             vectors.merge(_factors(model.backbone, vectors, len(tasks), model.beta))
 
-        phases = []
-        for task in tasks:
-            head = parameters_of(model, task)
-            share = self.head_share if head else 0.0
-            if head:
-                phases.append(Phase((task,), share / len(tasks), head))
-            finish = merge if task == tasks[-1] else collect
-            phases.append(Phase((task,), (1 - share) / len(tasks), network, finish=finish))
+        heads = {task: parameters_of(model, task) for task in tasks}
+        share = self.head_share if all(heads.values()) else 0.0
+        phases = [
+            Phase(
+                (task,),
+                (1 - share) / len(tasks),
+                [*network, *heads[task]],
+                finish=merge if task == tasks[-1] else collect,
+            )
+            for task in tasks
+        ]
+        if share:
+            phases += [Phase((task,), share / len(tasks), heads[task]) for task in tasks]
         return tuple(phases)
 
     def facts(self, model: AdaptedModel) -> dict[str, float]:

@@ -54,14 +54,16 @@ def test_of_a_merge_running_statistics_are_the_mean_over_tasks():
     torch.testing.assert_close(norm.running_mean, first + 1.0)
 
 
-def test_a_head_learns_on_the_frozen_network_and_is_frozen_when_that_learns():
+def test_heads_learn_with_the_network_and_again_on_the_merged_one():
     method, model = build("lines", "bert")
     named = {id(p): name for name, p in model.named_parameters()}
     phases = method.phases(model)
-    assert [phase.tasks for phase in phases] == [("a",), ("a",), ("b",), ("b",)]
+    assert [phase.tasks for phase in phases] == [("a",), ("b",), ("a",), ("b",)]
     assert sum(phase.share for phase in phases) == pytest.approx(1)
-    names = [{named[id(p)].split(".")[0] for p in phase.parameters} for phase in phases]
-    assert names == [{"heads"}, {"backbone"}] * 2
+    names = [{named[id(p)] for p in phase.parameters} for phase in phases]
+    heads = [{f"heads.by_task.{task}.{end}" for end in ("weight", "bias")} for task in "ab"]
+    network = {f"backbone.network.{name}" for name, _ in model.backbone.network.named_parameters()}
+    assert names == [network | heads[0], network | heads[1], *heads]
 
 
 def test_a_student_starts_anew_and_learns_from_the_teacher_of_each_batch():
