@@ -32,6 +32,25 @@ class AdaptedModel(nn.Module):
         """Predictions [B]: class indices or numbers; -1 for an answer that is none of these."""
         raise NotImplementedError
 
+    @torch.no_grad()
+    def predict_mixed(
+        self, inputs: Mapping[str, Tensor], tasks: Sequence[str], length: int = 0
+    ) -> Tensor:
+        """Predictions float32 [B] in one pass over rows of several tasks, in any order: row i of
+        every input belongs to `tasks[i]`. `length` is the longest answer in tokens."""
+        names = self.context.tasks
+        order = sorted(range(len(tasks)), key=lambda row: names.index(tasks[row]))
+        index = torch.tensor(order, device=next(iter(inputs.values())).device)
+        ordered = {name: values[index] for name, values in inputs.items()}
+        with self.context.mixed([tasks.count(name) for name in names]):
+            answers = self._answer(ordered, [tasks[row] for row in order], length)
+        answers = answers.float()
+        return torch.empty_like(answers).index_copy_(0, index.to(answers.device), answers)
+
+    def _answer(self, inputs: Mapping[str, Tensor], tasks: Sequence[str], length: int) -> Tensor:
+        """Predictions [B] of rows sorted by task."""
+        raise NotImplementedError
+
 
 class HeadedModel(AdaptedModel):
     """Features and one linear head per task (encoders and vision backbones)."""
@@ -62,12 +81,14 @@ class HeadedModel(AdaptedModel):
     def predict(self, batch: Batch) -> Tensor:
         """The most probable class, or the number clipped to the task's range."""
         self.context.activate(batch.task)
-        outputs = self(batch.inputs).float()
-        task = self.tasks[batch.task]
-        if isinstance(task.output, Classification):
-            return outputs.argmax(-1)
-        low, high = task.output.minimum, task.output.maximum
-        return (outputs.squeeze(-1) * (high - low) + low).clamp(low, high)
+        return _read(self.tasks[batch.task], self(batch.inputs).float())
+
+    def _answer(self, inputs: Mapping[str, Tensor], tasks: Sequence[str], length: int) -> Tensor:
+        features = self.backbone(inputs)
+        return self.context.apart(
+            lambda rows: _read(self.tasks[self.context.active], self.heads(rows).float()).float(),
+            features,
+        )
 
 
 class TextToTextModel(AdaptedModel):
@@ -91,10 +112,14 @@ class TextToTextModel(AdaptedModel):
     def predict(self, batch: Batch) -> Tensor:
         """Generate greedily and read the answer; text that is no valid answer becomes -1."""
         self.context.activate(batch.task)
-        ids = self.backbone.generate(batch.inputs, batch.target_ids.shape[1])
+        length = batch.target_ids.shape[1]
+        return self._answer(batch.inputs, [batch.task] * len(batch.targets), length)
+
+    def _answer(self, inputs: Mapping[str, Tensor], tasks: Sequence[str], length: int) -> Tensor:
+        ids = self.backbone.generate(inputs, length)
         answers = self.backbone.tokenizer.batch_decode(ids, skip_special_tokens=True)
-        task = self.tasks[batch.task]
-        return torch.tensor(np.array([_parse(task, answer) for answer in answers]))
+        values = [_parse(self.tasks[task], text) for task, text in zip(tasks, answers, strict=True)]
+        return torch.tensor(np.array(values))
 
 
 def adapted(backbone: Backbone, tasks: Sequence[TaskEntry], context: TaskContext) -> AdaptedModel:
@@ -110,6 +135,14 @@ def context_of(tasks: Iterable[TaskEntry]) -> TaskContext:
 
 def _outputs(task: TaskEntry) -> int:
     return len(task.output.labels) if isinstance(task.output, Classification) else 1
+
+
+def _read(task: TaskEntry, outputs: Tensor) -> Tensor:
+    """Most probable classes, or numbers clipped to the range of the task, of outputs [B, n]."""
+    if isinstance(task.output, Classification):
+        return outputs.argmax(-1)
+    low, high = task.output.minimum, task.output.maximum
+    return (outputs.squeeze(-1) * (high - low) + low).clamp(low, high)
 
 
 def _parse(task: TaskEntry, answer: str) -> float:

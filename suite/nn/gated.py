@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from suite.kernels.gated_linear import gated_linear
+from suite.kernels.grouped import Segments, grouped_linear
 from suite.nn.tasks import PerTask, TaskContext
 
 
@@ -48,6 +50,48 @@ class GatedResidual(nn.Module):
         self.score.fill_(self.threshold + (1.0 if is_open else -1.0))
 
 
+class MergedWeights:
+    """One layer's weights for all tasks, kept for evaluation until one of them changes.
+
+    Neighbouring tasks whose gates are closed share one copy of the frozen weight.
+    """
+
+    def __init__(self) -> None:
+        self._made_of: object = None
+        self._weights = torch.empty(0)
+        self._groups: list[int] = []
+
+    def product(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        residuals: Sequence[GatedResidual],
+        segments: Segments,
+        bias: Tensor | None,
+    ) -> Tensor:
+        """Rows [M, K], segment t for task t, times every task's weights -> [M, N]."""
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(torch.get_autocast_dtype(x.device.type))
+        sources = [weight, *(t for own in residuals for t in (own.delta, own.score))]
+        made_of = (x.dtype, [(t.data_ptr(), t._version) for t in sources])
+        if made_of != self._made_of:
+            self._merge(weight, residuals, x.dtype)
+            self._made_of = made_of
+        bias = None if bias is None else bias.to(x.dtype)
+        return grouped_linear(x, self._weights, segments.joined(self._groups), bias)
+
+    def _merge(
+        self, weight: Tensor, residuals: Sequence[GatedResidual], dtype: torch.dtype
+    ) -> None:
+        opened = [residual.is_open for residual in residuals]
+        starts = [
+            index == 0 or opened[index] or opened[index - 1] for index in range(len(residuals))
+        ]
+        self._groups = [sum(starts[: index + 1]) - 1 for index in range(len(residuals))]
+        first = [residual for residual, new in zip(residuals, starts, strict=True) if new]
+        self._weights = torch.stack([residual(weight).to(dtype) for residual in first])
+
+
 class GatedLinear(nn.Linear):
     """A linear layer that shares the frozen weight and bias and adds the active task's change."""
 
@@ -57,10 +101,30 @@ class GatedLinear(nn.Linear):
         )
         self.weight, self.bias = layer.weight, layer.bias
         self.residuals = residuals
+        self.merged_weights = MergedWeights()
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in_features] -> [..., out_features]."""
+        if self.residuals.context.rows is not None:
+            return self._mixed(x)
         return nn.functional.linear(x, self.residuals(self.weight), self.bias)
+
+    def _mixed(self, x: Tensor) -> Tensor:
+        """The same for rows of several tasks, in one product."""
+        context = self.residuals.context
+        residuals = [self.residuals.by_task[task] for task in context.tasks]
+        if not all(isinstance(residual, GatedResidual) for residual in residuals):
+            return context.apart(self.forward, x)
+        rows = x.flatten(0, -2)
+        segments = Segments(context.rows).times(len(rows) // sum(context.rows))
+        if torch.is_grad_enabled():
+            deltas = torch.stack([residual.delta for residual in residuals])
+            scores = torch.stack([residual.score for residual in residuals])
+            threshold = residuals[0].threshold
+            out = gated_linear(rows, self.weight, deltas, scores, segments, threshold, self.bias)
+        else:
+            out = self.merged_weights.product(rows, self.weight, residuals, segments, self.bias)
+        return out.unflatten(0, x.shape[:-1])
 
 
 class GatedConv2d(nn.Conv2d):
@@ -84,6 +148,8 @@ class GatedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_channels, H, W] -> [B, out_channels, H', W']."""
+        if self.residuals.context.rows is not None:
+            return self.residuals.context.apart(self.forward, x)
         return self._conv_forward(x, self.residuals(self.weight), self.bias)
 
 

@@ -127,6 +127,9 @@ class GeneratedAdapter(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         """[..., d] -> [..., d]."""
+        context = self.hypernetwork.context
+        if context.rows is not None:
+            return context.apart(self.forward, y)
         return adapter(y, self.hypernetwork.generated(self.index), "post")
 
 

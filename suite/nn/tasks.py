@@ -1,9 +1,11 @@
 """Layers that differ from task to task inside one network."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 class TaskContext:
@@ -12,12 +14,39 @@ class TaskContext:
     def __init__(self, tasks: Iterable[str]) -> None:
         self.tasks = tuple(tasks)
         self.active = self.tasks[0]
+        self.rows: tuple[int, ...] | None = None
+        """In a batch of several tasks, sorted by task, the rows of each; else None."""
 
     def activate(self, task: str) -> None:
         """Switch every layer that shares this context to `task`; raises KeyError if unknown."""
         if task not in self.tasks:
             raise KeyError(f"unknown task '{task}'; this model serves {', '.join(self.tasks)}")
         self.active = task
+
+    @contextmanager
+    def mixed(self, rows: Sequence[int]) -> Iterator[None]:
+        """Serve batches of several tasks: first `rows[0]` rows of the first task, and so on."""
+        self.rows = tuple(rows)
+        try:
+            yield
+        finally:
+            self.rows = None
+
+    def apart(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """`function` of each task's part of a mixed batch x [B * n, ...], the task being active."""
+        assert self.rows is not None
+        rows, active = self.rows, self.active
+        parts = x.split([count * (len(x) // sum(rows)) for count in rows])
+        self.rows = None
+        outputs = []
+        try:
+            for task, part in zip(self.tasks, parts, strict=True):
+                if len(part):
+                    self.active = task
+                    outputs.append(function(part))
+        finally:
+            self.rows, self.active = rows, active
+        return torch.cat(outputs)
 
 
 class PerTask(nn.Module):
@@ -64,7 +93,9 @@ class PerTask(nn.Module):
             module.load_state_dict(state)
 
     def forward(self, *args: object, **kwargs: object) -> object:
-        """Call the current module."""
+        """Call the current module, in a mixed batch each task's module with its rows."""
+        if self.context.rows is not None and self.leader is None:
+            return self.context.apart(lambda x: self.current(x, *args[1:], **kwargs), args[0])
         return self.current(*args, **kwargs)
 
 

@@ -147,7 +147,8 @@ def test_shared_hypernetworks_start_near_the_identity():
         spread = torch.stack([getattr(weights, kind) for weights in adapters]).std().item()
         assert spread == pytest.approx(0.08, abs=0.005)
     y = torch.randn(100, 768)
-    module = GeneratedAdapter(SimpleNamespace(generated=lambda index: adapters[index]), 0)
+    source = SimpleNamespace(context=TaskContext("a"), generated=lambda index: adapters[index])
+    module = GeneratedAdapter(source, 0)
     assert (module(y) - y).square().mean().sqrt().item() == pytest.approx(0.11, abs=0.01)
 
 
