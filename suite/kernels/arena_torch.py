@@ -108,7 +108,7 @@ class TorchKernels:
         coefficient = self._clip(squares, score_gradient, other_norm)
         self._step_scores(score_gradient * coefficient, rates)
         # The optimizers divide by this; a factor of one is not worth a pass over the gradients.
-        scale = None if coefficient == 1 else coefficient.reciprocal()
+        scale = None if coefficient == 1 else coefficient.reciprocal().float()
         for tile, gradients in work:
             self._step_changes(tile, gradients, before, rates, scale)
             _merge(tile, before, self.is_open)
