@@ -1,0 +1,154 @@
+"""LoRA, DoRA and (IA)^3 equal models that the peft library makes of the same networks.
+
+What is adapted is written down here for every family anew, and the library's own way of wrapping,
+merging and unloading a model is used.
+"""
+
+import copy
+
+import pytest
+import torch
+from peft import IA3Config, LoraConfig, get_peft_model
+from test_every_method import ENTRIES, mini_options
+from tiny import tiny_backbone, tiny_batch, tiny_tasks
+from torch.nn.functional import conv2d
+
+from suite.registry.code import load_method
+
+QUERIES_AND_VALUES = {"vit": ["qkv"], "bert": ["query", "value"], "t5": ["q", "v"]}
+CONVOLUTIONS = {"resnet": ["conv1", "conv2"], "densenet": ["conv0", "conv1", "conv2", "conv"]}
+LINEAR = {
+    "vit": ["qkv", "attn.proj", "fc1", "fc2"],
+    "bert": ["query", "key", "value", "dense"],
+    "t5": ["q", "k", "v", "o", "wi", "wo"],
+}
+RESCALED = {
+    "vit": (["qkv", "fc2"], ["fc2"]),
+    "bert": (
+        ["key", "value", r"0.output.dense", r"1.output.dense"],
+        [r"0.output.dense", r"1.output.dense"],
+    ),
+    "t5": (["k", "v", "wo"], ["wo"]),
+}
+
+
+def lora(targets, dora=False):
+    return LoraConfig(r=4, lora_alpha=8, target_modules=targets, use_dora=dora)
+
+
+CASES = [
+    *[
+        ("lora", family, {}, lora(t))
+        for family, t in {**QUERIES_AND_VALUES, **CONVOLUTIONS}.items()
+    ],
+    *[("lora", family, {"targets": "all"}, lora(targets)) for family, targets in LINEAR.items()],
+    *[
+        ("dora", family, {}, lora(t, dora=True))
+        for family, t in {**QUERIES_AND_VALUES, **CONVOLUTIONS}.items()
+    ],
+    *[
+        ("ia3", family, {}, IA3Config(target_modules=t, feedforward_modules=ff))
+        for family, (t, ff) in RESCALED.items()
+    ],
+]
+IDS = [f"{name}-{family}{'-all' if changes else ''}" for name, family, changes, _ in CASES]
+
+
+def ours(name, family, changes):
+    entry = ENTRIES[name]
+    method = load_method(entry, mini_options(entry) | changes)
+    torch.manual_seed(0)
+    model = method.adapt(tiny_backbone(family), tiny_tasks(family, 1)).double().eval()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in added(model.backbone.network).values():
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.add_(0.1 * noise)
+    return model
+
+
+def theirs(family, config):
+    """peft's model of the pristine network."""
+    network = copy.deepcopy(tiny_backbone(family).network).double()
+    return get_peft_model(network, config).eval()
+
+
+def added(network):
+    """What trains in a network, by name without peft's prefix."""
+    return {
+        name.removeprefix("base_model.model."): parameter
+        for name, parameter in network.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def copy_parameters(source, target):
+    with torch.no_grad():
+        for name, parameter in added(target).items():
+            parameter.copy_(added(source)[name])
+
+
+def outputs(family, network):
+    """The features or logits that a network gives for a fixed batch."""
+    batch = tiny_batch(family, "a")
+    inputs = {
+        name: value.double() if value.is_floating_point() else value
+        for name, value in batch.inputs.items()
+    }
+    if family == "t5":
+        return network(**inputs, labels=batch.target_ids).logits
+    return network(**inputs).last_hidden_state if family == "bert" else network(inputs["image"])
+
+
+@pytest.mark.parametrize(("name", "family", "changes", "config"), CASES, ids=IDS)
+def test_outputs_and_gradients_are_those_of_peft(name, family, changes, config):
+    model, reference = ours(name, family, changes), theirs(family, config)
+    assert added(model.backbone.network).keys() == added(reference).keys()
+    copy_parameters(model.backbone.network, reference)
+
+    output, expected = (outputs(family, net) for net in (model.backbone.network, reference))
+    torch.testing.assert_close(output, expected)
+    assert not torch.allclose(output, outputs(family, theirs(family, config)))
+
+    for result in (output, expected):
+        result.square().mean().backward()
+    wanted = added(reference)
+    for key, parameter in added(model.backbone.network).items():
+        torch.testing.assert_close(parameter.grad, wanted[key].grad, msg=key)
+        assert parameter.grad.abs().max() > 0, key
+
+
+@pytest.mark.parametrize(("name", "family", "changes", "config"), CASES, ids=IDS)
+def test_merged_into_plain_weights_the_network_answers_the_same(name, family, changes, config):
+    model, reference = ours(name, family, changes), theirs(family, config)
+    copy_parameters(model.backbone.network, reference)
+    plain = reference.merge_and_unload()
+    pristine = tiny_backbone(family).network
+    assert [n for n, _ in plain.named_parameters()] == [n for n, _ in pristine.named_parameters()]
+    with torch.no_grad():
+        torch.testing.assert_close(
+            outputs(family, model.backbone.network), outputs(family, plain), rtol=1e-6, atol=1e-8
+        )
+
+
+def kernel_product(b, a):
+    """The kernel of the convolution `a` followed by the 1x1 convolution `b`."""
+    return conv2d(a.transpose(0, 1), b).transpose(0, 1)
+
+
+@pytest.mark.parametrize("family", ["bert", "resnet"])
+def test_lora_is_a_low_rank_change_of_plain_weights(family):
+    """The library's layers in turn equal W0 + (alpha / rank) B A, written out."""
+    model = ours("lora", family, {"alpha": 12})
+    network = tiny_backbone(family).network.double()
+    parameters = {name: p.detach() for name, p in added(model.backbone.network).items()}
+    with torch.no_grad():
+        for name, a in parameters.items():
+            if ".lora_A." not in name:
+                continue
+            b = parameters[name.replace(".lora_A.", ".lora_B.")]
+            weight = network.get_submodule(name.split(".lora_A.")[0]).weight
+            weight += 12 / 4 * kernel_product(b, a) if family == "resnet" else 12 / 4 * b @ a
+        torch.testing.assert_close(
+            outputs(family, model.backbone.network), outputs(family, network)
+        )
