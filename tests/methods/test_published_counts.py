@@ -6,6 +6,7 @@ from networks import meta_backbone
 from test_every_method import ENTRIES
 from tiny import tiny_tasks
 
+from suite.delta import stored_tensors
 from suite.ledger import closed_form
 from suite.registry.code import load_method
 
@@ -48,6 +49,31 @@ def test_built_model_and_closed_form_have_the_published_count(name, changes, net
     heads = 0 if backbone.family == "t5" else 3 * (backbone.width + 1)
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) - heads == count
     assert expected == (0, count)
+
+
+# No paper states these: 24 feed-forward layers with 32 rows of 768 and 32 columns; 415 groups of 64
+# channels with embeddings of 64, a projector, its norm and one generator.
+JOINT_COUNTS = [
+    ("hypergrid", "t5_base", 222_903_552 + 24 * (32 * 768 + 32), 0),
+    ("hyperformer_norm", "resnet50", 415 * 64 + 129 * 128 + 129 * 64 + 2 * 64 + 65 * 128, 64),
+    ("lines", "resnet50", 23_508_032, 0),
+    ("kd_mtl", "vit_b16", 85_798_656, 0),
+]
+
+
+@pytest.mark.parametrize(("name", "network", "shared", "per_task"), JOINT_COUNTS)
+def test_what_a_joint_method_stores_is_counted_by_hand(name, network, shared, per_task):
+    entry = ENTRIES[name]
+    options = {name: option.default for name, option in entry.options.items()}
+    backbone = meta_backbone(network)
+    assert closed_form(entry.cost, backbone, 8, options, {}) == (shared, 8 * per_task)
+    method = load_method(entry, options)
+    with torch.device("meta"):
+        model = method.adapt(backbone, tiny_tasks(backbone.family, 8))
+    stored = stored_tensors(model, method)
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    kept = [name for name in stored if name in trained and not name.startswith("heads.")]
+    assert sum(stored[name].numel() for name in kept) == shared + 8 * per_task
 
 
 @pytest.mark.parametrize(("network", "unsited"), [("resnet50", 0), ("vit_b16", (1 + 197) * 768)])
