@@ -48,8 +48,10 @@ class Workspace:
     def backbone(self, name: str) -> Backbone:
         """The pristine backbone; cells work on copies of it."""
         if name not in self.backbones:
-            loaded = load_backbone(self.registry.backbones[name])
-            self.backbones[name] = loaded.to(self.device)
+            loaded = load_backbone(self.registry.backbones[name]).to(self.device)
+            if loaded.entry.modality == "image":
+                loaded = loaded.to(memory_format=torch.channels_last)
+            self.backbones[name] = loaded
         return self.backbones[name]
 
     def task(self, cell: Cell, entry: TaskEntry) -> EncodedTask:
@@ -158,10 +160,7 @@ def adapt_model(
 ) -> AdaptedModel:
     """A method's model on a fresh copy of the backbone, in evaluation mode on `device`."""
     torch.manual_seed(seed)
-    model = method.adapt(pristine.fresh(), tasks).to(device)
-    if pristine.entry.modality == "image":
-        model = model.to(memory_format=torch.channels_last)
-    return model.eval()
+    return method.adapt(pristine.fresh(), tasks).to(device).eval()
 
 
 def _check_backbone(model: AdaptedModel, pristine: Backbone, method: Method) -> None:

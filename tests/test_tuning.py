@@ -14,7 +14,7 @@ from suite.registry import load
 from suite.registry.schema import TRIALS
 from suite.tuning import Search, Trial
 
-TUNING = "tuning:\n  mini:\n    default: [1.0e-5, 1.0e-2, 2.0e-2]\n"
+TUNING = "tuning:\n  mini:\n    default: [1.0e-5, 1.0e-2, 2.0e-2, 3.0e-2]\n"
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_the_best_validation_score_wins_and_a_second_call_trains_nothing(registr
     assert first.returncode == 0, first.stderr
     (path,) = (tmp_path / "o" / "tuning").glob("*.json")
     search = Search.model_validate_json(path.read_text())
-    assert [trial.learning_rate for trial in search.trials] == [1e-5, 1e-2, 2e-2]
+    assert [trial.learning_rate for trial in search.trials] == [1e-5, 1e-2, 2e-2, 3e-2]
     assert search.best.score == max(trial.score for trial in search.trials)
     assert search.best.learning_rate > 1e-5, "nothing is learned at the lowest rate"
     for number, trial in enumerate(search.trials, 1):
@@ -67,22 +67,22 @@ def test_a_method_without_rates_is_told_what_to_add(tmp_path):
     done = suite("tune", "one", "-t", "toy", "--registry", folder, cache=tmp_path / "cache")
     assert done.returncode == 2
     assert "one.yaml: no learning rates to try on vit" in done.stderr
-    assert "tuning: {mini: {vit: [3 rates]}}" in done.stderr
+    assert "tuning: {mini: {vit: [4 rates]}}" in done.stderr
 
 
-@pytest.mark.parametrize("rates", ["[1e-3, 1e-2]", "[1e-3, 1e-2, 3e-2, 1e-1]"])
+@pytest.mark.parametrize("rates", ["[1e-3, 1e-2, 3e-2]", "[1e-3, 3e-3, 1e-2, 3e-2, 1e-1]"])
 def test_no_method_may_search_more_or_less_than_the_others(tmp_path, rates):
     folder = write_registry(tmp_path)
     (folder / "methods" / "one.yaml").write_text(
         METHOD_YAML.replace("NAME", "one") + f"tuning: {{mini: {{default: {rates}}}}}\n"
     )
-    with pytest.raises(UserError, match=r"tuning.mini.default: .*3 items"):
+    with pytest.raises(UserError, match=r"tuning.mini.default: .*4 items"):
         load(folder).require_valid()
 
 
 def test_a_trial_changes_the_rate_and_nothing_else(tmp_path):
     folder = write_registry(tmp_path)
-    rates = "{mini: {default: [1e-3, 2e-3, 3e-3], bert: [4e-3, 5e-3, 6e-3]}}"
+    rates = "{mini: {default: [1e-3, 2e-3, 3e-3, 4e-3], bert: [4e-3, 5e-3, 6e-3, 7e-3]}}"
     path = folder / "methods" / "one.yaml"
     path.write_text(path.read_text() + f"tuning: {rates}\n")
     registry = load(folder)
@@ -97,6 +97,7 @@ def test_the_page_shows_every_trial_and_marks_the_best():
         Trial(learning_rate=1e-3, scores={"cola": 40.0}, score=40.0),
         Trial(learning_rate=1e-2, scores={"cola": 61.24}, score=61.24),
         Trial(learning_rate=1e-1, scores={}, score=None, reason="diverged: not finite by step 3"),
+        Trial(learning_rate=1e-4, scores={"cola": 20.0}, score=20.0),
     )
     search = Search(
         method="taps", backbone="bert_mini", scale="mini", track="glue", tasks=("cola",),
@@ -105,6 +106,6 @@ def test_the_page_shows_every_trial_and_marks_the_best():
     files = pages([], load(), [search])
     row = next(line for line in files["searches.md"].decode().splitlines() if "taps" in line)
     cells = [cell.strip() for cell in row.split("|")]
-    assert cells[-4:-1] == ["0.001: 40.0", "**0.01: 61.2**", "0.1: *diverged*"]
+    assert cells[-5:-2] == ["0.001: 40.0", "**0.01: 61.2**", "0.1: *diverged*"]
     assert "searches.md" in files["README.md"].decode()
     assert "searches.md" not in pages([], load())

@@ -33,7 +33,7 @@ recipe:
 # What `python -m suite tune NAME` tries: scale, then default or a family.
 tuning:
   mini:
-    default: [1.0e-3, 3.0e-3, 1.0e-2]
+    default: [3.0e-4, 1.0e-3, 3.0e-3, 1.0e-2]
 # Parameters stored, in closed form, heads aside: checked against every saved file.
 # Names: the options, the facts the method reports, and those of suite/cost_names.py.
 cost:

@@ -95,7 +95,7 @@ RecipeKey = Literal["default", "resnet", "densenet", "vit", "bert", "t5"]
 Recipes = dict[Scale, dict[RecipeKey, RecipeChange]]
 """Scale -> `default` or a backbone family -> what changes; the family wins over the default."""
 
-TRIALS = 3
+TRIALS = 4
 """Learning rates that a search tries: as many for every method, so that none is favoured."""
 Rates = Annotated[
     tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=TRIALS, max_length=TRIALS)

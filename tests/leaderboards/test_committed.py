@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from suite.leaderboards import check
+from suite.plan import Request, resolve_recipe
 from suite.registry import load
 from suite.results import read_results
+from suite.tuning import read_searches
 
 FOLDER = Path(__file__).parents[2] / "leaderboards"
 BACKBONES = ("resnet_mini", "densenet_mini", "vit_mini", "bert_mini", "t5_mini")
@@ -52,6 +54,19 @@ def test_no_task_is_at_chance_or_solved_by_the_probe(scores, backbone):
 @pytest.mark.parametrize("method", ["adapters", "taps"])
 def test_parameter_efficient_methods_lie_between_or_above(scores, backbone, method):
     assert mean(scores[backbone, method]) > mean(scores[backbone, "linear_probe"])
+
+
+def test_recipes_have_the_rates_that_searches_found_best():
+    registry = load()
+    searches = read_searches(FOLDER)
+    assert searches
+    for search in searches:
+        method, backbone = registry.methods[search.method], registry.backbones[search.backbone]
+        request = Request((search.method,), (search.track,), scale=search.scale)
+        recipe = resolve_recipe(request, registry.tracks[search.track], method, backbone)
+        tried = tuple(trial.learning_rate for trial in search.trials)
+        assert tried == method.trial_rates(search.scale, backbone.family), search.file_name
+        assert recipe.learning_rate == search.best.learning_rate, search.file_name
 
 
 def test_the_pages_are_what_the_results_give():
