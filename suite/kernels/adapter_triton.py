@@ -20,7 +20,7 @@ from suite.kernels.launch import Launch, dot_precision
 FORWARD = Launch({"BM": 16, "BC": 64}, num_warps=4, num_stages=1)
 BACKWARD_INPUT = Launch({"BM": 16, "BC": 64}, num_warps=4, num_stages=1)
 BACKWARD_WEIGHTS = Launch({"BM": 16, "BC": 64}, num_warps=8, num_stages=2)
-BACKWARD_WEIGHTS_AMPERE = Launch({"BM": 32, "BC": 32}, num_warps=8, num_stages=2)
+BACKWARD_WEIGHTS_AMPERE = Launch({"BM": 16, "BC": 32}, num_warps=8, num_stages=1)
 """Before Hopper operands of products pass through registers, where the wider tile does not fit."""
 REDUCE = Launch({"BLOCK": 512}, num_warps=4, num_stages=2)
 

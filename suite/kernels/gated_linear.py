@@ -1,16 +1,22 @@
 """A linear layer whose weights several tasks change, each behind its gate, for rows of all of them.
 
-W_t = W + 1[s_t >= threshold] * D_t (Wallingford et al., CVPR 2022, arXiv 2203.16708, section 3),
-without writing any W_t: tasks whose gate is closed share W, gates are read on the device.
+W_t = W + 1[s_t >= threshold] * D_t (Wallingford et al., CVPR 2022, arXiv 2203.16708, section 3).
+Gates are read on the device. On CUDA there are two ways to multiply: to write every W_t and leave
+the rest to one grouped product, or, for few rows, a kernel that adds D_t to W while it reads both,
+where tasks whose gate is closed share W. Which is faster from how many rows on is measured, not
+believed: see `break_even`.
 """
 
+import json
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from suite.kernels.grouped import Segments
+from suite.kernels.grouped import Segments, grouped_linear, has_grouped_product
 
 
 def gated_linear(
@@ -72,6 +78,30 @@ def fused(
     return out if bias is None else out + bias.to(out.dtype)
 
 
+def merged_linear(
+    x: Tensor,
+    weight: Tensor,
+    deltas: Tensor,
+    scores: Tensor,
+    segments: Segments,
+    threshold: float,
+    transposed: bool = False,
+) -> Tensor:
+    """Rows [M, K] times W_t [N, K], or with `transposed` rows [M, N] times W_t^T, by writing all
+    W_t and one grouped product; no gradients."""
+    is_open = (scores >= threshold)[:, None, None]
+    merged = torch.where(is_open, weight + deltas, weight).to(x.dtype)
+    return grouped_linear(x, merged.transpose(1, 2) if transposed else merged, segments)
+
+
+@cache
+def break_even(device: str) -> int:
+    """Rows of a task up to which a GPU of this name has been measured to be faster without merged
+    weights; 0 for one that has not been measured (`break_even.json`, see docs/kernels.md)."""
+    table = json.loads(Path(__file__).with_name("break_even.json").read_text())
+    return table.get(device, 0)
+
+
 class _GatedLinear(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -117,10 +147,22 @@ _library.define(
 
 
 @torch.library.impl(_library, "gated_linear", "CUDA")
-def _product_cuda(*arguments: Any) -> Tensor:
+def _product_cuda(
+    x: Tensor,
+    weight: Tensor,
+    deltas: Tensor,
+    scores: Tensor,
+    sizes: list[int],
+    threshold: float,
+    transposed: bool,
+) -> Tensor:
+    many = len(x) > len(sizes) * break_even(torch.cuda.get_device_name(x.device))
+    if many and has_grouped_product(x, weight):
+        segments = Segments(tuple(sizes))
+        return merged_linear(x, weight, deltas, scores, segments, threshold, transposed)
     from suite.kernels import gated_linear_triton
 
-    return gated_linear_triton.product(*arguments)
+    return gated_linear_triton.product(x, weight, deltas, scores, sizes, threshold, transposed)
 
 
 @torch.library.impl(_library, "gated_linear_weights", "CUDA")

@@ -16,7 +16,7 @@ from suite.kernels.grouped import Segments
 from suite.kernels.launch import Launch, dot_precision
 
 PRODUCT = Launch({"BM": 16, "BN": 64, "BK": 64}, num_warps=4, num_stages=3)
-WEIGHTS = Launch({"BM": 64, "BN": 128, "BK": 128}, num_warps=8, num_stages=3)
+WEIGHTS = Launch({"BM": 64, "BN": 128, "BK": 64}, num_warps=8, num_stages=3)
 SCORES = Launch({"BLOCK": 256}, num_warps=4, num_stages=1)
 
 
@@ -90,7 +90,7 @@ def weights_kernel(
     d = tl.load(D + place, mask=inside, other=0.0).to(tl.float32)
     tile = tl.program_id(0) * tl.num_programs(1) + tl.program_id(1)
     parts = PARTS + task * tl.num_programs(0) * tl.num_programs(1)
-    tl.store(parts + tile, tl.sum(tl.sum(total * d, 1), 0))
+    tl.store(parts + tile, tl.sum(total * d))
     if tl.load(S + task) >= threshold:
         tl.store(OUT + place, total.to(OUT.dtype.element_ty), mask=inside)
 

@@ -52,13 +52,20 @@ def grouped_linear(
 ) -> Tensor:
     """Rows [M, K] of G groups times their weights [G, N, K], plus one bias [N] -> [M, N].
 
-    On CUDA one grouped matrix product, which needs N and K divisible by 8 in 16-bit types.
+    On CUDA one grouped matrix product, where there is one: for bfloat16, N and K divisible by 8.
+    Elsewhere one product after the other.
     """
-    if x.is_cuda:
+    if has_grouped_product(x, weights):
         out = F.grouped_mm(x, weights.transpose(1, 2), offs=segments.ends(x.device))
         return out if bias is None else out + bias
     parts = x.split(segments.sizes)
     return torch.cat([F.linear(part, w, bias) for part, w in zip(parts, weights, strict=True)])
+
+
+def has_grouped_product(x: Tensor, weights: Tensor) -> bool:
+    """Whether PyTorch multiplies such rows and weights in one launch."""
+    whole = all(size % 8 == 0 for size in weights.shape[-2:])
+    return x.is_cuda and x.dtype == torch.bfloat16 and whole
 
 
 @lru_cache(maxsize=1024)
