@@ -44,7 +44,7 @@ class Rates:
     penalty: float
 
 
-BLOCK = 1024
+BLOCK = 2048
 """Elements to whose multiples a layer is padded: what one program of a kernel works off."""
 
 

@@ -139,6 +139,6 @@ def gate_stepper(
 def _kernels_for(arena: Arena) -> ArenaKernels:
     if arena.score.device.type != "cuda":
         return TorchKernels(arena)
-    from suite.kernels.arena_triton import TritonKernels
+    from suite.kernels.arena_device import TritonKernels
 
     return TritonKernels(arena)

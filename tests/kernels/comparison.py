@@ -1,6 +1,7 @@
 """What the tests of all kernels share."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +24,20 @@ def poisoned():
     torch.use_deterministic_algorithms(False)
 
 
+def faulty(module: ModuleType, fault: tuple[str, str], folder: Path) -> ModuleType:
+    """A copy of `module` in which the first text is replaced by the second wherever it stands."""
+    source = Path(module.__file__).read_text()
+    assert fault[0] in source, f"{module.__name__} no longer says {fault[0]!r}"
+    path = folder / "faulty.py"
+    path.write_text(source.replace(*fault))
+    spec = importlib.util.spec_from_file_location("faulty", path)
+    copy = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up.
+    sys.modules["faulty"] = copy
+    spec.loader.exec_module(copy)
+    return copy
+
+
 class Kernels:
     """A module of kernels behind operators of its own names, on the CPU under the interpreter."""
 
@@ -38,13 +53,7 @@ class Kernels:
 
     def plant(self, fault: tuple[str, str], folder: Path) -> None:
         """Serve with a copy of the module in which the first text is replaced by the second."""
-        source = Path(self.original.__file__).read_text()
-        assert fault[0] in source, f"the kernels no longer say {fault[0]!r}"
-        path = folder / "faulty.py"
-        path.write_text(source.replace(*fault))
-        spec = importlib.util.spec_from_file_location("faulty", path)
-        self.module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self.module)
+        self.module = faulty(self.original, fault, folder)
 
     def restore(self) -> None:
         """Serve with the module itself."""

@@ -1,7 +1,7 @@
-
 import pytest
 import torch
 import torch.nn.functional as F
+from comparison import faulty
 from straight_through import (
     THRESHOLD,
     Setting,
@@ -13,6 +13,7 @@ from straight_through import (
 )
 from torch import nn
 
+from suite.kernels import arena_torch
 from suite.kernels.arena import Arena, Rates, Rule
 from suite.kernels.arena_torch import TorchKernels
 
@@ -80,3 +81,49 @@ def test_an_arena_trains_as_the_equations_say(name):
     assert expected.flips >= 10
     assert not actual.differs(expected)
     assert actual.losses == pytest.approx(expected.losses, rel=1e-5)
+
+
+FAULTS = {
+    "half the penalty": ("sgd", "score.sign(), rates.penalty", "score.sign(), 0.5 * rates.penalty"),
+    "closed layers change": ("adamw", "if is_open[piece.layer] else piece.zero", ""),
+    "closed layers are merged": ("sgd, clipped", "        if is_open:", "        if True:"),
+    "moved gates are forgotten": ("sgd", "if before == self.is_open:", "if True:"),
+    "the new gate gates the gradient": (
+        "adamw, clipped",
+        "self._step_changes(tile, gradients, before, rates, scale)",
+        "self._step_changes(tile, gradients, self.is_open, rates, scale)",
+    ),
+    "changes are not clipped": ("sgd, clipped", "before, rates, scale", "before, rates, None"),
+    "scores do not count in the norm": ("sgd, clipped", "+ score_gradient.square().sum()", ""),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_caught(fault, tmp_path):
+    name, right, wrong = FAULTS[fault]
+    kernels = faulty(arena_torch, (right, wrong), tmp_path)
+    expected = train_straight_through(SETTINGS[name], STEPS)
+    assert train_arena(SETTINGS[name], kernels_of=kernels.TorchKernels).differs(expected)
+
+
+def test_large_layers_are_worked_off_in_parts(tmp_path):
+    """Most layers of the network are larger than these tiles, none a multiple of one."""
+    kernels = faulty(arena_torch, ("TILE = 131_072", "TILE = 50"), tmp_path)
+    for name in ("sgd", "adamw, clipped"):
+        expected = train_straight_through(SETTINGS[name], STEPS)
+        actual = train_arena(SETTINGS[name], kernels_of=kernels.TorchKernels)
+        assert not actual.differs(expected)
+
+
+def test_layers_may_lie_in_channels_last_order():
+    setting = SETTINGS["adamw, clipped"]
+    expected = train_straight_through(setting, STEPS)
+    actual = train_arena(setting, memory_format=torch.channels_last)
+    assert actual.deltas[0].is_contiguous(memory_format=torch.channels_last)
+    assert not actual.differs(expected)
+
+
+def test_a_compiled_network_sees_every_step():
+    setting = SETTINGS["sgd"]
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
+    assert not train_arena(setting, forward=compiled).differs(train_arena(setting))
