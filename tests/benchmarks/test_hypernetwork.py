@@ -1,0 +1,103 @@
+"""What a training step of HyperFormer++ costs beside one of plain adapters.
+
+    python -m pytest tests/benchmarks/test_hypernetwork.py -m benchmark -s
+
+Both train adapters of the same size at the same sites, on the same batches, in turns, in one
+process; HyperFormer++ generates them from two embeddings and a task's. So does the form of it in
+which every site asks for its six tensors in turn. Ratios of the medians of processor time are
+printed.
+"""
+
+import statistics
+import time
+
+import pytest
+import torch
+
+from suite.backbones.load import load_backbone
+from suite.bench import family_bench
+from suite.cell import adapt_model
+from suite.data.batching import Batches
+from suite.data.encode import encode_task
+from suite.nn.hypernetwork import AdapterGenerator, AdapterWeights
+from suite.options import resolve_options
+from suite.registry import load
+from suite.registry.code import load_method
+from suite.registry.schema import Recipe
+from suite.training.optimizer import make_optimizer
+
+pytestmark = pytest.mark.benchmark
+
+ROUNDS = 40
+WARMUP = 5
+RECIPE = Recipe()
+
+
+class InTurn(AdapterGenerator):
+    """One small product for every tensor of every adapter."""
+
+    def forward(self, embeddings):
+        found = []
+        weights, biases = self.weight.split(self.sizes), self.bias.split(self.sizes)
+        for embedding in embeddings:
+            tensors = (
+                torch.nn.functional.linear(embedding, weight, bias).view(shape)
+                for weight, bias, shape in zip(weights, biases, self.shapes, strict=True)
+            )
+            found.append(AdapterWeights(*tensors))
+        return found
+
+
+def stepper(registry, name, backbone, task, batch, turns=False):
+    """A function that takes one training step and returns its seconds of processor time."""
+    entry = registry.methods[name]
+    options = dict(resolve_options([entry], [], "mini")[entry.name])
+    if name == "adapters":
+        options["post_norm"] = True
+    method = load_method(entry, options)
+    model = adapt_model(method, backbone, [task], 0, torch.device("cpu")).train()
+    if turns:
+        for module in model.modules():
+            if isinstance(module, AdapterGenerator):
+                module.__class__ = InTurn
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = make_optimizer(method, model, parameters, RECIPE)
+
+    def step():
+        started = time.process_time()
+        model.loss(batch).backward()
+        optimizer.step(1.0, 0.5)
+        return time.process_time() - started
+
+    return step
+
+
+@pytest.mark.parametrize("size", [8, 32])
+@pytest.mark.parametrize("family", ["t5", "bert", "vit"])
+def test_generated_adapters_cost_little_more_than_plain_ones(family, size, benchmark):
+    torch.manual_seed(0)
+    registry = load()
+    entry, (task, _) = family_bench(registry, family)
+    backbone = load_backbone(entry)
+    encoded = encode_task(task, "mini", backbone, 128, task.sources.mini.digest)
+    _, batch = next(Batches(task.name, encoded.train, entry).evaluation(size))
+    ways = {
+        "adapters": stepper(registry, "adapters", backbone, task, batch),
+        "generated": stepper(registry, "hyperformer_pp", backbone, task, batch),
+        "in turn": stepper(registry, "hyperformer_pp", backbone, task, batch, turns=True),
+    }
+    times = {name: [] for name in ways}
+    for turn in range(WARMUP + ROUNDS):
+        order = list(ways.items())
+        for name, step in order if turn % 2 else order[::-1]:
+            seconds = step()
+            if turn >= WARMUP:
+                times[name].append(seconds)
+    median = {name: statistics.median(values) for name, values in times.items()}
+    ratio, turns = (median[name] / median["adapters"] for name in ("generated", "in turn"))
+    print(
+        f"\n{family}, batch {size}: HyperFormer++ / adapters = {ratio:.3f}; generating in turn "
+        f"{turns:.3f} (adapters {1000 * median['adapters']:.2f} ms)"
+    )
+    benchmark.extra_info.update(generated=ratio, in_turn=turns)
+    benchmark.pedantic(ways["generated"], rounds=1)
