@@ -42,6 +42,8 @@ class TritonKernels:
         self.weights = _table(self.held, device)
         self.addresses: list[int] = []
         self.gradients = torch.zeros_like(self.weights)
+        # A graph copies from here at every replay: it is written while one is captured only.
+        self.captured = torch.zeros(layers, dtype=torch.int64, pin_memory=device.type == "cuda")
         self.prepare(Rates(0.0, 0.0, 0.0))
         self.merge()
 
@@ -113,10 +115,15 @@ class TritonKernels:
         return self.coefficient if clip else None
 
     def _refresh(self, gradients: list[Tensor]) -> None:
+        """Tell the device where the gradients are, if they have moved."""
         addresses = [gradient.data_ptr() for gradient in gradients]
-        if addresses != self.addresses:
-            self.gradients = _table(gradients, self.gradients.device)
-            self.addresses = addresses
+        table = torch.tensor(addresses, dtype=torch.int64)
+        if self.gradients.is_cuda and torch.cuda.is_current_stream_capturing():
+            table = self.captured.copy_(table)
+        elif addresses == self.addresses:
+            return
+        self.gradients.copy_(table, non_blocking=True)
+        self.addresses = addresses
 
     def _products(self, kind: object) -> None:
         kernels.products_kernel[(self.blocks,)](
@@ -214,11 +221,8 @@ def _aligned(tensor: Tensor) -> Tensor:
 
 
 def _table(tensors: list[Tensor], device: torch.device) -> Tensor:
-    """Addresses on the device [L], without waiting for it."""
-    table = torch.tensor([tensor.data_ptr() for tensor in tensors], dtype=torch.int64)
-    if device.type == "cuda":
-        table = table.pin_memory()
-    return table.to(device, non_blocking=True)
+    """Addresses on the device [L]."""
+    return torch.tensor([t.data_ptr() for t in tensors], dtype=torch.int64).to(device)
 
 
 def _triton_type(dtype: torch.dtype) -> object:
