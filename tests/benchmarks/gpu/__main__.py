@@ -8,6 +8,7 @@ transformers, for LoRA peft; what cannot be measured is listed with its reason.
 """
 
 import argparse
+import gc
 import os
 import platform
 import sys
@@ -78,6 +79,9 @@ def _all(options: argparse.Namespace, device: object) -> Iterator[object]:
     import training
     from measure import Failed
 
+    # One function is compiled for every network: beyond a limit it would silently not be.
+    torch._dynamo.config.recompile_limit = 1000
+    torch._dynamo.config.accumulated_recompile_limit = 10_000
     started = time.perf_counter()
     for section in (
         micro.ceilings,
@@ -96,6 +100,7 @@ def _all(options: argparse.Namespace, device: object) -> Iterator[object]:
             continue
         compiled = options.compile or (network, batch) in COMPILED
         yield from training.measure(network, batch, device, compiled, options.rounds)
+        gc.collect()
         torch.cuda.empty_cache()
 
 

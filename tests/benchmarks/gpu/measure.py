@@ -114,25 +114,17 @@ def launches(step: Step) -> tuple[int, float]:
     return len(kernels), sum(event.time_range.elapsed_us() for event in kernels) / 1000
 
 
-def captured(*parts: Step) -> Step:
-    """One call that replays the parts, each captured as a CUDA graph after the one before it.
+def captured(step: Step, pool: object = None) -> Step:
+    """A replay of the step as a CUDA graph, in memory of its own or of a `pool`.
 
-    Every part must have run before, so that nothing is compiled or allocated for the first time.
+    The step must have run before, so that nothing is compiled or allocated for the first time.
     """
-    graphs = []
-    for part in parts:
-        torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            part()
-        graphs.append(graph)
-        graph.replay()
-
-    def replay() -> None:
-        for graph in graphs:
-            graph.replay()
-
-    return replay
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, pool=pool):
+        step()
+    graph.replay()
+    return graph.replay
 
 
 def write_csv(path: Path, rows: Sequence[Row | Failed], header: Mapping[str, object]) -> None:

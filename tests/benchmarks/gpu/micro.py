@@ -83,7 +83,11 @@ def adapters(rows: tuple[int, ...] = (1024, 4096, 16384, 65536)) -> Iterator[Row
                 inputs = (x, *(w for w in weights if w is not None))
                 return torch.autograd.grad(out, inputs, grad.to(out.dtype))
 
-            forms = {"eager": reference, "compiled": torch.compile(reference), "fused": adapter}
+            forms = {
+                "eager": reference,
+                "compiled": torch.compile(reference, dynamic=False),
+                "fused": adapter,
+            }
             steps = {name: (lambda f=form, run=run: run(f)) for name, form in forms.items()}
             case = f"{'generated' if generated else 'own'} weights, {count} rows"
             yield from _compare("adapter", case, steps)

@@ -32,7 +32,9 @@ class Trainer:
         self.prepare()
         self.parameters = [p for p in self.problem.network.parameters() if p.requires_grad]
         self.optimizer = self.make_optimizer(self.parameters)
-        self.loss = torch.compile(self.compute_loss) if compiled else self.compute_loss
+        self.loss = (
+            torch.compile(self.compute_loss, dynamic=False) if compiled else self.compute_loss
+        )
 
     def prepare(self) -> None:
         """Change the network before its optimizer is made."""
@@ -96,66 +98,35 @@ class HeadOnly(Trainer):
 
 
 class WithCopy(Trainer):
-    """Full fine-tuning whose optimizer keeps the bf16 weights that the network computes with: the
-    least traffic that AdamW can have, 28 bytes a weight, in one compiled multi-tensor update."""
+    """Full fine-tuning whose optimizer keeps the bf16 weights that the network computes with."""
 
     def prepare(self) -> None:
-        self.masters, self.leaves = [], []
-        for layer in self.problem.gated_layers():
-            self.masters.append(layer.weight.detach())
-            leaf = layer.weight.detach().to(torch.bfloat16).requires_grad_()
+        from strongest import AdamWithCopy
+
+        layers = self.problem.gated_layers()
+        weights = [layer.weight.detach() for layer in layers]
+        scores = torch.zeros(len(weights), device=self.device)
+        self.arena = Arena(weights, weights, scores, RULE, working=self.working)
+        # The masters are in the arena: the frozen weights are only looked at for their shapes.
+        for layer, leaf in zip(layers, self.arena.leaves, strict=True):
             put(layer, leaf)
-            self.leaves.append(leaf)
-        self.means = [torch.zeros_like(master) for master in self.masters]
-        self.squares = [torch.zeros_like(master) for master in self.masters]
-        self.steps = torch.zeros((), device=self.device)
-        compiled = self.device.type == "cuda"
-        self.apply = torch.compile(adamw_with_copy) if compiled else adamw_with_copy
+        self.own = AdamWithCopy(self.arena, RATE, 0.01)
 
     def drop_gradients(self) -> None:
         super().drop_gradients()
-        for leaf in self.leaves:
-            leaf.grad = None
+        self.arena.zero_grad()
 
     def update(self) -> None:
         super().update()
-        self.update_leaves()
+        self.own.step()
 
     def update_captured(self) -> None:
-        super().update_captured()
-        self.update_leaves()
-
-    def update_leaves(self) -> None:
-        """The step of the gated layers' weights."""
-        gradients = [leaf.grad for leaf in self.leaves]
-        with torch.no_grad():
-            self.steps += 1
-            self.apply(self.masters, self.leaves, gradients, self.means, self.squares, self.steps)
+        self.update()
 
     def state(self) -> list[Tensor]:
-        own = (self.masters, self.leaves, [leaf.grad for leaf in self.leaves])
-        return [tensor for tensors in (*own, self.means, self.squares) for tensor in tensors]
-
-
-def adamw_with_copy(
-    masters: Sequence[Tensor],
-    leaves: Sequence[Tensor],
-    gradients: Sequence[Tensor],
-    means: Sequence[Tensor],
-    squares: Sequence[Tensor],
-    steps: Tensor,
-) -> None:
-    """AdamW on fp32 masters, written through to bf16 leaves."""
-    first, second = 1 - 0.9**steps, 1 - 0.999**steps
-    for master, leaf, gradient, mean, square in zip(
-        masters, leaves, gradients, means, squares, strict=True
-    ):
-        g = gradient.float()
-        mean.lerp_(g, 0.1)
-        square.mul_(0.999).addcmul_(g, g, value=0.001)
-        denominator = (square / second).sqrt() + 1e-8
-        master.mul_(1 - RATE * 0.01).sub_(RATE / first * mean / denominator)
-        leaf.copy_(master)
+        arena = self.arena
+        gradients = [leaf.grad for leaf in arena.leaves]
+        return [arena.delta, arena.momentum, arena.variance, arena.merged, *gradients]
 
 
 class EagerTaps(Trainer):

@@ -37,13 +37,16 @@ def measure(
     """Milliseconds of a step, with and without a CUDA graph, its kernels and its memory."""
     case = f"{network} {batch}"
     steps: dict[str, Callable[[], object]] = {}
+    pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
     for name, compiled in [
         *((name, False) for name in PLAIN),
         *((name, True) for name in COMPILED if compile_networks),
     ]:
         variant = f"{name}, compiled" if compiled else name
         try:
-            yield from _prepare(case, variant, PLAIN[name], network, batch, device, compiled, steps)
+            yield from _prepare(
+                case, variant, PLAIN[name], network, batch, device, compiled, steps, pool
+            )
         except Exception as error:
             # One variant that fails, for want of memory or of a package, must not cost the rest.
             steps.pop(variant, None)
@@ -61,6 +64,7 @@ def _prepare(
     device: torch.device,
     compiled: bool,
     steps: dict[str, Callable[[], object]],
+    pool: object,
 ) -> Iterator[Row | Failed]:
     """Put the variant's step, and its replay where there is a GPU, into `steps`."""
     torch.manual_seed(0)
@@ -90,17 +94,18 @@ def _prepare(
             for _ in range(3):
                 graphed.step()
         torch.cuda.current_stream().wait_stream(stream)
-        steps[f"{variant}, graph"] = capture(graphed)
+        steps[f"{variant}, graph"] = capture(graphed, pool)
     except Exception as error:
         yield Failed(SECTION, case, f"{variant}, graph", f"{type(error).__name__}: {error}"[:300])
 
 
-def capture(trainer: Trainer) -> Callable[[], object]:
-    """The whole step as two CUDA graphs."""
-    forward_backward = captured(trainer.forward_backward)
+def capture(trainer: Trainer, pool: object) -> Callable[[], object]:
+    """The whole step as two CUDA graphs; the graphs of all variants share one `pool` of memory, as
+    none needs what it left behind after its step."""
+    forward_backward = captured(trainer.forward_backward, pool=pool)
     # Once outside of a graph: the arena then knows where the captured gradients are.
     trainer.update_captured()
-    update = captured(trainer.update_captured)
+    update = captured(trainer.update_captured, pool=pool)
 
     def replay() -> None:
         forward_backward()
