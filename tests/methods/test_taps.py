@@ -146,3 +146,42 @@ def test_training_runs_both_stages_and_the_file_restores_them(tmp_path):
     for task in "ab":
         batch = tiny_batch("resnet", task)
         assert torch.equal(restored.eval().loss(batch), model.loss(batch))
+
+
+def test_training_goes_on_with_locked_gates_and_the_file_restores_them(tmp_path):
+    changes = {"lock_after": 0.5, "gate_penalty": 3.0, "gate_warmup": 0.0}
+    method, model = build(**changes, score_learning_rate=0.02)
+    # The first layer is far from the threshold; all others close before the gates are locked.
+    gates(model, "a")[0].score.data.fill_(5.0)
+    recipe = Recipe(steps=12, batch_size=8, evaluations=4, learning_rate=0.01)
+    train(model, method, {"a": tiny_data("a")}, recipe, seed=0, progress=lambda done, total: None)
+    assert method.facts(model)["open_layers"] == 1
+    first, *closed = gates(model, "a")
+    assert first.delta.abs().max() > 0
+    assert not [gate for gate in closed if gate.delta.any()]
+
+    save_delta(tmp_path / "delta", model, method, "per_task")
+    restored = method.adapt(tiny_backbone("resnet"), tiny_tasks("resnet", 1))
+    load_delta(tmp_path / "delta", restored, method)
+    batch = tiny_batch("resnet", "a")
+    assert torch.equal(restored.eval().loss(batch), model.loss(batch))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_the_arena_trains_what_the_equation_says(optimizer):
+    """With the stepper taken away, torch differentiates the gates themselves."""
+    recipe = Recipe(
+        optimizer=optimizer, steps=8, batch_size=8, evaluations=1, learning_rate=0.01, warmup=0.0
+    )
+    deltas = []
+    for arena in (True, False):
+        method, model = build(gate_warmup=0.2, score_learning_rate=0.02)
+        if not arena:
+            plain = type("AsWritten", (type(method),), {"stepper": lambda *arguments: None})
+            method = plain(**vars(method))
+        data = {"a": tiny_data("a")}
+        train(model, method, data, recipe, seed=0, progress=lambda done, total: None)
+        deltas.append([gate.delta for gate in gates(model, "a")])
+        assert 0 < method.facts(model)["open_layers"] <= 7
+    for ours, written in zip(*deltas, strict=True):
+        assert (ours - written).norm() <= 1e-3 * written.norm()
