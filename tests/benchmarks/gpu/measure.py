@@ -106,10 +106,13 @@ def launches(step: Step) -> tuple[int, float]:
     with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as record:
         step()
         torch.cuda.synchronize()
+    # Copies are no kernels, and "Optimizer.step#..." is an annotation.
     kernels = [
         event
         for event in record.events()
-        if event.device_type == DeviceType.CUDA and not event.name.startswith(("Memcpy", "Memset"))
+        if event.device_type == DeviceType.CUDA
+        and not event.name.startswith(("Memcpy", "Memset"))
+        and "#" not in event.name
     ]
     return len(kernels), sum(event.time_range.elapsed_us() for event in kernels) / 1000
 

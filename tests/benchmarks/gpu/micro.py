@@ -122,18 +122,21 @@ class PerSite(nn.Module):
 
     def forward(self, task: Tensor) -> list[tuple[Tensor, ...]]:
         """Task embedding -> the tensors of all sites."""
+        # Once, as if they were layers of their own.
+        generators = {
+            name: (
+                stack.generator.weight.split(stack.generator.sizes),
+                stack.generator.bias.split(stack.generator.sizes),
+            )
+            for name, stack in self.network.stacks.items()
+        }
         found = []
         for site in self.network.sites:
             stack = self.network.stacks[site.stack]
             position = stack.positions.weight[0 if site.kind == "feed_forward" else 1]
             joined = torch.cat([task, stack.layers.weight[site.layer], position])
             embedding = stack.norm(stack.projector(joined))
-            generator = stack.generator
-            parts = zip(
-                generator.weight.split(generator.sizes),
-                generator.bias.split(generator.sizes),
-                strict=True,
-            )
+            parts = zip(*generators[site.stack], strict=True)
             found.append(tuple(F.linear(embedding, weight, bias) for weight, bias in parts))
         return found
 
@@ -172,6 +175,8 @@ def hypernetwork(device: str = "cuda") -> Iterator[Row | Failed]:
 def many_tasks(tasks: int = 8, rows: tuple[int, ...] = (1, 16, 64, 1024)) -> Iterator[Row | Failed]:
     """One 768 -> 3072 layer for `tasks` tasks, 30 % of the gates open: kept merged weights in a
     loop and in one product, weights merged on the way, and never merged."""
+    from suite.kernels import gated_linear_triton
+
     torch.manual_seed(0)
     n, k = 3072, 768
     weight = torch.randn(n, k, device="cuda") / 30
@@ -192,7 +197,7 @@ def many_tasks(tasks: int = 8, rows: tuple[int, ...] = (1, 16, 64, 1024)) -> Ite
             "merge and grouped": lambda x=x, s=segments: merged_linear(
                 x, half_weight, half_deltas, scores, s, 0.1
             ),
-            "never merged": lambda x=x, s=segments: torch.ops.suite.gated_linear(
+            "never merged": lambda x=x, s=segments: gated_linear_triton.product(
                 x, half_weight, half_deltas, scores, s.sizes, 0.1, False
             ),
         }

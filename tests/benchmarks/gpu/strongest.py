@@ -1,5 +1,5 @@
-"""The strongest full fine-tuning: AdamW that keeps fp32 masters and, in one launch over all layers,
-writes the bf16 weights that the network computes with. 28 bytes a weight, the least there can be."""
+"""The strongest full fine-tuning: AdamW on fp32 masters that writes the network's bf16 weights, in
+one launch over all layers. 28 bytes of traffic a weight, the least there can be."""
 
 import torch
 import triton
