@@ -108,7 +108,7 @@ def test_a_planted_fault_is_caught(fault, tmp_path):
 
 def test_large_layers_are_worked_off_in_parts(tmp_path):
     """Most layers of the network are larger than these tiles, none a multiple of one."""
-    kernels = faulty(arena_torch, ("TILE = 131_072", "TILE = 50"), tmp_path)
+    kernels = faulty(arena_torch, ("TILE = 524_288", "TILE = 50"), tmp_path)
     for name in ("sgd", "adamw, clipped"):
         expected = train_straight_through(SETTINGS[name], STEPS)
         actual = train_arena(SETTINGS[name], kernels_of=kernels.TorchKernels)
