@@ -14,7 +14,7 @@ import micro  # noqa: E402
 import trainers  # noqa: E402
 import training  # noqa: E402
 from measure import Failed, Row, write_csv  # noqa: E402
-from networks import NETWORKS  # noqa: E402
+from problems import NETWORKS  # noqa: E402
 from targets import verdicts  # noqa: E402
 
 CPU = torch.device("cpu")

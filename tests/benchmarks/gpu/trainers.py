@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from flat import FlatArena
-from networks import Problem
+from problems import Problem
 from torch import Tensor, nn
 
 from suite.kernels.arena import Arena, Rates, Rule

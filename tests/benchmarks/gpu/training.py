@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 import trainers
 from measure import Failed, Row, captured, interleaved, launches, row
-from networks import NETWORKS
+from problems import NETWORKS
 from trainers import Trainer
 
 SECTION = "step"
