@@ -1,6 +1,6 @@
 """What a training step of HyperFormer++ costs beside one of plain adapters.
 
-    python -m pytest tests/benchmarks/test_hypernetwork_step.py -m benchmark -s
+    python -m pytest tests/benchmarks/test_hypernetwork_step.py -n 0 -m benchmark -s
 
 Both train adapters of the same size at the same sites, on the same batches, in turns, in one
 process; HyperFormer++ generates them from two embeddings and a task's. So does the form of it in

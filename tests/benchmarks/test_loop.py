@@ -1,6 +1,6 @@
 """What the training loop adds to a step: its time over that of a loop written by hand.
 
-    python -m pytest tests/benchmarks -m benchmark -s
+    python -m pytest tests/benchmarks -n 0 -m benchmark -s
 
 Both run the same model on the same batches in one process and on one thread, in turns. What is
 compared is processor time, which other programs on the machine disturb less than the clock; the

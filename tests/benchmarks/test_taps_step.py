@@ -1,6 +1,6 @@
 """What a training step of TAPS costs beside one of full fine-tuning.
 
-    python -m pytest tests/benchmarks/test_taps_step.py -m benchmark -s
+    python -m pytest tests/benchmarks/test_taps_step.py -n 0 -m benchmark -s
 
 Three ways to train one network on the same batches take steps in turns, in one process: full
 fine-tuning, TAPS as written from its equation (every layer adds 1[s >= threshold] * delta to its

@@ -1,6 +1,6 @@
 """All kernels but the arena's, compiled, on a GPU.
 
-python -m pytest tests/kernels -m gpu
+python -m pytest tests/kernels -n 0 -m gpu
 """
 
 import sys
