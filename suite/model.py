@@ -1,5 +1,6 @@
 """A backbone adapted to its task or tasks: what a method builds and the engine trains."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ from suite.nn.tasks import PerTask, TaskContext
 from suite.registry.schema import Classification, TaskEntry
 
 
-class AdaptedModel(nn.Module):
+class AdaptedModel(nn.Module, ABC):
     """Base of the two forms below; `context` is shared by every layer that switches by task."""
 
     def __init__(
@@ -24,13 +25,13 @@ class AdaptedModel(nn.Module):
         self.tasks = {task.name: task for task in tasks}
         self.context = context
 
+    @abstractmethod
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
         """Mean training loss of one batch, a scalar."""
-        raise NotImplementedError
 
+    @abstractmethod
     def predict(self, batch: Batch) -> Tensor:
         """Predictions [B]: class indices or numbers; -1 for an answer that is none of these."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def predict_mixed(
@@ -47,9 +48,9 @@ class AdaptedModel(nn.Module):
         answers = answers.float()
         return torch.empty_like(answers).index_copy_(0, index.to(answers.device), answers)
 
+    @abstractmethod
     def _answer(self, inputs: Mapping[str, Tensor], tasks: Sequence[str], length: int) -> Tensor:
         """Predictions [B] of rows sorted by task."""
-        raise NotImplementedError
 
 
 class HeadedModel(AdaptedModel):

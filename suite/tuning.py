@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Literal
 
 from suite.registry.schema import Scale
 from suite.results import Record, Result, read_record, replace_file
@@ -27,7 +28,7 @@ class Trial(Record):
 class Search(Record):
     """The trials of one method on one backbone, in the order of its `tuning`."""
 
-    schema_version: int = 1
+    schema_version: Literal[1] = 1
     method: str
     backbone: str
     scale: Scale

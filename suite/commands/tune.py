@@ -36,8 +36,8 @@ def tune(options: argparse.Namespace) -> int:
         history = read_history(results_folder(folder)).values()
         made = plan(replace(asked, trial=number), registry, history)
         remember()
-        for missing in made.missing:
-            raise UserError(str(missing))
+        if made.missing:
+            raise UserError("\n".join(map(str, made.missing)))
         if not options.quiet:
             say(f"trial {number + 1} of {TRIALS}: {len(made.with_action('run'))} cells to run")
         try:

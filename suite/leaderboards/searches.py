@@ -18,9 +18,10 @@ def render(searches: Sequence[Search]) -> str:
         by_track[search.track, search.scale].append(search)
     sections = [
         f"{MARK}\n\n# How learning rates were chosen",
-        f"Every method tried {TRIALS} learning rates on the same tasks with the same seeds. Each "
-        "entry is a rate and its mean score on validation examples; the **best** one is the "
-        "recipe's. Test examples were not looked at. "
+        f"Every method that was searched tried {TRIALS} learning rates, on the tasks and with the "
+        "seeds of its row. Each entry is a rate and its mean score on validation examples; the "
+        "**best** one is the recipe's. Test examples were not looked at. Where a method has no "
+        "row for a backbone, its rate was not chosen by a search. "
         "`python -m suite tune METHOD --tasks ...` makes an entry.",
     ]
     for (track, scale), members in sorted(by_track.items()):
