@@ -1,4 +1,4 @@
-"""HyperFormer: a hypernetwork at every adapter generates it from the task's embedding.
+"""HyperFormer and HyperFormer++: adapters that hypernetworks generate from a task's embedding.
 
 Karimi Mahabadi et al., "Parameter-efficient Multi-task Fine-tuning for Transformers via Shared
 Hypernetworks", ACL 2021, https://arxiv.org/abs/2106.04489.
@@ -9,13 +9,20 @@ from dataclasses import dataclass
 
 from suite.method import AdaptedModel, Backbone, Method, TaskEntry, adapted, context_of
 from suite.nn.adapter import bottleneck_width
-from suite.nn.hypernetwork import GeneratedAdapter, SiteHyperNetworks
+from suite.nn.hypernetwork import GeneratedAdapter, SharedHyperNetworks, SiteHyperNetworks
+
+FORMS = {"site": SiteHyperNetworks, "stack": SharedHyperNetworks}
 
 
 @dataclass(frozen=True)
 class HyperFormer(Method):
-    """Adapters generated per task by a hypernetwork at every site; norms trained and shared."""
+    """Adapters generated per task; norms trained and shared.
 
+    One hypernetwork per `site` reads the task's embedding (HyperFormer); one per `stack` also reads
+    those of layer and position (HyperFormer++).
+    """
+
+    hypernetwork_per: str
     reduction: int
     task_embedding: int
     hidden: int
@@ -26,7 +33,7 @@ class HyperFormer(Method):
         context = context_of(tasks)
         sites = backbone.of_kind("attention", "feed_forward")
         backbone.unfreeze(backbone.of_kind("norm"))
-        hypernetwork = SiteHyperNetworks(
+        hypernetwork = FORMS[self.hypernetwork_per](
             context,
             sites,
             bottleneck_width(backbone.width, self.reduction),

@@ -1,11 +1,11 @@
 """TAPS: each task learns which layers to change, and stores only those.
 
 Wallingford et al., "Task Adaptive Parameter Sharing for Multi-Task Learning", CVPR 2022,
-https://arxiv.org/abs/2203.16708.
+https://arxiv.org/abs/2203.16708, with its memory-efficient joint variant.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -14,6 +14,7 @@ from suite.method import (
     Backbone,
     Method,
     ParameterGroup,
+    Phase,
     Recipe,
     Stepper,
     TaskEntry,
@@ -22,11 +23,15 @@ from suite.method import (
 )
 from suite.nn.gated import gated, gates, mean_score, open_stored, split_scores, without_closed
 from suite.nn.gated_training import GateTraining, gate_stepper
+from suite.nn.tasks import PerTask, parameters_of
 
 
 @dataclass(frozen=True)
 class Taps(Method):
-    """W = W0 + 1[s >= threshold] * delta in every convolution and linear layer."""
+    """W = W0 + 1[s >= threshold] * delta in every convolution and linear layer.
+
+    The joint variant spends the share `first_stage` of the steps on training W0, for all tasks.
+    """
 
     initial_score: float
     threshold: float
@@ -34,15 +39,34 @@ class Taps(Method):
     gate_warmup: float
     score_learning_rate: float
     lock_after: float
+    first_stage: float
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Gate every weight matrix and kernel; norms and head are the task's own."""
         context = context_of(tasks)
+        backbone.network.requires_grad_(self.first_stage > 0)
         for site in backbone.of_kind("conv", "linear", "patch_embedding"):
             layer = backbone.module(site)
             backbone.replace(site, gated(layer, context, self.initial_score, self.threshold))
         backbone.specialise(backbone.of_kind("norm"), context)
         return adapted(backbone, tasks, context)
+
+    def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
+        """Joint: all tasks together, norms shared; then one task at a time, the network frozen."""
+        if not self.first_stage:
+            return super().phases(model)
+        tasks = tuple(model.tasks)
+        norms = [model.backbone.module(site) for site in model.backbone.of_kind("norm")]
+        changes = {id(p) for task in tasks for p in parameters_of(model, task, head=False)}
+        shared = [p for p in model.parameters() if id(p) not in changes]
+        shared += [p for norm in norms for p in norm.by_task[tasks[0]].parameters()]
+        share = (1 - self.first_stage) / len(tasks)
+        first, *others = (Phase((task,), share, parameters_of(model, task)) for task in tasks)
+        return (
+            Phase(tasks, self.first_stage, shared, prepare=lambda: _tie(norms)),
+            replace(first, prepare=lambda: _separate(norms)),
+            *others,
+        )
 
     def parameter_groups(
         self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
@@ -79,11 +103,22 @@ class Taps(Method):
         open_stored(model, tensors)
 
     def facts(self, model: AdaptedModel) -> dict[str, float]:
-        """How many layers, and how many weights, the task changes."""
-        own = gates(model, model.context.active)
-        changed = [gate.delta.numel() for gate in own if gate.is_open]
-        return {
-            "gated_layers": len(own),
-            "open_layers": len(changed),
-            "open_weights": sum(changed),
-        }
+        """How many layers, and how many weights, each task changes."""
+        facts: dict[str, float] = {}
+        for task in model.tasks:
+            own = gates(model, task)
+            changed = [gate.delta.numel() for gate in own if gate.is_open]
+            facts[f"gated_layers@{task}"] = len(own)
+            facts[f"open_layers@{task}"] = len(changed)
+            facts[f"open_weights@{task}"] = sum(changed)
+        return facts
+
+
+def _tie(norms: Sequence[PerTask]) -> None:
+    for norm in norms:
+        norm.tie()
+
+
+def _separate(norms: Sequence[PerTask]) -> None:
+    for norm in norms:
+        norm.separate()

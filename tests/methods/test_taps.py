@@ -23,7 +23,7 @@ def build(name="taps", family="resnet", tasks=1, **changes):
 def test_an_overwhelming_penalty_leaves_norms_and_head():
     method, model = build(gate_penalty=1e4, gate_warmup=0.0, score_learning_rate=0.1)
     train_briefly(model, method, "resnet", learning_rate=0.1)
-    assert method.facts(model) == {"gated_layers": 7, "open_layers": 0, "open_weights": 0}
+    assert method.facts(model) == {"gated_layers@a": 7, "open_layers@a": 0, "open_weights@a": 0}
     assert not [name for name in stored_tensors(model, method) if ".residuals." in name]
 
 
@@ -32,9 +32,9 @@ def test_without_penalty_every_layer_stays_open():
     train_briefly(model, method, "resnet")
     weights = sum(gate.delta.numel() for gate in gates(model, "a"))
     assert method.facts(model) == {
-        "gated_layers": 7,
-        "open_layers": 7,
-        "open_weights": weights,
+        "gated_layers@a": 7,
+        "open_layers@a": 7,
+        "open_weights@a": weights,
     }
 
 
@@ -155,7 +155,7 @@ def test_training_goes_on_with_locked_gates_and_the_file_restores_them(tmp_path)
     gates(model, "a")[0].score.data.fill_(5.0)
     recipe = Recipe(steps=12, batch_size=8, evaluations=4, learning_rate=0.01)
     train(model, method, {"a": tiny_data("a")}, recipe, seed=0, progress=lambda done, total: None)
-    assert method.facts(model)["open_layers"] == 1
+    assert method.facts(model)["open_layers@a"] == 1
     first, *closed = gates(model, "a")
     assert first.delta.abs().max() > 0
     assert not [gate for gate in closed if gate.delta.any()]
@@ -182,6 +182,6 @@ def test_the_arena_trains_what_the_equation_says(optimizer):
         data = {"a": tiny_data("a")}
         train(model, method, data, recipe, seed=0, progress=lambda done, total: None)
         deltas.append([gate.delta for gate in gates(model, "a")])
-        assert 0 < method.facts(model)["open_layers"] <= 7
+        assert 0 < method.facts(model)["open_layers@a"] <= 7
     for ours, written in zip(*deltas, strict=True):
         assert (ours - written).norm() <= 1e-3 * written.norm()
