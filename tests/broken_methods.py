@@ -157,7 +157,19 @@ class Crosstalk(Method):
         "lists it in families",
     ),
     "changes a frozen buffer": (
-        {"penalty": "model.backbone.network.bn1.running_mean.add_(0.01)"},
+        {
+            "python": FULL
+            + """
+@dataclass(frozen=True)
+class Drifting(Method):
+    def adapt(self, backbone, tasks):
+        return adapted(backbone, tasks, context_of(tasks))
+
+    def penalty(self, model, progress):
+        model.backbone.network.bn1.running_mean.add_(0.01)
+""",
+            "cost": "0",
+        },
         "bn1.running_mean",
     ),
     "draws from Python's generator": (
@@ -228,7 +240,7 @@ class Global(Method):
 """,
             "cost": "d",
         },
-        "changed the model of reds",
+        "trained twice with the same seed, the saved deltas differ",
     ),
     "counts right for two tasks only": (
         {
