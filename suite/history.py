@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from suite.registry.schema import OptionValue, Recipe
-from suite.results import CellKey, Identity, Status, read_record
+from suite.results import CellKey, Identity, Status, read_record, require_own_name
 
 
 class Past(BaseModel):
@@ -33,5 +33,6 @@ def read_history(folder: Path) -> Mapping[CellKey, Past]:
     history = {}
     for path in sorted(folder.glob("*.json")):
         past = read_record(path, Past)
+        require_own_name(path, past.cell)
         history[past.cell] = past
     return history

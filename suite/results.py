@@ -135,14 +135,26 @@ class Result(Record):
         return replace_file(folder / self.cell.file_name, text)
 
 
-def replace_file(target: Path, text: str) -> Path:
-    """Write a file, its folder too, so that a crash leaves the old one or the whole new one."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=target.parent, suffix=".tmp", delete=False) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return Path(file.name).replace(target)
+def replace_file(target: Path, content: str | bytes) -> Path:
+    """Write a file, its folder too, so that a crash leaves the old one or the whole new one.
+
+    Raises `UserError` where that is impossible: a full disk, a folder that is read-only.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    part = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".tmp", delete=False) as file:
+            part = Path(file.name)
+            os.fchmod(file.fileno(), 0o644)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return part.replace(target)
+    except OSError as error:
+        if part:
+            part.unlink(missing_ok=True)
+        raise UserError(f"{shown(target)}: cannot be written ({error.strerror})") from None
 
 
 def read_record(path: Path, kind: type[R]) -> R:
@@ -167,4 +179,14 @@ def read_record(path: Path, kind: type[R]) -> R:
 def read_results(folder: Path) -> Iterator[Result]:
     """Every result in `folder`, in the order of file names. Raises as `read_record`."""
     for path in sorted(folder.glob("*.json")):
-        yield read_record(path, Result)
+        result = read_record(path, Result)
+        require_own_name(path, result.cell)
+        yield result
+
+
+def require_own_name(path: Path, cell: CellKey) -> None:
+    """Raise `UserError` for a result under another name: a copy would count as a second run."""
+    if path.name != cell.file_name:
+        raise UserError(
+            f"{shown(path)}: holds the result of {cell.file_name}; move it away or rename it"
+        )

@@ -17,7 +17,7 @@ from suite.plan import Cell, Plan
 from suite.progress import Progress
 from suite.registry import Registry
 from suite.results import Result, Status
-from suite.worker import Finished, Stepped, failure, work
+from suite.worker import Finished, Stepped, Unwritable, failure, work
 
 
 @dataclass
@@ -159,6 +159,10 @@ def _next_results(
                     progress.stepped(worker.cell, step, steps)
                 case Finished(result):
                     finished.append((worker, result))
+                case Unwritable(reason):
+                    raise UserError(
+                        f"{reason}; what has finished is kept, and the same command continues"
+                    )
         elif worker.deadline and time.monotonic() >= worker.deadline:
             _stop(worker)
             reason = f"not finished after {settings.timeout:g} s"

@@ -36,6 +36,13 @@ class Finished:
     result: Result
 
 
+@dataclass(frozen=True)
+class Unwritable:
+    """A cell's files cannot be written, so that no cell's can."""
+
+    reason: str
+
+
 def work(pipe: Connection, registry: Registry, out: Path, device: str, threads: int) -> None:
     """Run every cell that comes through the pipe until None comes. Entry point of a process."""
     # Ctrl-C reaches the whole group; only the parent decides what then happens.
@@ -58,11 +65,17 @@ def work(pipe: Connection, registry: Registry, out: Path, device: str, threads: 
     workspace = Workspace(registry, torch.device(device), threads)
     while (cell := pipe.recv()) is not None:
         folder = out / work_folder(cell)
-        folder.mkdir(parents=True, exist_ok=True)
-        with _captured(folder / "log.txt"):
-            result = _attempt(cell, workspace, folder, pipe)
-        result.write(out / "results")
-        pipe.send(Finished(result))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with _captured(folder / "log.txt"):
+                result = _attempt(cell, workspace, folder, pipe)
+            result.write(out / "results")
+        except OSError as error:
+            pipe.send(Unwritable(f"{folder}: cannot be written ({error.strerror})"))
+        except UserError as error:
+            pipe.send(Unwritable(str(error)))
+        else:
+            pipe.send(Finished(result))
 
 
 def _attempt(cell: Cell, workspace: object, folder: Path, pipe: Connection) -> Result:

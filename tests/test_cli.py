@@ -420,6 +420,25 @@ def test_a_result_without_its_track_stops_only_the_leaderboards(call, folder, ex
     assert "3 unsupported." in err.splitlines()[-1]
 
 
+def test_a_copy_of_a_result_is_named_and_not_counted_twice(call, folder):
+    write_results(folder)
+    copy = Path("runs/results/copy.json")
+    copy.write_bytes(Path("runs/results/mini.one.toy-first.bert_toy.s0.json").read_bytes())
+    for words in (PLAN, ("leaderboard",), ("list", "results")):
+        code, out, err = call(*words)
+        assert (code, out) == (2, "")
+        assert "runs/results/copy.json: holds the result of mini.one.toy-first.bert_toy" in err
+
+
+def test_a_page_that_cannot_be_written_is_named(call, folder, executed):
+    executed("unsupported")
+    Path("runs/README.md").mkdir(parents=True)
+    code, _, err = call(*RUN)
+    assert code == 1
+    assert "leaderboards not written: runs/README.md: cannot be written (Is a directory)" in err
+    assert not list(Path("runs").glob("*.tmp"))
+
+
 def test_unsupported_cells_are_no_failure(call, executed):
     executed("unsupported")
     code, out, err = call(*RUN)

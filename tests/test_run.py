@@ -110,6 +110,19 @@ def test_every_end_of_a_cell_is_a_result_with_its_reason(wreck, method, status, 
     assert reason in result["reason"]
 
 
+def test_files_that_cannot_be_written_end_the_run_with_one_message(registry, cache, tmp_path):
+    (tmp_path / "work").write_text("in the way")
+    done = suite(
+        *("run", "-q", "--registry", registry, "-m", "good", "-t", "reds", "--out", tmp_path),
+        cache=cache,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert "cannot be written (Not a directory)" in done.stderr
+    assert "what has finished is kept, and the same command continues" in done.stderr
+    assert list((tmp_path / "results").iterdir()) == []
+
+
 def test_failures_are_shown_and_the_exit_code_says_so(wreck):
     done, _ = wreck
     assert done.returncode == 1

@@ -46,11 +46,7 @@ def leaderboard(options: argparse.Namespace) -> int:
                 f"python -m suite leaderboard --out {options.out}"
             )
         return 1 if stale else 0
-    try:
-        pages = leaderboards.build(options.out, registry)
-    except OSError as error:
-        raise UserError(f"--out {options.out}: cannot write there ({error.strerror})") from None
-    for path in pages:
+    for path in leaderboards.build(options.out, registry):
         out(shown(path))
     return 0
 

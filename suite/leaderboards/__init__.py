@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from suite.leaderboards import index, markdown, plot, searches
 from suite.leaderboards.aggregate import boards
-from suite.results import Result, read_results
+from suite.results import Result, read_results, replace_file
 from suite.tuning import Search, read_searches
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ def build(out: Path, registry: "Registry") -> list[Path]:
     for name in _stale(out, files):
         (out / name).unlink()
     for name, content in files.items():
-        path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        replace_file(out / name, content)
     return sorted(out / name for name in files)
 
 
