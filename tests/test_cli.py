@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -306,6 +307,33 @@ def test_check_names_what_is_broken(call, folder):
     code, _, err = call("check", "toy/first")
     assert code == 2
     assert "first.yaml" in err and "'txt' is not one of" in err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("rows[:512]", "rows[:0]", "train has no examples"),
+        ("in row[1:]", "in row[9]", "make() of one.py raises IndexError"),
+        ("return Splits(", "return str(Splits(", "make() of one.py returns str, not Splits"),
+        ("PCG64(0)", "PCG64()", "makes other data at every call: seed what it draws from"),
+        ("dtype=np.int64", "dtype=np.float32", "label of train is no whole number"),
+        ("import numpy as np", "import numpyy as np", "one.py:4: cannot be imported"),
+        ('"sentence":', '"words":', "train has the columns ['label', 'words']"),
+    ],
+)
+def test_check_names_what_is_wrong_with_a_generator(call, folder, old, new, fault):
+    call("new", "task", "demo/one")
+    task = folder / "tasks" / "demo" / "one.yaml"
+    replace(task.with_suffix(".py"), old, new)
+    if "str(" in new:
+        replace(task.with_suffix(".py"), "rows[640:896]))", "rows[640:896])))")
+    out = call("check", "demo/one")[1]
+    found = re.search(r"made data with digest (\w+), but .* is (\w+)\.", out)
+    if found:
+        replace(task, found[2], found[1])
+        code, out, _ = call("check", "demo/one")
+        assert code == 1
+    assert fault in out
 
 
 def test_new_overwrites_nothing(call, folder):

@@ -4,7 +4,10 @@ import pytest
 from broken_methods import BROKEN, NOISE
 from toy import SHARED_ADAPT, write_method, write_tasks
 
+from suite.backbones.load import load_backbone
+from suite.bench import family_bench
 from suite.contract import check_method
+from suite.ledger import dimensions
 from suite.registry import load
 
 
@@ -35,6 +38,24 @@ def test_a_broken_method_is_caught_and_its_fault_named(faults, fault):
     method, words = BROKEN[fault]
     found = faults(**method)
     assert any(words in message for message in found), found
+
+
+def test_a_cost_that_is_right_on_one_family_only_is_caught_on_the_other(tmp_path):
+    write_tasks(tmp_path)
+    track = tmp_path / "tasks" / "colours" / "track.yaml"
+    track.write_text(track.read_text().replace("resnet_mini", "resnet_mini, densenet_mini"))
+    backbone, _ = family_bench(load(tmp_path), "resnet")
+    norms = dimensions(load_backbone(backbone))["norm"]
+    write_method(tmp_path, "subject", cost=str(norms))
+    file = tmp_path / "methods" / "subject.yaml"
+    text = file.read_text().replace("[resnet]", "[resnet, densenet]")
+    file.write_text(text.replace("densenet: toy, ", ""))
+    registry = load(tmp_path)
+    registry.require_valid()
+    entry = registry.methods["subject"]
+    assert not any(finding.fault for finding in check_method(entry, registry, "resnet"))
+    found = [finding.fault for finding in check_method(entry, registry, "densenet")]
+    assert any("cost.per_task in subject.yaml" in fault for fault in found), found
 
 
 def test_a_sound_method_has_no_faults(faults):

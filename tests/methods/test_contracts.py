@@ -31,6 +31,7 @@ CHOICES = [
     for choice in declared.choices
     if choice != mini_options(ENTRIES[name])[option]
 ]
+OFFERED = sorted({(name, option, str(choice), choice) for name, _, option, choice in CHOICES})
 TEXT_PAIRS = [(name, family) for name, family in PAIRS if family in ("bert", "t5")]
 REFUSALS = [(name, family) for name, entry in ENTRIES.items() for family in entry.unsupported]
 RATE = 5e-3
@@ -99,6 +100,20 @@ def test_the_contract_is_kept_with_every_choice_of_an_option(
     except Unsupported as refusal:
         pytest.skip(f"this choice is refused: {refusal}")
     assert faults(bench, QUICK) == {}
+
+
+@pytest.mark.parametrize(("name", "option", "choice"), [(n, o, c) for n, o, _, c in OFFERED])
+def test_a_choice_is_possible_on_some_family(name, option, choice):
+    method = load_method(ENTRIES[name], mini_options(ENTRIES[name]) | {option: choice})
+    refusals = {}
+    for family in ENTRIES[name].families:
+        tasks = tiny_tasks(family, 2 if ENTRIES[name].regime == "joint" else 1)
+        try:
+            method.adapt(tiny_backbone(family), tasks)
+            return
+        except Unsupported as refusal:
+            refusals[family] = str(refusal)
+    pytest.fail(f"{option}: {choice} is refused on every family: {refusals}")
 
 
 @pytest.mark.slow

@@ -333,6 +333,12 @@ def test_a_file_with_the_other_ending_is_not_overlooked(folder):
     assert only(folder) == ("third.yml:1:1: : registry files end in .yaml: rename it to third.yaml")
 
 
+def test_two_files_of_one_entry_are_named(folder):
+    text = (folder / "methods" / "one.yaml").read_text()
+    (folder / "methods" / "one.yml").write_text(text)
+    assert only(folder) == "one.yaml:1:1: : one.yml lies beside it: keep one of the two"
+
+
 def test_published_rows_are_read_and_their_mistakes_named(folder):
     path = folder / "tasks" / "toy" / "published.yaml"
     row = "- {method: one, label: One, backbone: bert_toy, score: 1.5, source: p, verified: true}\n"

@@ -76,8 +76,10 @@ def test_an_empty_file_is_a_problem(tmp_path):
 
 def test_bytes_that_are_no_text_are_a_problem(tmp_path):
     path = tmp_path / "file.yaml"
-    path.write_bytes(b"a: \xff\xfe\n")
-    assert "not UTF-8" in read(path).problems[0].message
+    path.write_bytes(b"a: 1\nb: \xff\xfe\n")
+    (problem,) = read(path).problems
+    assert (problem.line, problem.column) == (2, 4)
+    assert "not UTF-8" in problem.message
 
 
 @pytest.mark.parametrize("number", ["1e999", "9" * 5000])
