@@ -1,12 +1,16 @@
 """Cells run side by side on a GPU only where measured memory says that they fit."""
 
-from dataclasses import replace
+from collections import deque
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
 from suite.plan import Cell, Request, plan
+from suite.progress import QuietProgress
 from suite.registry import load
 from suite.results import Environment, Result
+from suite.run import Settings, _hand_out
 from suite.sharing import PROCESS_BYTES, GpuMemory
 
 GIB = 2**30
@@ -73,3 +77,33 @@ def test_what_ran_out_of_memory_runs_alone(cells):
 def test_every_process_needs_room_of_its_own(cells):
     taps = cells["taps"]
     assert not GpuMemory(2 * PROCESS_BYTES, [measured(taps, 1)]).admits(taps, [taps])
+
+
+@dataclass
+class Idle:
+    """A worker process that only remembers what it was given."""
+
+    cell: Cell | None = None
+    deadline: float | None = None
+    sent: list[Cell] = field(default_factory=list)
+
+    @property
+    def pipe(self) -> "Idle":
+        return self
+
+    def send(self, cell: Cell) -> None:
+        self.sent.append(cell)
+
+
+def test_a_cell_that_does_not_fit_lets_smaller_ones_pass_and_keeps_its_turn(cells):
+    taps, adapters = cells["taps"], cells["adapters"]
+    memory = GpuMemory(10 * GIB, [measured(taps, 4 * GIB), measured(adapters, GIB)])
+    queue = deque([taps, taps, adapters])
+    pool = [Idle(), Idle(), Idle()]
+    settings, progress = Settings(Path("unused")), QuietProgress(3)
+    _hand_out(pool, queue, memory, settings, progress)
+    assert [worker.sent for worker in pool] == [[taps], [adapters], []]
+    assert list(queue) == [taps]
+    pool[0].cell = None
+    _hand_out(pool, queue, memory, settings, progress)
+    assert pool[0].sent == [taps, taps]
