@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from suite.backbones.base import Backbone
 from suite.cell import Workspace, adapt_model
@@ -18,7 +19,7 @@ from suite.options import resolve_options
 from suite.plan import Request, resolve_recipe
 from suite.registry import Registry
 from suite.registry.code import load_method
-from suite.registry.schema import BackboneEntry, Family, MethodEntry, Recipe, TaskEntry
+from suite.registry.schema import BackboneEntry, Family, MethodEntry, OptionValue, Recipe, TaskEntry
 from suite.training.loop import TaskBatches, train
 
 EXAMPLES = 48
@@ -27,19 +28,26 @@ BATCH = 16
 SEED = 1
 
 
+class Fault(Exception):
+    """A promise that a method does not keep."""
+
+
 @dataclass
 class Bench:
     """A method on one backbone, with what the checks share."""
 
     entry: MethodEntry
     method: Method
-    options: Mapping[str, object]
+    options: Mapping[str, OptionValue]
     backbone: Backbone
     tasks: Sequence[TaskEntry]
     recipe: Recipe
     data: Mapping[str, TaskBatches]
     folder: Path
     reached: set[str] = field(default_factory=set)
+    """Parameters that training gave a gradient that is not zero."""
+    moved: set[str] = field(default_factory=set)
+    """Parameters that training changed."""
 
     def adapt(self, tasks: Sequence[TaskEntry], seed: int = SEED) -> AdaptedModel:
         """The untrained model for some of the tasks."""
@@ -49,18 +57,22 @@ class Bench:
         """The model after a few steps on some of the tasks."""
         model = self.adapt(tasks)
         names = {id(parameter): name for name, parameter in model.named_parameters()}
+
+        def note(parameter: nn.Parameter) -> None:
+            if names[id(parameter)] not in self.reached and parameter.grad.any():
+                self.reached.add(names[id(parameter)])
+
         for parameter in model.parameters():
             if parameter.requires_grad:
-                parameter.register_post_accumulate_grad_hook(
-                    lambda reached: self.reached.add(names[id(reached)])
-                )
+                parameter.register_post_accumulate_grad_hook(note)
         data = {task.name: self.data[task.name] for task in tasks}
         before = [parameter.detach().clone() for parameter in model.parameters()]
         train(model, self.method, data, self.recipe, SEED, lambda step, steps: None)
-        # A method's stepper may bring gradients to a parameter without the help of autograd.
         for parameter, value in zip(model.parameters(), before, strict=True):
             if not torch.equal(parameter, value):
-                self.reached.add(names[id(parameter)])
+                self.moved.add(names[id(parameter)])
+        # A method's stepper may bring gradients to a parameter without the help of autograd.
+        self.reached |= self.moved
         return model
 
     def save(self, model: AdaptedModel, name: str) -> Path:
@@ -93,8 +105,19 @@ def make_bench(entry: MethodEntry, registry: Registry, family: Family, folder: P
     backbone = workspace.backbone(backbone_entry.name)
     request = Request(methods=(entry.name,), tasks=())
     track = registry.tracks[tasks[0].track]
-    recipe = resolve_recipe(request, track, entry, backbone_entry).model_copy(
-        update={"steps": STEPS, "batch_size": BATCH, "evaluations": 1, "temperature": 1e6}
+    recipe = resolve_recipe(request, track, entry, backbone_entry)
+    # A rate that was searched over hundreds of steps overshoots in ten.
+    recipe = recipe.model_copy(
+        update={
+            "learning_rate": recipe.learning_rate / 3,
+            "head_learning_rate": (recipe.head_learning_rate or recipe.learning_rate) / 3,
+            "steps": STEPS,
+            "batch_size": BATCH,
+            "evaluations": 1,
+            "temperature": 1e6,
+            # It would move what gets no gradient.
+            "weight_decay": 0.0,
+        }
     )
     data = {}
     for task in tasks:

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from suite import __version__
 from suite.console import coloured, say
@@ -72,7 +73,7 @@ def _answer(arguments: list[str]) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Every verb with its options."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m suite",
         description=DESCRIPTION,
         epilog=EPILOGUE,
@@ -136,7 +137,33 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_Parser = argparse.ArgumentParser
+class _Parser(argparse.ArgumentParser):
+    """Answers wrong usage with one message that names the nearest choice."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message as a `UserError`."""
+        wrong = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if wrong:
+            message += _near(wrong[1], wrong[2].replace("'", "").split(", "))
+        raise UserError(f"{message}\nsee: {self.prog} --help")
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Refuse here, where the verb's options are known, what is none of them."""
+        known, rest = super().parse_known_args(args, namespace)
+        if rest:
+            word = rest[0].partition("=")[0]
+            near = _near(word, re.findall(r"--[a-z-]+", self.format_help()))
+            self.error(f"unrecognized arguments: {' '.join(rest)}{near}")
+        return known, rest
+
+
+def _near(word: str, choices: Sequence[str]) -> str:
+    # Needed once something is wrong, and with it come the registry's models.
+    from suite.registry.names import did_you_mean
+
+    return did_you_mean(word, choices)
 
 
 def _selection(parser: _Parser) -> None:

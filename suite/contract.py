@@ -5,26 +5,39 @@ tasks. A broken method fails with a message that names its fault.
 """
 
 import copy
+import dataclasses
+import functools
 import random
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from suite.backbones.base import TextToTextBackbone
-from suite.bench import BATCH, Bench, make_bench
+from suite.bench import BATCH, SEED, Bench, Fault, make_bench
+from suite.contract_costs import (
+    cost_holds_for_one_task,
+    cost_holds_for_other_options,
+    facts_are_declared,
+    ledger_equals_closed_form,
+    only_outputs_are_heads,
+)
 from suite.data.batching import Batch
-from suite.delta import changed_tensors
-from suite.errors import Diverged, Unsupported
-from suite.ledger import closed_form, count, disagreement
+from suite.delta import changed_tensors, stored_tensors
+from suite.errors import Diverged, Unsupported, UserError
 from suite.model import AdaptedModel
 from suite.registry import Registry
+from suite.registry.problems import shown
 from suite.registry.schema import Family, MethodEntry, TaskEntry
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -37,14 +50,17 @@ class Finding:
     """What is wrong; empty if the method keeps this promise."""
 
 
-class Fault(Exception):
-    """A promise that is not kept."""
-
-
 def check_method(entry: MethodEntry, registry: Registry, family: Family) -> Iterator[Finding]:
     """Run every check of a method on one family it claims; stops at what makes the rest moot."""
     with tempfile.TemporaryDirectory() as folder:
-        yield from check_bench(make_bench(entry, registry, family, Path(folder)))
+        try:
+            bench = make_bench(entry, registry, family, Path(folder))
+        except UserError:
+            raise
+        except Exception as error:
+            yield Finding(family, "can be made", _raised(error, entry.python_path))
+            return
+        yield from check_bench(bench)
 
 
 def check_bench(
@@ -52,20 +68,33 @@ def check_bench(
 ) -> Iterator[Finding]:
     """Run some checks (default: all) on a prepared bench; stops at what makes the rest moot."""
     family = bench.backbone.entry.family
-    try:
-        model = _trained(bench)
-    except Fault as fault:
-        yield Finding(family, "trains", str(fault))
+    model, fault = _attempt(bench, lambda: _trained(bench))
+    yield Finding(family, "trains", fault)
+    if model is None:
         return
-    yield Finding(family, "trains", "")
     for check in CHECKS if checks is None else checks:
-        name = check.__name__.removeprefix("_")
-        try:
-            check(bench, model)
-        except Fault as fault:
-            yield Finding(family, name, str(fault))
-        else:
-            yield Finding(family, name, "")
+        _, fault = _attempt(bench, functools.partial(check, bench, model))
+        yield Finding(family, check.__name__.removeprefix("_"), fault)
+
+
+def _attempt(bench: Bench, part: Callable[[], T]) -> tuple[T | None, str]:
+    """What a part of the test returns, or the fault that ended it."""
+    try:
+        return part(), ""
+    except Fault as fault:
+        return None, str(fault)
+    except Exception as error:
+        return None, _raised(error, bench.entry.python_path)
+
+
+def _raised(error: Exception, source: Path) -> str:
+    """An error of a method's own code as a fault, with its place in the file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = next(
+        (frame for frame in reversed(frames) if Path(frame.filename) == source), frames[-1]
+    )
+    what = " ".join(str(error).split())
+    return f"raises {type(error).__name__}: {what} ({shown(Path(place.filename))}:{place.lineno})"
 
 
 def _loss(model: AdaptedModel, bench: Bench, tasks: Sequence[TaskEntry]) -> float:
@@ -86,6 +115,11 @@ def _outputs(model: AdaptedModel, batch: Batch) -> Tensor:
 def _trained(bench: Bench) -> AdaptedModel:
     try:
         untrained = bench.adapt(bench.served)
+        if not any(parameter.requires_grad for parameter in untrained.parameters()):
+            raise Fault(
+                f"no parameter is left to train on {bench.backbone.family}: "
+                "adapt() unfreezes and inserts nothing there"
+            )
         before = _loss(untrained, bench, bench.served)
         model = bench.train(bench.served)
     except Unsupported as refusal:
@@ -113,21 +147,46 @@ def _gradients_reach_what_trains(bench: Bench, model: AdaptedModel) -> None:
     declared = {name for name, p in model.named_parameters() if p.requires_grad}
     missed = sorted(declared - bench.reached)
     if missed:
-        raise Fault(f"{missed[0]} requires a gradient and never received one")
+        raise Fault(f"{missed[0]} requires a gradient and never received one other than zero")
+    kept = sorted(declared - bench.moved)
+    if kept:
+        raise Fault(f"training never changes {kept[0]}: is it in a parameter group and a phase?")
 
 
-def _ledger_equals_closed_form(bench: Bench, model: AdaptedModel) -> None:
-    expected = closed_form(
-        bench.entry.cost,
-        bench.backbone,
-        len(bench.served),
-        bench.options,
-        bench.method.facts(model),
+def _keeps_to_its_steps(bench: Bench, model: AdaptedModel) -> None:
+    shares = sum(phase.share for phase in bench.method.phases(bench.adapt(bench.served)))
+    if shares > 1 + 1e-6:
+        raise Fault(
+            f"its phases take {shares:.3g} times the steps of the recipe: shares add up to 1"
+        )
+
+
+def _answers_are_repeatable(bench: Bench, model: AdaptedModel) -> None:
+    batch = bench.batch(bench.served[0])
+    whole = _outputs(model, batch)
+    if not torch.equal(whole, _outputs(model, batch)):
+        raise Fault(
+            "in evaluation mode the model answers the same batch in two ways: "
+            "is dropout or other randomness left on?"
+        )
+    half = BATCH // 2
+    part = dataclasses.replace(
+        batch,
+        inputs={name: values[:half] for name, values in batch.inputs.items()},
+        targets=batch.targets[:half],
+        target_ids=None if batch.target_ids is None else batch.target_ids[:half],
     )
-    ledger = count(bench.save(model, "ledger"))
-    difference = disagreement(ledger, expected, bench.entry.path.name)
-    if difference:
-        raise Fault(difference)
+    if not torch.allclose(whole[:half], _outputs(model, part), rtol=1e-3, atol=1e-4):
+        raise Fault("an answer depends on the other examples of its batch")
+
+
+def _follows_the_seed(bench: Bench, model: AdaptedModel) -> None:
+    drawn = []
+    for seed in (SEED, SEED + 1):
+        bench.adapt(bench.served, seed)
+        drawn.append(float(torch.rand(())))
+    if drawn[0] == drawn[1]:
+        raise Fault("adapt() seeds torch itself: every seed would give the same model")
 
 
 def _restores_from_its_file(bench: Bench, model: AdaptedModel) -> None:
@@ -135,6 +194,10 @@ def _restores_from_its_file(bench: Bench, model: AdaptedModel) -> None:
     for task in bench.served:
         batch = bench.batch(task)
         if not torch.equal(_outputs(model, batch), _outputs(restored, batch)):
+            saved, loaded = (stored_tensors(each, bench.method) for each in (model, restored))
+            for name in saved.keys() & loaded.keys():
+                if not torch.equal(saved[name], loaded[name]):
+                    raise Fault(f"load() puts back {name} with other values than were stored")
             raise Fault(
                 f"loaded from its file into a fresh backbone, the model answers {task.name} "
                 "differently: something that matters is not stored"
@@ -218,9 +281,16 @@ def compiles(bench: Bench, model: AdaptedModel) -> None:
 CHECKS: tuple[Callable[[Bench, AdaptedModel], None], ...] = (
     _backbone_is_untouched,
     _gradients_reach_what_trains,
-    _ledger_equals_closed_form,
+    _keeps_to_its_steps,
+    ledger_equals_closed_form,
+    cost_holds_for_one_task,
+    cost_holds_for_other_options,
+    only_outputs_are_heads,
+    _answers_are_repeatable,
+    facts_are_declared,
     _restores_from_its_file,
     _same_seed_same_delta,
+    _follows_the_seed,
     _tasks_are_isolated,
     _survives_a_deep_copy,
     _predicts_in_range,

@@ -166,6 +166,21 @@ def test_json_is_all_that_stdout_holds(call):
         (("check", "toy"), "'toy' is a track: check one of its tasks, as in toy/first"),
         (("plan", "-m", ",", "-t", "toy"), "--methods names no method"),
         (("plan", "-m", "one", "-t", ""), "--tasks names no task"),
+        ((*PLAN, "-b", ","), "--backbones names no backbone"),
+        (("check", ""), "'' is no method and no task: check a method or a task"),
+        (("check", "onne"), "check a method or a task; did you mean 'one'?"),
+        (("check", "bert_toy"), "'bert_toy' is a backbone"),
+        (("validate", ","), "no name is given"),
+        (("leaderboard",), "there is no folder runs/results"),
+        (("leaderboard", "--check"), "there is no folder runs/results"),
+        (("tune", "one", "-t", "toi"), "unknown task or track 'toi'; did you mean 'toy'?"),
+        (("new", "task", "toy/published"), "'published' is the name of another file of a track"),
+        (("rnu",), "invalid choice: 'rnu'"),
+        (("rnu",), "did you mean 'run'?"),
+        (("list", "method"), "did you mean 'methods'?"),
+        ((*PLAN, "--stepz", "3"), "--stepz 3; did you mean '--steps'?"),
+        (("plan",), "required: -m/--methods, -t/--tasks"),
+        (RUN[:3], "see: python -m suite run --help"),
         ((*RUN, "--quiet", "--out", "registry/methods/one.yaml"), "cannot write results there"),
     ],
 )
@@ -186,10 +201,10 @@ def test_a_mistake_of_the_user_is_one_message_and_exit_code_2(call, words, messa
         (*RUN, "--timeout", "0"), (*RUN, "--jobs", "0"),
     ],
 )  # fmt: skip
-def test_wrong_usage_is_exit_code_2(folder, words, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(words)
-    assert stop.value.code == 2
+def test_wrong_usage_is_one_message_and_exit_code_2(call, words):
+    code, out, err = call(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ") and err.count("\n") == 2
 
 
 def test_an_interruption_is_exit_code_130(call, monkeypatch):
@@ -297,6 +312,17 @@ def test_new_overwrites_nothing(call, folder):
     code, _, err = call("new", "method", "one")
     assert code == 2
     assert "registry/methods/one.yaml exists: choose another name" in err
+
+
+def test_new_writes_all_of_a_task_or_nothing(call, tmp_path, folder):
+    root = tmp_path / "fresh"
+    assert call("new", "task", "demo/track", "--registry", str(root))[0] == 2
+    assert not root.exists()
+    assert call("new", "task", "demo/one", "--registry", str(root))[0] == 0
+    (root / "tasks" / "demo" / "two.yaml").write_text("")
+    before = sorted(root.rglob("*"))
+    assert call("new", "task", "demo/two", "--registry", str(root))[0] == 2
+    assert sorted(root.rglob("*")) == before
 
 
 @pytest.mark.parametrize("name", ["../x", "X", "a b", "-x", "toy/", "/x"])

@@ -66,8 +66,8 @@ def test_a_method_without_rates_is_told_what_to_add(tmp_path):
     folder = write_registry(tmp_path)
     done = suite("tune", "one", "-t", "toy", "--registry", folder, cache=tmp_path / "cache")
     assert done.returncode == 2
-    assert "one.yaml: no learning rates to try on vit" in done.stderr
-    assert "tuning: {mini: {vit: [4 rates]}}" in done.stderr
+    assert "one.yaml: no learning rates to try on bert" in done.stderr
+    assert "tuning: {mini: {bert: [4 rates]}}" in done.stderr
 
 
 @pytest.mark.parametrize("rates", ["[1e-3, 1e-2, 3e-2]", "[1e-3, 3e-3, 1e-2, 3e-2, 1e-1]"])

@@ -126,13 +126,14 @@ def write_method(
     cost: str = "norm",
     regime: str = "per_task",
     python: str | None = None,
+    yaml: str = "",
 ) -> None:
-    """A method that trains norms and a head, with one peculiarity."""
+    """A method that trains norms and a head, with one peculiarity; `yaml` is added to its file."""
     methods = folder / "methods"
     methods.mkdir(parents=True, exist_ok=True)
     role = "per_task" if regime == "per_task" else "shared"
     text = METHOD.format(name=name, regime=regime, role=role, cost=cost)
-    (methods / f"{name}.yaml").write_text(text)
+    (methods / f"{name}.yaml").write_text(text + yaml)
     more += PENALTY.format(penalty) if penalty else ""
     source = python or PYTHON.format(adapt=adapt, more=more)
     (methods / f"{name}.py").write_text(source)

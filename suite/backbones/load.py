@@ -12,16 +12,28 @@ from torch import nn
 from suite.backbones import cifar
 from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
 from suite.data.locate import model_folder
+from suite.errors import UserError
 from suite.registry.schema import BackboneEntry
 
 
 def load_backbone(entry: BackboneEntry) -> Backbone:
     """The pretrained, frozen backbone in float32 on the CPU.
 
-    Raises UserError where its files are not here.
+    Raises UserError where its files are not here or are no such network.
     """
     loaders = {"transformers": _transformers, "timm": _timm, "cifar": _cifar}
-    return loaders[entry.source.library](entry, model_folder(entry)).eval()
+    folder = model_folder(entry)
+    try:
+        return loaders[entry.source.library](entry, folder).eval()
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Files that are cut off, absent or of another network: libraries raise errors of any kind.
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"backbone {entry.name}: the files in {folder} are no such network, or not whole "
+            f"({type(error).__name__}: {reason[:200]})"
+        ) from error
 
 
 def _transformers(entry: BackboneEntry, folder: Path) -> Backbone:

@@ -39,7 +39,8 @@ def list_entries(options: argparse.Namespace) -> int:
     for name, problem in broken:
         out(f"{name}  {coloured(problem, 'red')}")
     if not rows and not broken:
-        say(f"no {options.what}")
+        where = f" in {results_folder(options.out)}" if options.what == "results" else ""
+        say(f"no {options.what}{where}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """`validate` and `check`: is an entry well-formed, and does it keep its promises?"""
 
 import argparse
+import fnmatch
 from collections.abc import Iterable
 
 from suite.console import coloured, out, say
@@ -16,6 +17,8 @@ def validate(options: argparse.Namespace) -> int:
     registry = load(options.registry)
     if options.names:
         wanted = {normal(name) for name in split_names(options.names)}
+        if not wanted:
+            raise UserError("no name is given; without any, every entry is checked")
         known = {*registry.methods, *registry.tasks, *registry.tracks, *registry.backbones}
         known |= {entry.name for entry in registry.broken}
         for name in sorted(wanted - {normal(name) for name in known}):
@@ -54,6 +57,11 @@ def check(options: argparse.Namespace) -> int:
     if track:
         example = f"{track.name}/{track.tasks[0]}"
         raise UserError(f"'{track.name}' is a track: check one of its tasks, as in {example}")
+    names = {*registry.methods, *registry.tasks, *(task.name for task in registry.tasks.values())}
+    if not any(fnmatch.fnmatchcase(normal(name), wanted) for name in names):
+        what = "a backbone" if options.name in registry.backbones else "no method and no task"
+        near = did_you_mean(options.name, names)
+        raise UserError(f"'{options.name}' is {what}: check a method or a task{near}")
     (entry, *more) = registry.select_methods([options.name])
     if more:
         raise UserError(f"check one method at a time, not {entry.name}, {more[0].name}, ...")

@@ -33,6 +33,8 @@ def leaderboard(options: argparse.Namespace) -> int:
     """Write the leaderboards from the results, or compare them with what is there."""
     from suite import leaderboards
 
+    if not results_folder(options.out).is_dir():
+        raise UserError(f"--out {options.out}: there is no folder {results_folder(options.out)}")
     registry = load_with_warnings(options.registry)
     if options.check:
         stale = leaderboards.check(options.out, registry)

@@ -54,11 +54,6 @@ def run(options: argparse.Namespace) -> int:
     """Run the plan, print the results and write the leaderboards."""
     if options.dry_run:
         return plan(options)
-    if options.scale == "mini" and not options.quiet:
-        say(
-            "mini scale: embedded backbones and tasks, minutes on a CPU. "
-            "For real data and weights add: --scale full"
-        )
     registry = load_with_warnings(options.registry)
     made = planned(options, registry)
     if made.missing and not options.offline:
@@ -73,6 +68,11 @@ def run(options: argparse.Namespace) -> int:
     if made.planned and len(made.with_action("missing")) == len(made.planned):
         raise UserError("nothing can run: everything asked for needs what is missing")
     require_writable(options.out)
+    if options.scale == "mini" and not options.quiet:
+        say(
+            "mini scale: embedded backbones and tasks, minutes on a CPU. "
+            "For real data and weights add: --scale full"
+        )
     if not options.quiet:
         say(f"{_counts(made)}.")
     try:

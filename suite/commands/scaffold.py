@@ -10,7 +10,7 @@ from pathlib import Path
 from suite.commands import templates
 from suite.console import out, say
 from suite.errors import UserError
-from suite.registry import Registry, load
+from suite.registry import load
 from suite.registry.names import normal
 from suite.registry.problems import shown
 from suite.registry.schema import Modality, Scale, TrackEntry
@@ -24,7 +24,7 @@ def new(options: argparse.Namespace) -> int:
         written = _new_method(root, options.name)
         again = f"python -m suite check {options.name}"
     else:
-        written = _new_task(root, options.name, options.modality, load(options.registry))
+        written = _new_task(root, options.name, options.modality)
         again = f"python -m suite check {options.name}"
     for path in written:
         out(shown(path))
@@ -38,20 +38,24 @@ def _new_method(root: Path, name: str) -> list[Path]:
     class_name = "".join(part.capitalize() for part in normal(name).split("_"))
     if not class_name.isidentifier() or class_name in _words(templates.METHOD_PYTHON):
         class_name = f"Method{class_name}"
+    _require_free(folder / f"{name}.yaml", folder / f"{name}.py")
     return [
         _write(folder / f"{name}.yaml", templates.METHOD_YAML.replace("NAME", name)),
         _write(folder / f"{name}.py", templates.METHOD_PYTHON.replace("CLASS", class_name)),
     ]
 
 
-def _new_task(root: Path, qualified: str, modality: Modality, registry: Registry) -> list[Path]:
+def _new_task(root: Path, qualified: str, modality: Modality) -> list[Path]:
     track_name, slash, name = qualified.partition("/")
     if not slash:
         raise UserError(f"a task lies in a track: python -m suite new task TRACK/{qualified}")
     _require_plain(track_name)
     _require_plain(name)
+    if name in ("track", "published"):
+        raise UserError(f"'{name}' is the name of another file of a track: choose another name")
     folder = root / "tasks" / track_name
-    track = registry.tracks.get(track_name)
+    # A folder that is still to become a registry has no tracks of its own.
+    track = load(root if (root / "tasks").is_dir() else None).tracks.get(track_name)
     if track and track.path.parent.resolve() != folder.resolve():
         raise UserError(
             f"track {track_name} lies in {shown(track.path.parent)}: run this there, "
@@ -60,6 +64,7 @@ def _new_task(root: Path, qualified: str, modality: Modality, registry: Registry
     generator = folder / f"{normal(name)}.py"
     modality = track.modality if track else modality
     scales: tuple[Scale, ...] = tuple(track.backbones) if track else ("mini",)
+    _require_free(generator, folder / f"{name}.yaml", *([] if track else [folder / "track.yaml"]))
     written = []
     if "mini" in scales:
         written.append(_write(generator, templates.GENERATORS[modality]))
@@ -108,9 +113,13 @@ def _require_plain(name: str) -> None:
         raise UserError(f"'{name}': a name has lower-case letters, digits, - and _")
 
 
+def _require_free(*paths: Path) -> None:
+    for path in paths:
+        if path.exists():
+            raise UserError(f"{shown(path)} exists: choose another name")
+
+
 def _write(path: Path, text: str) -> Path:
-    if path.exists():
-        raise UserError(f"{shown(path)} exists: choose another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

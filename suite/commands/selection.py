@@ -34,10 +34,13 @@ def planned(options: argparse.Namespace, registry: Registry) -> Plan:
 
 def request(options: argparse.Namespace) -> Request:
     """The options of `run` and `plan` as a request."""
+    backbones = split_names(options.backbones)
+    if options.backbones and not backbones:
+        raise UserError("--backbones names no backbone")
     return Request(
         methods=split_names(options.methods),
         tasks=split_names(options.tasks),
-        backbones=split_names(options.backbones),
+        backbones=backbones,
         scale=options.scale,
         seeds=_seeds(split_names(options.seeds)),
         steps=options.steps,

@@ -1,7 +1,7 @@
 """`tune`: each method's learning rate, chosen on validation data with an equal number of trials."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -27,7 +27,9 @@ def tune(options: argparse.Namespace) -> int:
     """
     registry = load_with_warnings(options.registry)
     asked = request(options)
-    _require_rates(registry, asked.methods, options.scale)
+    used = {item.cell.key.backbone for item in plan(asked, registry).planned}
+    families = {registry.backbones[name].family for name in used}
+    _require_rates(registry, asked.methods, options.scale, families)
     require_writable(options.out)
     plans = []
     results: list[list[Result]] = []
@@ -61,9 +63,11 @@ def tune(options: argparse.Namespace) -> int:
 _HEADER = tuple(f"trial {number + 1}" for number in range(TRIALS))
 
 
-def _require_rates(registry: Registry, names: Sequence[str], scale: Scale) -> None:
+def _require_rates(
+    registry: Registry, names: Sequence[str], scale: Scale, families: Collection[str]
+) -> None:
     for entry in registry.select_methods(names):
-        for family in entry.families:
+        for family in (family for family in entry.families if family in families):
             if not entry.trial_rates(scale, family):
                 raise UserError(
                     f"{shown(entry.path)}: no learning rates to try on {family} at the {scale} "

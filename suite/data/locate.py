@@ -23,6 +23,7 @@ MODEL_FILES = (".safetensors", ".json", ".txt", ".model")
 """What belongs to a model's identity: weights, configuration and tokenizer, not the prose."""
 
 UNSET = "SUITE_DATA is not set"
+NO_FOLDER = " (SUITE_DATA names no folder)"
 Origin = Literal["package", "SUITE_DATA", "hub cache"]
 
 
@@ -87,6 +88,8 @@ def locate_dataset(task: TaskEntry) -> DatasetFiles | Missing:
             return DatasetFiles(splits, "SUITE_DATA", _splits_digest(splits))
     else:
         looked.append(f"$SUITE_DATA/datasets/{source.hub}/{source.config} ({UNSET})")
+    if root and not root.is_dir():
+        looked[-1] += NO_FOLDER
     hub = None
     if not source.local_only:
         patterns = tuple(
@@ -126,6 +129,8 @@ def locate_model(entry: BackboneEntry) -> Model | Missing:
             return Model(folder, "SUITE_DATA", _model_digest(folder))
     else:
         looked.append(f"$SUITE_DATA/models/{source.id} ({UNSET})")
+    if root and not root.is_dir():
+        looked[-1] += NO_FOLDER
     hub = None
     if not source.local_only:
         patterns = tuple(f"*{ending}" for ending in MODEL_FILES)

@@ -104,11 +104,17 @@ def _tabular(task: TaskEntry, source: HubSource, image_size: int | None) -> Spli
 
 def _rows(files: Sequence[Path]) -> "datasets.Dataset":
     import datasets
+    import pyarrow
 
     datasets.disable_progress_bars()
-    return datasets.load_dataset(
-        "parquet", data_files={"train": [str(path) for path in files]}, split="train"
-    )
+    try:
+        return datasets.load_dataset(
+            "parquet", data_files={"train": [str(path) for path in files]}, split="train"
+        )
+    except (datasets.exceptions.DatasetGenerationError, pyarrow.ArrowInvalid) as error:
+        names = ", ".join(map(str, files))
+        reason = error.__cause__ or error
+        raise UserError(f"not a whole parquet file: {names} ({reason})") from error
 
 
 def _columns(

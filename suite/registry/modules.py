@@ -2,10 +2,12 @@
 
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
 from suite.errors import UserError
+from suite.registry.problems import shown
 
 
 def load_module(path: Path) -> ModuleType:
@@ -16,5 +18,12 @@ def load_module(path: Path) -> ModuleType:
         raise UserError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), 1)
+        what = f"{type(error).__name__}: {error}"
+        raise UserError(f"{shown(path)}:{line}: cannot be imported: {what}") from error
     return module
