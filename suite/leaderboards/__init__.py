@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suite.leaderboards import index, markdown, methods, plot, searches
+from suite.leaderboards import described, index, markdown, plot, searches
 from suite.leaderboards.aggregate import boards
 from suite.results import Result, read_results
 from suite.tuning import Search, read_searches
@@ -32,7 +32,7 @@ def pages(
         files[f"{board.name}.md"] = page.encode()
     entries = {row.method: row.entry for board in every for row in board.rows if row.entry}
     if entries:
-        files[methods.NAME] = methods.render([*entries.values()]).encode()
+        files[described.NAME] = described.render([*entries.values()]).encode()
     files["README.md"] = index.render(every, searched=bool(found)).encode()
     if found:
         files[searches.NAME] = searches.render(found).encode()

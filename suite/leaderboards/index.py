@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from suite.leaderboards import methods, searches, text
+from suite.leaderboards import described, searches, text
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.markdown import MARK
 
@@ -22,7 +22,9 @@ def render(boards: Sequence[Board], *, searched: bool = False) -> str:
         "miniature of a track, and its scores compare with no published ones.",
     ]
     links = (
-        [f"[What each method is and stores]({methods.NAME})"] if any(b.rows for b in boards) else []
+        [f"[What each method is and stores]({described.NAME})"]
+        if any(b.rows for b in boards)
+        else []
     )
     if searched:
         links.append(f"[How the learning rates were chosen]({searches.NAME})")
