@@ -36,7 +36,10 @@ def check_task(task: TaskEntry) -> Iterator[Finding]:
         return
     yield Finding("generates what its digest says", "")
     for name, check in CHECKS.items():
-        yield Finding(name, check(task, splits))
+        fault = check(task, splits)
+        yield Finding(name, fault)
+        if fault and check is _columns:
+            return  # the rest reads columns
 
 
 def _repeats(task: TaskEntry, splits: Splits) -> str:
@@ -52,6 +55,11 @@ def _columns(task: TaskEntry, splits: Splits) -> str:
         lengths = {column: len(values) for column, values in columns.items()}
         if len(set(lengths.values())) != 1:
             return f"the columns of {name} are not equally long: {lengths}"
+        if not lengths["label"]:
+            return f"{name} has no examples"
+        kind = np.asarray(columns["label"]).dtype.kind
+        if isinstance(task.output, Classification) and kind not in "iu":
+            return f"label of {name} is no whole number: it is the index of a label"
         if not task.text and (columns["image"].dtype != np.uint8 or columns["image"].ndim != 4):
             return f"image of {name} is not uint8 [N, H, W, 3]"
     return ""

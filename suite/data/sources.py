@@ -71,14 +71,29 @@ def _generated(task: TaskEntry, source: GeneratedSource) -> Splits:
     make: Callable[[], Splits] = getattr(
         load_module(task.path.parent / source.python), source.function
     )
-    splits = make()
-    if splits.digest() != source.digest:
+    maker = f"{shown(task.path)}: {source.function}() of {source.python}"
+    splits, digest = _made(make, maker)
+    if digest != source.digest:
+        if _made(make, maker)[1] != digest:
+            raise UserError(f"{maker} makes other data at every call: seed what it draws from")
         raise UserError(
-            f"{shown(task.path)}: {source.function}() of {source.python} made data with digest "
-            f"{splits.digest()}, but sources.mini.digest is {source.digest}. If the generator was "
-            "meant to change, raise its version and write the new digest"
+            f"{maker} made data with digest {digest}, but sources.mini.digest is {source.digest}. "
+            "If the generator was meant to change, raise its version and write the new digest"
         )
     return splits
+
+
+def _made(make: Callable[[], Splits], maker: str) -> tuple[Splits, str]:
+    """What a contributor's function returns, and its digest."""
+    try:
+        splits = make()
+        if not isinstance(splits, Splits):
+            raise UserError(f"{maker} returns {type(splits).__name__}, not Splits")
+        return splits, splits.digest()
+    except (Exception, SystemExit) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{maker} raises {type(error).__name__}: {error}") from error
 
 
 def _tabular(task: TaskEntry, source: HubSource, image_size: int | None) -> Splits:

@@ -157,6 +157,10 @@ def _load_folders(folders: Iterable[Path], kind: Kind, model: type[E]) -> dict[s
             if item.entry:
                 item.note(checks.name_mistakes(item.entry, path.stem))
             found[path.stem] = item
+        elif found[path.stem].document.path.parent == path.parent:
+            first = found[path.stem].document
+            message = f"{path.name} lies beside it: keep one of the two"
+            first.problems.append(Problem(first.path, 1, 1, "", message))
     return found
 
 

@@ -70,7 +70,10 @@ def read(path: Path) -> Document:
         document.problems.append(Problem(path, 1, 1, "", f"cannot be read ({error.strerror})"))
         return document
     except UnicodeDecodeError as error:
-        document.problems.append(Problem(path, 1, 1, "", f"not UTF-8 text ({error.reason})"))
+        line = error.object.count(b"\n", 0, error.start) + 1
+        column = error.start - error.object.rfind(b"\n", 0, error.start)
+        message = f"not UTF-8 text ({error.reason})"
+        document.problems.append(Problem(path, line, column, "", message))
         return document
     except yaml.MarkedYAMLError as error:
         document.problems.append(_syntax_problem(path, text, error))
