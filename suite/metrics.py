@@ -1,13 +1,13 @@
 """How well a task is solved, and a track: per-task metrics, a task's score, a track's score.
 
-All values are in per cent, correlations and MCC times 100.
+All values are in per cent, correlations and MCC times 100. Each metric imports its library when it
+is first computed: accuracy and the leaderboards need none.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
-from scipy import stats
-from sklearn.metrics import f1_score, matthews_corrcoef
 
 from suite.errors import Diverged
 from suite.registry.schema import MetricName, TaskEntry, TrackEntry
@@ -22,6 +22,8 @@ def _accuracy(predictions: Array, targets: Array) -> float:
 
 
 def _f1(predictions: Array, targets: Array) -> float:
+    from sklearn.metrics import f1_score
+
     # An unparsed answer is a mistake on either side: a miss where the target is positive, a false
     # alarm elsewhere (the reading of the T5 and HyperFormer evaluations).
     positive = np.where(predictions == UNPARSED, targets != 1, predictions == 1)
@@ -29,17 +31,20 @@ def _f1(predictions: Array, targets: Array) -> float:
 
 
 def _matthews(predictions: Array, targets: Array) -> float:
+    from sklearn.metrics import matthews_corrcoef
+
     return float(matthews_corrcoef(targets, predictions))
 
 
-def _correlation(
-    coefficient: Callable[[Array, Array], tuple[float, float]],
-) -> Callable[[Array, Array], float]:
+def _correlation(coefficient: Literal["pearsonr", "spearmanr"]) -> Callable[[Array, Array], float]:
     def correlation(predictions: Array, targets: Array) -> float:
         # Undefined for a constant: knowing nothing is worth nothing.
         if np.ptp(predictions) == 0 or np.ptp(targets) == 0:
             return 0.0
-        return float(coefficient(predictions.astype(float), targets.astype(float))[0])
+        from scipy import stats
+
+        compute = getattr(stats, coefficient)
+        return float(compute(predictions.astype(float), targets.astype(float))[0])
 
     return correlation
 
@@ -48,8 +53,8 @@ _METRICS: dict[MetricName, Callable[[Array, Array], float]] = {
     "accuracy": _accuracy,
     "f1": _f1,
     "matthews": _matthews,
-    "pearson": _correlation(stats.pearsonr),
-    "spearman": _correlation(stats.spearmanr),
+    "pearson": _correlation("pearsonr"),
+    "spearman": _correlation("spearmanr"),
 }
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.backbones.base import Backbone, TextToTextBackbone
-from suite.data.batching import Batch
+from suite.data.batching import FEATURES, Batch
 from suite.nn.tasks import PerTask, TaskContext
 from suite.registry.schema import Classification, TaskEntry
 
@@ -65,7 +65,7 @@ class HeadedModel(AdaptedModel):
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, classes] or numbers [B, 1] of the active task."""
-        return self.heads(self.backbone(inputs))
+        return self.heads(inputs[FEATURES] if FEATURES in inputs else self.backbone(inputs))
 
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
         """Cross-entropy, or mean squared error on the range scaled to 0..1."""

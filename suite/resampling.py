@@ -17,6 +17,8 @@ Array = np.ndarray
 RESAMPLES = 1000
 _BLOCK = 2_000_000
 """Counts held at once, which bounds the memory for large test sets."""
+_PART = 100
+"""Resamples of which ranks are computed at once."""
 
 
 def _accuracy(p_RN: Array, t_N: Array, counts_BN: Array) -> Array:
@@ -58,26 +60,42 @@ def _pearson(p_RN: Array, t_N: Array, counts_BN: Array) -> Array:
 
 
 def _spearman(p_RN: Array, t_N: Array, counts_BN: Array) -> Array:
-    # Every resample has ranks of its own; their mean is (N + 1) / 2 whatever was drawn.
-    y_BN = _ranks(t_N, counts_BN) - (len(t_N) + 1) / 2
-    weighted_BN = counts_BN * y_BN
-    y_B = np.einsum("bn,bn->b", weighted_BN, y_BN)
-    columns = []
-    for p_N in p_RN:
-        x_BN = _ranks(p_N, counts_BN) - (len(t_N) + 1) / 2
-        x_B = np.einsum("bn,bn,bn->b", counts_BN, x_BN, x_BN)
-        columns.append(_ratio(np.einsum("bn,bn->b", weighted_BN, x_BN), np.sqrt(x_B * y_B)))
-    return np.stack(columns, axis=1)
+    # Every resample has ranks of its own. They are multiples of a half, so every sum is exact. In
+    # small parts, with the resamples as the last axis, all arrays stay in the processor's cache.
+    ties = [_Ties(p_N) for p_N in p_RN]
+    true = _Ties(t_N)
+    blocks = []
+    for part_BN in np.split(counts_BN, range(_PART, len(counts_BN), _PART)):
+        counts_NB = part_BN.T.copy()
+        y_NB, y_B = true.centred_ranks(counts_NB)
+        weighted_NB = np.empty_like(counts_NB)
+        weighted_NB[true.order] = counts_NB[true.order] * y_NB
+        columns = []
+        for own in ties:
+            x_NB, x_B = own.centred_ranks(counts_NB)
+            both_B = np.einsum("nb,nb->b", weighted_NB[own.order], x_NB)
+            columns.append(_ratio(both_B, np.sqrt(x_B * y_B)))
+        blocks.append(np.stack(columns, axis=1))
+    return np.concatenate(blocks)
 
 
-def _ranks(values_N: Array, counts_BN: Array) -> Array:
-    order = np.argsort(values_N, kind="stable")
-    _, starts, inverse = np.unique(values_N[order], return_index=True, return_inverse=True)
-    tied_BU = np.add.reduceat(counts_BN[:, order], starts, axis=1)
-    middle_BU = np.cumsum(tied_BU, axis=1) - tied_BU / 2 + 0.5
-    back = np.empty_like(order)
-    back[order] = inverse
-    return middle_BU[:, back]
+class _Ties:
+    """The ascending `order` of some values, and which of them are equal."""
+
+    def __init__(self, values_N: Array) -> None:
+        self.order = np.argsort(values_N, kind="stable")
+        _, self.repeats = np.unique(values_N, return_counts=True)
+        self.ends = np.cumsum(self.repeats) - 1
+
+    def centred_ranks(self, counts_NB: Array) -> tuple[Array, Array]:
+        """In that order, the rank of each value less the mean of all ranks, which is (N + 1) / 2
+        whatever was drawn, and the sum of their squares; equal values share a rank."""
+        ascending_NB = counts_NB[self.order]
+        last_UB = np.cumsum(ascending_NB, axis=0)[self.ends]
+        middle_UB = (last_UB - len(counts_NB)) / 2
+        middle_UB[1:] += last_UB[:-1] / 2
+        x_NB = np.repeat(middle_UB, self.repeats, axis=0)
+        return x_NB, np.einsum("nb,nb,nb->b", ascending_NB, x_NB, x_NB)
 
 
 def _variance(mean_of_squares: Array, mean: Array) -> Array:

@@ -16,7 +16,8 @@ from suite.errors import UserError
 from suite.plan import Cell, Plan
 from suite.progress import Progress
 from suite.registry import Registry
-from suite.results import Result, Status
+from suite.results import Result, Status, read_results
+from suite.sharing import GpuMemory
 from suite.worker import Finished, Stepped, Unwritable, failure, work
 
 
@@ -55,21 +56,23 @@ def run(plan: Plan, registry: Registry, settings: Settings, progress: Progress) 
     if not cells:
         return results
     jobs, threads = _share_cores(plan, len(cells), device, settings.jobs)
+    shared = _gpu_memory(device, settings.out) if jobs > 1 and device != "cpu" else None
     pool = [_start(registry, settings, device, threads) for _ in range(jobs)]
     try:
-        for worker in pool:
-            _hand_out(worker, cells, settings, progress)
+        _hand_out(pool, cells, shared, settings, progress)
         while any(worker.cell for worker in pool):
             finished = _next_results(pool, settings, progress)
             for worker, result in finished:
                 results.append(result)
                 progress.finished(result)
                 worker.cell = None
+                if shared:
+                    shared.learn(result)
                 if settings.fail_fast and result.status not in ("ok", "unsupported"):
                     cells.clear()
                 if not worker.process.is_alive() and cells:
-                    pool[pool.index(worker)] = worker = _start(registry, settings, device, threads)
-                _hand_out(worker, cells, settings, progress)
+                    pool[pool.index(worker)] = _start(registry, settings, device, threads)
+            _hand_out(pool, cells, shared, settings, progress)
     finally:
         for worker in pool:
             _stop(worker)
@@ -126,15 +129,35 @@ def _start(registry: Registry, settings: Settings, device: str, threads: int) ->
     return _Worker(process, pipe)
 
 
-def _hand_out(worker: _Worker, cells: deque[Cell], settings: Settings, progress: Progress) -> None:
-    if not cells:
-        return
-    worker.cell = cells.popleft()
-    worker.deadline = settings.timeout and time.monotonic() + settings.timeout
-    # A worker that has died already is noticed at its pipe, as one that dies later is.
-    with contextlib.suppress(BrokenPipeError):
-        worker.pipe.send(worker.cell)
-    progress.started(worker.cell)
+def _gpu_memory(device: str, out: Path) -> GpuMemory:
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return GpuMemory(free, read_results(out / "results"))
+
+
+def _hand_out(
+    pool: list[_Worker],
+    cells: deque[Cell],
+    shared: GpuMemory | None,
+    settings: Settings,
+    progress: Progress,
+) -> None:
+    """Give every idle worker the first cell that there is memory for."""
+    for worker in pool:
+        if worker.cell:
+            continue
+        running = [other.cell for other in pool if other.cell]
+        fitting = (cell for cell in cells if not shared or shared.admits(cell, running))
+        if (cell := next(fitting, None)) is None:
+            continue
+        cells.remove(cell)
+        worker.cell = cell
+        worker.deadline = settings.timeout and time.monotonic() + settings.timeout
+        # A worker that has died already is noticed at its pipe, as one that dies later is.
+        with contextlib.suppress(BrokenPipeError):
+            worker.pipe.send(cell)
+        progress.started(cell)
 
 
 def _next_results(

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 Array = np.ndarray
 LEVEL = 0.95
@@ -85,7 +85,7 @@ def compare(a: Estimate, b: Estimate) -> Comparison:
     half, error, freedom = _half_width(a.resampled - b.resampled, runs)
     difference = a.score - b.score
     if error > 0:
-        p = float(2 * stats.t.sf(abs(difference) / error, freedom))
+        p = float(2 * special.stdtr(freedom, -abs(difference) / error))
     else:
         p = float(difference == 0)
     return Comparison(difference, difference - half, difference + half, p)
@@ -97,7 +97,7 @@ def _half_width(resampled: Array, runs: Sequence[tuple[Array, int]]) -> tuple[fl
     spread = sum(float((v**2).sum()) / (seeds - 1) for v, seeds in runs if seeds > 1)
     freedom = variance**2 / spread if spread > 0 else np.inf
     error = variance**0.5
-    return float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error, error, freedom
+    return float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * error, error, freedom
 
 
 def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:

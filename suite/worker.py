@@ -69,6 +69,8 @@ def work(pipe: Connection, registry: Registry, out: Path, device: str, threads: 
             folder.mkdir(parents=True, exist_ok=True)
             with _captured(folder / "log.txt"):
                 result = _attempt(cell, workspace, folder, pipe)
+            if device.startswith("cuda"):
+                torch.cuda.empty_cache()  # cells of other processes may need what this one gives up
             result.write(out / "results")
         except OSError as error:
             pipe.send(Unwritable(f"{folder}: cannot be written ({error.strerror})"))

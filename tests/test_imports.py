@@ -23,8 +23,16 @@ PARTS: dict[str, tuple[str, ...]] = {
     "data": ("data",),
     "method": ("method", "model", "registry.code"),
     "training": ("training", "delta", "ledger", "metrics", "memory", "seeding"),
-    "cell": ("cell", "worker", "bench", "contract", "task_contract", "environment"),
-    "run": ("run", "progress"),
+    "cell": (
+        "cell",
+        "worker",
+        "bench",
+        "contract",
+        "contract_costs",
+        "task_contract",
+        "environment",
+    ),
+    "run": ("run", "progress", "sharing"),
     "leaderboards": ("leaderboards", "statistics", "resampling"),
     "cli": ("cli", "commands", "__main__"),
 }

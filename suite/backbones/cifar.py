@@ -3,15 +3,14 @@
 Every builder returns a network without classifier: images [B, 3, H, W] (normalised floats) to
 pooled features [B, D], with D in the attribute `num_features`. All parameters live in named Conv2d,
 Linear and normalisation modules that are called as modules, so that a method can replace or follow
-any of them; the residual branch of a ResNet block ends in its `bn2`.
+any of them; the residual branch of a ResNet block ends in its `bn2`. Each library is imported only
+where it is used: a network that needs none starts sooner.
 """
 
 from collections.abc import Mapping, Sequence
 
-import timm.models.vision_transformer as timm_vit
 import torch
 import torch.nn.functional as F
-import torchvision.models.densenet as torchvision_densenet
 from torch import Tensor, nn
 
 
@@ -102,8 +101,10 @@ def densenet(
     torchvision's DenseNet with the paper's CIFAR stem: one 3x3 convolution to `initial` channels
     (default 2 * growth), no norm and no pooling. Compression is 0.5.
     """
+    from torchvision.models import DenseNet
+
     initial = 2 * growth if initial is None else initial
-    network = torchvision_densenet.DenseNet(growth, tuple(blocks), initial, bottleneck)
+    network = DenseNet(growth, tuple(blocks), initial, bottleneck)
     network.features.conv0 = nn.Conv2d(3, initial, 3, 1, 1, bias=False)
     nn.init.kaiming_normal_(network.features.conv0.weight)
     del network.features.norm0, network.features.relu0, network.features.pool0
@@ -118,7 +119,9 @@ def vit(image_size: int, patch_size: int, width: int, depth: int, heads: int) ->
     `image_size` and `patch_size` are in pixels; images of another size are refused. Features
     [B, width].
     """
-    return timm_vit.VisionTransformer(
+    from timm.models.vision_transformer import VisionTransformer
+
+    return VisionTransformer(
         img_size=image_size,
         patch_size=patch_size,
         embed_dim=width,

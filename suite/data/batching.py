@@ -1,6 +1,6 @@
 """Batches from examples that live on the device: no copies, no host synchronisation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ from suite.data.encode import Examples
 from suite.registry.schema import BackboneEntry, Recipe
 
 BUCKET_BATCHES = 16
+FEATURES = "features"
+"""The only input of a batch for which the backbone need not be run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Batches:
     def __init__(self, task: str, examples: Examples, backbone: BackboneEntry) -> None:
         self.task = task
         self.examples = examples
+        self.backbone = backbone
         device = examples.targets.device
         if backbone.modality == "image":
             mean = torch.tensor(backbone.mean, device=device).view(1, 3, 1, 1)
@@ -85,3 +88,25 @@ class Batches:
             inputs = {name: values[index, :longest] for name, values in examples.inputs.items()}
         ids = None if examples.target_ids is None else examples.target_ids[index]
         return Batch(self.task, inputs, examples.targets[index], ids)
+
+
+class FeatureBatches(Batches):
+    """The same batches with `FEATURES` [B, width] as inputs, computed when an example is first met.
+
+    `compute` gives the features of a batch; they must be the same whenever it is asked.
+    """
+
+    def __init__(self, batches: Batches, width: int, compute: Callable[[Batch], Tensor]) -> None:
+        super().__init__(batches.task, batches.examples, batches.backbone)
+        device = batches.examples.targets.device
+        self.compute = compute
+        self.features = torch.empty(len(self.examples), width, device=device)
+        self.known = np.zeros(len(self.examples), bool)
+
+    def _batch(self, rows: np.ndarray, index: Tensor) -> Batch:
+        if not self.known[rows].all():
+            self.features[index] = self.compute(super()._batch(rows, index)).float()
+            self.known[rows] = True
+        ids = None if self.examples.target_ids is None else self.examples.target_ids[index]
+        inputs = {FEATURES: self.features[index]}
+        return Batch(self.task, inputs, self.examples.targets[index], ids)

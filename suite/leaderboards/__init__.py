@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suite.leaderboards import index, markdown, plot, searches
+from suite.leaderboards import described, index, markdown, plot, searches
 from suite.leaderboards.aggregate import boards
 from suite.results import Result, read_results, replace_file
 from suite.tuning import Search, read_searches
@@ -30,6 +30,9 @@ def pages(
             files[f"plots/{board.name}.svg"] = image
         page = markdown.render(board, plot=f"plots/{board.name}.svg" if image else None)
         files[f"{board.name}.md"] = page.encode()
+    entries = {row.method: row.entry for board in every for row in board.rows if row.entry}
+    if entries:
+        files[described.NAME] = described.render([*entries.values()]).encode()
     files["README.md"] = index.render(every, searched=bool(found)).encode()
     if found:
         files[searches.NAME] = searches.render(found).encode()

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from suite.leaderboards import searches, text
+from suite.leaderboards import described, searches, text
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.markdown import MARK
 
@@ -21,8 +21,15 @@ def render(boards: Sequence[Board], *, searched: bool = False) -> str:
         "its page says why; `6/8` are tasks with a score. The `mini` scale is the embedded "
         "miniature of a track, and its scores compare with no published ones.",
     ]
+    links = (
+        [f"[What each method is and stores]({described.NAME})"]
+        if any(b.rows for b in boards)
+        else []
+    )
     if searched:
-        sections.append(f"[How the learning rates were chosen]({searches.NAME}).")
+        links.append(f"[How the learning rates were chosen]({searches.NAME})")
+    if links:
+        sections.append(" · ".join(links))
     for (track, scale), members in sorted(by_track.items()):
         if measured := [board for board in members if board.rows]:
             sections += [f"## {track}, {scale} scale", _table(measured)]

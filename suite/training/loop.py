@@ -8,17 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from suite.data.batching import Batch, Batches
+from suite.data.batching import Batch, Batches, FeatureBatches
 from suite.delta import live_tensors
 from suite.errors import Diverged
 from suite.method import Method, Phase
 from suite.metrics import evaluate, score
-from suite.model import AdaptedModel
+from suite.model import AdaptedModel, HeadedModel
 from suite.registry.schema import Recipe
 from suite.seeding import seed_for
 from suite.training.optimizer import make_optimizer, rate_factor
 
 EVALUATION_BATCH = 256
+FEATURE_BYTES = 2**30
+"""Most memory that the features of a frozen backbone may take."""
 
 Progress = Callable[[int, int], None]
 """Called with (optimizer steps done, steps in all) after every step."""
@@ -137,6 +139,9 @@ def _run_phase(
 ) -> dict[str, float]:
     optimizer = make_optimizer(method, model, parameters, recipe)
     stepper = optimizer.stepper
+    model.train()
+    if _trains_heads_alone(model, phase, parameters, recipe):
+        data = _on_features(model, data)
     batches = _stream(data, recipe, seed)
     evaluate_after = {
         round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
@@ -147,7 +152,6 @@ def _run_phase(
     best: list[Tensor] = []
     best_score = -np.inf
     best_validation: dict[str, float] = {}
-    model.train()
     torch.manual_seed(seed_for(seed, "dropout"))
     for step in range(1, steps + 1):
         batch = next(batches)
@@ -179,6 +183,41 @@ def _run_phase(
     if stepper:
         stepper.close()
     return best_validation
+
+
+def _trains_heads_alone(
+    model: AdaptedModel, phase: Phase, parameters: Sequence[nn.Parameter], recipe: Recipe
+) -> bool:
+    """Whether the heads read the same features of an example at every step of the phase.
+
+    In training mode, a backbone of which nothing trains is in evaluation mode.
+    """
+    if type(model) is not HeadedModel or model.backbone.training:
+        return False
+    heads = {id(parameter) for parameter in model.heads.parameters()}
+    seen = recipe.augmentation == "none" and phase.penalty is None
+    return seen and all(id(parameter) in heads for parameter in parameters)
+
+
+def _on_features(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> Mapping[str, TaskBatches]:
+    """Data whose inputs are the backbone's features; as they are if those are too many to keep."""
+    width = model.backbone.width
+    examples = sum(len(own.train.examples) + len(own.validation.examples) for own in data.values())
+    if 4 * examples * width > FEATURE_BYTES:
+        return data
+
+    @torch.no_grad()
+    def compute(batch: Batch) -> Tensor:
+        model.context.activate(batch.task)
+        with autocast(batch.targets.device):
+            return model.backbone(batch.inputs)
+
+    return {
+        task: TaskBatches(
+            *(FeatureBatches(part, width, compute) for part in (own.train, own.validation))
+        )
+        for task, own in data.items()
+    }
 
 
 def _validate(model: AdaptedModel, batches: Batches) -> float:

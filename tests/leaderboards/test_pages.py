@@ -7,6 +7,8 @@ import pytest
 from suite.errors import UserError
 from suite.leaderboards import build, check, markdown, pages
 from suite.leaderboards.aggregate import boards
+from suite.registry import load
+from suite.results import CellKey, Identity, Result
 
 PAGE = "glue-bert_mini-mini.md"
 
@@ -235,6 +237,34 @@ def test_the_index_shows_every_method_on_every_backbone_at_a_glance(registry, ma
     assert "@ 1.360×" in row["hyper"]
     assert "**" not in row["hyper"]
     assert "*0/3*" in row["probe"]
+
+
+def test_every_measured_method_is_described_with_its_closed_form():
+    registry = load()
+    cell = CellKey(
+        method="lines", backbone="bert_mini", scale="mini", track="glue", tasks=("cola",), seed=0
+    )
+    parts = {
+        "schema_version": 1,
+        "method": "",
+        "recipe": "",
+        "tasks": {},
+        "backbone": "",
+        "seed": 0,
+    }
+    result = Result(
+        cell=cell, identity=Identity(**parts, digest=""), status="failed", reason="broken"
+    )
+    files = pages([result], registry)
+    page, entry = files["methods.md"].decode(), registry.methods["lines"]
+    assert page.count("\n## ") == 1
+    assert "## lines" in page
+    assert entry.title in page
+    assert entry.notes in page
+    assert entry.reference.url in page
+    assert all(" ".join(term.count.split()) in page for term in entry.cost.shared)
+    assert all(reason in page for reason in entry.unsupported.values())
+    assert "(methods.md)" in files["README.md"].decode()
 
 
 def write(results, folder):

@@ -86,13 +86,14 @@ def contrast(first: Tensor, second: Tensor) -> Tensor:
 
 def optimise(
     modules: Sequence[nn.Module],
-    losses: Callable[[], dict[str, Tensor]],
+    losses: Callable[[float], dict[str, Tensor]],
     steps: int,
     rate: float = 3e-3,
     slowly: str = "",
 ) -> None:
     """AdamW with a short warm-up and a cosine to 2 % of the rate, on the sum of the losses.
 
+    `losses` is told the share of the steps that are done.
     Parameters whose name ends with `slowly` learn at a quarter of the rate.
     """
     named = [pair for module in modules for pair in module.named_parameters()]
@@ -108,7 +109,7 @@ def optimise(
     history: list[dict[str, float]] = []
     start = time.monotonic()
     for step in range(steps):
-        parts = losses()
+        parts = losses(step / steps)
         sum(parts.values()).backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
@@ -116,7 +117,7 @@ def optimise(
         optimizer.zero_grad()
         history.append({name: value.item() for name, value in parts.items()})
         if step == 0 or step % REPORT == REPORT - 1:
-            means = {name: np.mean([row[name] for row in history]) for name in parts}
+            means = {name: np.mean([row[name] for row in history if name in row]) for name in parts}
             line = "  ".join(f"{name} {mean:.3f}" for name, mean in means.items())
             print(f"step {step + 1:5d}  {line}  {time.monotonic() - start:.0f} s", flush=True)  # noqa: T201
             history.clear()

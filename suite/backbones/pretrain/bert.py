@@ -26,6 +26,9 @@ WIDTH, LAYERS, HEADS = 64, 3, 2
 MASK = BERT_SPECIAL.index("[MASK]")
 MASKED, REPLACED, SWAPPED, WHOLE = 0.10, 0.12, 0.2, 0.3
 """Shares: of tokens masked and replaced, of documents with swapped neighbours or left whole."""
+PAIRED_UNTIL = 0.4
+"""Share of the steps that learn from pairs: what the network knows of them must not stay so near
+its last layer that a linear probe reads the answers of the pair tasks off it."""
 
 
 def pretrain_bert(steps: int) -> tuple[BertModel, PreTrainedTokenizerFast]:
@@ -83,7 +86,7 @@ def pretrain_bert(steps: int) -> tuple[BertModel, PreTrainedTokenizerFast]:
         mask = (shown > 0).long()
         return pooled(model(shown, attention_mask=mask).last_hidden_state, mask)
 
-    def losses() -> dict[str, Tensor]:
+    def losses(progress: float) -> dict[str, Tensor]:
         rows = draw()
         original = padded([ids[r] for r in rows])
         segments = padded([types[r] for r in rows])
@@ -98,19 +101,20 @@ def pretrain_bert(steps: int) -> tuple[BertModel, PreTrainedTokenizerFast]:
             (original >= len(BERT_SPECIAL)) & (shown != MASK) & ~torch.from_numpy(whole)[:, None]
         )
         pick = torch.from_numpy(whole)
-        partners = [r for r in rows if coherent[r] and paired[r]]
-        return {
+        parts = {
             "words": F.cross_entropy(logits, original[chosen], reduction="sum")
             / max(1, int(chosen.sum())),
             "replaced": REPLACED_WEIGHT
             * binary(is_replaced(hidden[judged]), (shown != original)[judged]),
-            "partner": contrast(*(embed([side[r] for r in partners]) for side in sides))
-            if partners
-            else torch.zeros(()),
-            "belongs": binary(
-                belongs(pooled(hidden[pick], mask[pick])), torch.from_numpy(coherent[rows])[pick]
-            ),
         }
+        if progress < PAIRED_UNTIL:
+            partners = [r for r in rows if coherent[r] and paired[r]]
+            if partners:
+                parts["partner"] = contrast(*(embed([s[r] for r in partners]) for s in sides))
+            parts["belongs"] = binary(
+                belongs(pooled(hidden[pick], mask[pick])), torch.from_numpy(coherent[rows])[pick]
+            )
+        return parts
 
     optimise((model, words, is_replaced, belongs), losses, steps)
     return model.eval(), tokenizer

@@ -207,7 +207,7 @@ def pretrain_t5(steps: int) -> tuple[T5ForConditionalGeneration, PreTrainedToken
         hidden = model.encoder(input_ids=shown, attention_mask=mask).last_hidden_state
         return contrast(*pooled(hidden, mask).chunk(2))
 
-    def losses() -> dict[str, Tensor]:
+    def losses(_: float) -> dict[str, Tensor]:
         indices = [int(index) for index in draw()]
         rows = [objectives.example(index) for index in indices]
         partners = [i for i in indices if objectives.coherent[i] and objectives.second[i]]

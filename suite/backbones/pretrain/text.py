@@ -11,7 +11,8 @@ shares no sentence with any task (`corpus.documents`), and learn three things fr
 - to tell original from replaced words (Clark et al. 2020, ELECTRA, equation 2, with replacements of
   the same kind of word or at random, and swapped neighbours, instead of a generator's);
 - whether a second sentence belongs to the first, as BERT's next sentence prediction, and which of a
-  batch's second sentences is the first one's own (InfoNCE, van den Oord et al. 2018, equation 4).
+  batch's second sentences is the first one's own (InfoNCE, van den Oord et al. 2018, equation 4);
+  BERT learns this in the first two fifths of the steps alone.
 
 T5 also answers with digits, as in its supervised mixture: whether two sentences belong together,
 how many words were replaced, and a number to copy.
