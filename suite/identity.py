@@ -50,8 +50,12 @@ def method_digest(entry: MethodEntry, options: Mapping[str, OptionValue]) -> str
 
 
 def recipe_digest(recipe: Recipe) -> str:
-    """Every key of the resolved recipe."""
-    return _digest(recipe.model_dump(mode="json"))
+    """Every key of the resolved recipe; `mixed_batches`, which is younger than the first results,
+    only where it is set, so that they stay valid."""
+    keys = recipe.model_dump(mode="json")
+    if not recipe.mixed_batches:
+        del keys["mixed_batches"]
+    return _digest(keys)
 
 
 def task_digest(

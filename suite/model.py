@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.backbones.base import Backbone, TextToTextBackbone
-from suite.data.batching import FEATURES, Batch
+from suite.data.batching import FEATURES, Batch, MixedBatch
+from suite.data.encode import PADDING
 from suite.nn.tasks import PerTask, TaskContext
 from suite.registry.schema import Classification, TaskEntry
 
@@ -28,6 +29,10 @@ class AdaptedModel(nn.Module, ABC):
     @abstractmethod
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
         """Mean training loss of one batch, a scalar."""
+
+    @abstractmethod
+    def mixed_loss(self, batch: MixedBatch, label_smoothing: float = 0.0) -> Tensor:
+        """Mean training loss over the rows of several tasks, a scalar, from one pass."""
 
     @abstractmethod
     def predict(self, batch: Batch) -> Tensor:
@@ -51,6 +56,19 @@ class AdaptedModel(nn.Module, ABC):
     @abstractmethod
     def _answer(self, inputs: Mapping[str, Tensor], tasks: Sequence[str], length: int) -> Tensor:
         """Predictions [B] of rows sorted by task."""
+
+
+class _Rows:
+    """The rows of a mixed batch, sorted by task as `TaskContext.mixed` wants them."""
+
+    def __init__(self, batch: MixedBatch, context: TaskContext) -> None:
+        self.parts = sorted(batch, key=lambda part: context.tasks.index(part.task))
+        self.sizes = [len(part.targets) for part in self.parts]
+        of_task = {part.task: size for part, size in zip(self.parts, self.sizes, strict=True)}
+        self.counts = [of_task.get(task, 0) for task in context.tasks]
+        self.inputs = {
+            name: torch.cat([part.inputs[name] for part in self.parts]) for name in batch[0].inputs
+        }
 
 
 class HeadedModel(AdaptedModel):
@@ -77,6 +95,21 @@ class HeadedModel(AdaptedModel):
         span = task.output.maximum - task.output.minimum
         scaled = (batch.targets - task.output.minimum) / span
         return F.mse_loss(outputs.squeeze(-1), scaled)
+
+    def mixed_loss(self, batch: MixedBatch, label_smoothing: float = 0.0) -> Tensor:
+        """The mean over all rows of the losses of their tasks."""
+        rows = _Rows(batch, self.context)
+        if FEATURES in rows.inputs:
+            features = rows.inputs[FEATURES]
+        else:
+            with self.context.mixed(rows.counts):
+                features = self.backbone(rows.inputs)
+        losses = [
+            len(own)
+            * self.loss(Batch(part.task, {FEATURES: own}, part.targets, None), label_smoothing)
+            for part, own in zip(rows.parts, features.split(rows.sizes), strict=True)
+        ]
+        return torch.stack(losses).sum() / len(features)
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> Tensor:
@@ -107,6 +140,17 @@ class TextToTextModel(AdaptedModel):
         logits = self(batch.inputs, batch.target_ids).float()
         return F.cross_entropy(
             logits.flatten(0, 1), batch.target_ids.flatten(), label_smoothing=label_smoothing
+        )
+
+    def mixed_loss(self, batch: MixedBatch, label_smoothing: float = 0.0) -> Tensor:
+        """The mean over all target tokens, whatever their task."""
+        rows = _Rows(batch, self.context)
+        ids = [row for part in rows.parts for row in part.target_ids]
+        labels = nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=PADDING)
+        with self.context.mixed(rows.counts):
+            logits = self(rows.inputs, labels).float()
+        return F.cross_entropy(
+            logits.flatten(0, 1), labels.flatten(), label_smoothing=label_smoothing
         )
 
     @torch.no_grad()

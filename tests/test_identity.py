@@ -56,7 +56,12 @@ def test_a_method_is_its_code_its_regime_and_its_options(registry):
 
 
 def test_every_key_of_the_recipe_counts():
-    others = {"optimizer": "sgd", "schedule": "cosine", "augmentation": "flip"}
+    others = {
+        "optimizer": "sgd",
+        "schedule": "cosine",
+        "augmentation": "flip",
+        "mixed_batches": True,
+    }
     before = RECIPE.model_dump()
     for key, value in before.items():
         other = others[key] if key in others else (value or 0.0) + 1

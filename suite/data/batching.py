@@ -1,7 +1,8 @@
 """Batches from examples that live on the device: no copies, no host synchronisation."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -63,11 +64,7 @@ class Batches:
             batches = [batches[number] for number in rng.permutation(len(batches))]
             on_device = torch.from_numpy(np.concatenate(batches)).to(self.examples.targets.device)
             for rows, index in zip(batches, on_device.split(size), strict=True):
-                batch = self._batch(rows, index)
-                if recipe.augmentation != "none":
-                    image = augment(batch.inputs["image"], recipe.augmentation, rng)
-                    batch = Batch(batch.task, {"image": image}, batch.targets, batch.target_ids)
-                yield batch
+                yield _augmented(self._batch(rows, index), recipe, rng)
 
     def evaluation(self, size: int) -> Iterator[tuple[np.ndarray, Batch]]:
         """Every example once, shortest first: (row numbers, batch)."""
@@ -77,14 +74,19 @@ class Batches:
             index = torch.from_numpy(rows).to(self.examples.targets.device)
             yield rows, self._batch(rows, index)
 
-    def _batch(self, rows: np.ndarray, index: Tensor) -> Batch:
-        """The batch of `rows`; `index` is the same on the device."""
+    def rows(self, rows: np.ndarray, longest: int) -> Batch:
+        """The examples with these numbers, texts cut at `longest` tokens."""
+        return self._batch(rows, torch.from_numpy(rows).to(self.examples.targets.device), longest)
+
+    def _batch(self, rows: np.ndarray, index: Tensor, longest: int = 0) -> Batch:
+        """The batch of `rows`, texts cut to their longest or at `longest`; `index` is `rows` on the
+        device."""
         examples = self.examples
         if "image" in examples.inputs:
             image = examples.inputs["image"][index].float()
             inputs = {"image": torch.addcmul(self.shift, image, self.scale)}
         else:
-            longest = int(examples.lengths[rows].max())
+            longest = longest or int(examples.lengths[rows].max())
             inputs = {name: values[index, :longest] for name, values in examples.inputs.items()}
         ids = None if examples.target_ids is None else examples.target_ids[index]
         return Batch(self.task, inputs, examples.targets[index], ids)
@@ -103,10 +105,55 @@ class FeatureBatches(Batches):
         self.features = torch.empty(len(self.examples), width, device=device)
         self.known = np.zeros(len(self.examples), bool)
 
-    def _batch(self, rows: np.ndarray, index: Tensor) -> Batch:
+    def _batch(self, rows: np.ndarray, index: Tensor, longest: int = 0) -> Batch:
         if not self.known[rows].all():
             self.features[index] = self.compute(super()._batch(rows, index)).float()
             self.known[rows] = True
         ids = None if self.examples.target_ids is None else self.examples.target_ids[index]
         inputs = {FEATURES: self.features[index]}
         return Batch(self.task, inputs, self.examples.targets[index], ids)
+
+
+MixedBatch = tuple[Batch, ...]
+"""Rows of several tasks: one batch of each, texts cut at the same length."""
+
+
+def mixed_batches(
+    batches: Mapping[str, Batches], chances: Sequence[float], recipe: Recipe, seed: int
+) -> Iterator[MixedBatch]:
+    """Endless batches of `recipe.batch_size` rows, the task of each row drawn with its chance.
+
+    Each task's rows come in an order that is shuffled anew for every epoch; they are not bucketed
+    by length.
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    orders = {
+        task: _shuffled(len(own.examples), np.random.Generator(np.random.PCG64([seed, number])))
+        for number, (task, own) in enumerate(batches.items())
+    }
+    while True:
+        counts = rng.multinomial(recipe.batch_size, chances)
+        drawn = {
+            task: np.fromiter(islice(orders[task], int(count)), np.int64)
+            for task, count in zip(batches, counts, strict=True)
+            if count
+        }
+        longest = max(
+            int(batches[task].examples.lengths[rows].max()) for task, rows in drawn.items()
+        )
+        yield tuple(
+            _augmented(batches[task].rows(rows, longest), recipe, rng)
+            for task, rows in drawn.items()
+        )
+
+
+def _shuffled(count: int, rng: np.random.Generator) -> Iterator[int]:
+    while True:
+        yield from rng.permutation(count)
+
+
+def _augmented(batch: Batch, recipe: Recipe, rng: np.random.Generator) -> Batch:
+    if recipe.augmentation == "none":
+        return batch
+    image = augment(batch.inputs["image"], recipe.augmentation, rng)
+    return Batch(batch.task, {"image": image}, batch.targets, batch.target_ids)

@@ -68,6 +68,8 @@ class Recipe(Entry):
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
     augmentation: Literal["none", "flip", "crop", "crop_flip"] = "none"
     temperature: Annotated[float, Field(ge=1)] = 10.0
+    mixed_batches: bool = False
+    """Whether a joint method's batches hold rows of several tasks, not of one."""
     max_length: Annotated[int, Field(ge=4)] = 128
 
 
@@ -88,6 +90,7 @@ class RecipeChange(Entry):
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     augmentation: Literal["none", "flip", "crop", "crop_flip"] | None = None
     temperature: Annotated[float, Field(ge=1)] | None = None
+    mixed_batches: bool | None = None
     max_length: Annotated[int, Field(ge=4)] | None = None
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from suite.data.batching import Batch, Batches, FeatureBatches
+from suite.data.batching import Batch, Batches, FeatureBatches, MixedBatch, mixed_batches
 from suite.delta import live_tensors
-from suite.errors import Diverged
+from suite.errors import Diverged, Unsupported
 from suite.method import Method, Phase
 from suite.metrics import evaluate, score
 from suite.model import AdaptedModel, HeadedModel
@@ -55,12 +55,15 @@ def train(
 ) -> Training:
     """Run every phase of the method and leave the best state of each in `model`.
 
+    Raises Unsupported where the recipe mixes tasks in a batch that the method wants apart.
     Raises Diverged when a loss is not finite; it is looked at only at evaluations, so no step
     waits for the device.
     """
     started = time.perf_counter()
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     phases = method.phases(model)
+    if recipe.mixed_batches and any(phase.penalty and len(phase.tasks) > 1 for phase in phases):
+        raise Unsupported("a term of its loss looks at batches of one task: no mixed_batches")
     lengths = [max(1, round(recipe.steps * len(data) * phase.share)) for phase in phases]
     done = 0
     validation: dict[str, float] = {}
@@ -156,7 +159,10 @@ def _run_phase(
     for step in range(1, steps + 1):
         batch = next(batches)
         with autocast(device):
-            loss = model.loss(batch, recipe.label_smoothing)
+            if isinstance(batch, Batch):
+                loss = model.loss(batch, recipe.label_smoothing)
+            else:
+                loss = model.mixed_loss(batch, recipe.label_smoothing)
             penalty = None if stepper else method.penalty(model, (step - 1) / steps)
             if penalty is not None:
                 loss = loss + penalty
@@ -225,18 +231,24 @@ def _validate(model: AdaptedModel, batches: Batches) -> float:
     return score(evaluate(model.tasks[batches.task], predictions(model, batches), targets))
 
 
-def _stream(data: Mapping[str, TaskBatches], recipe: Recipe, seed: int) -> Iterator[Batch]:
-    """One task per batch, drawn with probability proportional to size^(1/temperature)
-    (Karimi Mahabadi et al. 2021, section 3)."""
+def _stream(
+    data: Mapping[str, TaskBatches], recipe: Recipe, seed: int
+) -> Iterator[Batch | MixedBatch]:
+    """One task per batch, or with mixed batches per row, drawn with probability proportional to
+    size^(1/temperature) (Karimi Mahabadi et al. 2021, section 3)."""
     tasks = sorted(data)
+    weights = np.array([len(data[task].train.examples) for task in tasks], float)
+    weights **= 1 / recipe.temperature
+    chances = weights / weights.sum()
+    if recipe.mixed_batches and len(tasks) > 1:
+        training = {task: data[task].train for task in tasks}
+        yield from mixed_batches(training, chances, recipe, seed_for(seed, "tasks"))
     streams = {
         task: data[task].train.training(recipe, seed_for(seed, "order", task)) for task in tasks
     }
-    weights = np.array([len(data[task].train.examples) for task in tasks], float)
-    weights **= 1 / recipe.temperature
     rng = np.random.Generator(np.random.PCG64(seed_for(seed, "tasks")))
     while True:
-        task = tasks[rng.choice(len(tasks), p=weights / weights.sum())]
+        task = tasks[rng.choice(len(tasks), p=chances)]
         yield next(streams[task])
 
 

@@ -7,7 +7,7 @@ import torch
 from tiny import tiny_backbone
 
 from suite.data.augment import augment
-from suite.data.batching import Batches
+from suite.data.batching import Batches, mixed_batches
 from suite.data.encode import Examples
 from suite.registry.schema import Recipe
 
@@ -104,3 +104,40 @@ def test_flips_and_crops_move_pixels_and_keep_the_shape():
     assert cropped.shape == image.shape
     shifts = {int(row[8]) - 9 for row in cropped[:, 0, 8]}
     assert shifts == {-2, -1, 0, 1, 2}
+
+
+def mixed(count, seed=0):
+    entry = tiny_backbone("bert").entry
+    tasks = {"a": Batches("a", texts(70), entry), "b": Batches("b", texts(40, 1), entry)}
+    stream = mixed_batches(tasks, (0.75, 0.25), Recipe(batch_size=10), seed)
+    return list(islice(stream, count))
+
+
+def test_rows_of_mixed_batches_are_drawn_by_the_chances_of_their_tasks():
+    batches = mixed(200)
+    assert all(sum(len(part.targets) for part in parts) == 10 for parts in batches)
+    share = sum(len(part.targets) for parts in batches for part in parts if part.task == "a") / 2000
+    assert 0.7 < share < 0.8
+
+
+def test_mixed_batches_see_every_example_of_a_task_before_one_comes_again():
+    batches = mixed(60)
+    seen = torch.cat([part.targets for parts in batches for part in parts if part.task == "b"])
+    for epoch in seen[:80].split(40):
+        assert sorted(epoch.tolist()) == list(range(40))
+
+
+def test_the_texts_of_a_mixed_batch_have_one_length():
+    for parts in mixed(5):
+        lengths = {part.inputs["input_ids"].shape[1] for part in parts}
+        longest = max(int(part.inputs["attention_mask"].sum(1).max()) for part in parts)
+        assert lengths == {longest}
+
+
+def test_the_same_seed_gives_the_same_mixed_batches():
+    first, again, other = mixed(5), mixed(5), mixed(5, seed=1)
+    rows = [
+        [part.targets.tolist() for parts in found for part in parts] for found in (first, again)
+    ]
+    assert rows[0] == rows[1]
+    assert rows[0] != [part.targets.tolist() for parts in other for part in parts]

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from suite.identity import recipe_digest
 from suite.leaderboards import check
 from suite.plan import Request, resolve_recipe
 from suite.registry import load
@@ -54,6 +55,12 @@ def test_no_task_is_at_chance_or_solved_by_the_probe(scores, backbone):
 @pytest.mark.parametrize("method", ["adapters", "taps"])
 def test_parameter_efficient_methods_lie_between_or_above(scores, backbone, method):
     assert mean(scores[backbone, method]) > mean(scores[backbone, "linear_probe"])
+
+
+def test_new_recipe_keys_leave_the_identity_of_older_results():
+    results = [r for r in read_results(FOLDER / "results") if r.recipe is not None]
+    assert results
+    assert all(recipe_digest(result.recipe) == result.identity.recipe for result in results)
 
 
 def test_recipes_have_the_rates_that_searches_found_best():

@@ -96,6 +96,29 @@ def test_features_of_a_mixed_batch_are_those_of_separate_batches(family):
             torch.testing.assert_close(features, model.backbone(batch.inputs))
 
 
+@pytest.mark.parametrize("whole", [False, True], ids=["frozen", "whole network"])
+@pytest.mark.parametrize(("build", "family"), [MODELS[1], MODELS[2], MODELS[-2], MODELS[-1]])
+def test_a_mixed_loss_weighs_every_row_alike(build, family, whole):
+    model = build(family)
+    if whole:
+        model.requires_grad_(True)
+    sizes = {"c": 3, "a": 6}
+    batches = [tiny_batch(family, task, size, seed=size) for task, size in sizes.items()]
+    loss = model.mixed_loss(tuple(batches), label_smoothing=0.1)
+    loss.backward()
+    together = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    expected = sum(
+        len(batch.targets) / 9 * model.loss(batch, label_smoothing=0.1) for batch in batches
+    )
+    expected.backward()
+    torch.testing.assert_close(loss, expected)
+    alone = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    for name, gradient in alone.items():
+        torch.testing.assert_close(together[name], gradient, rtol=1e-4, atol=1e-5)
+    assert all(together[name].count_nonzero() == 0 for name in together.keys() - alone.keys())
+
+
 @pytest.mark.parametrize(("build", "family"), [MODELS[1], MODELS[2], MODELS[-2]])
 def test_gradients_of_a_mixed_batch_are_the_sum_of_those_of_separate_batches(build, family):
     model = build(family)

@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 import torch
 from tiny import tiny_backbone, tiny_tasks
 
 from suite.data.batching import Batches
 from suite.data.encode import Examples
+from suite.errors import Unsupported
 from suite.method import Method, Phase, adapted, context_of
 from suite.registry.schema import Recipe
 from suite.training.loop import TaskBatches, train
@@ -38,12 +40,13 @@ def data(task):
     return TaskBatches(batches, batches)
 
 
-def run(make):
+def run(make, **changes):
     method = HeadOnly(make)
     torch.manual_seed(0)
     model = method.adapt(tiny_backbone("resnet"), tiny_tasks("resnet", 2))
     tasks = {task: data(task) for task in model.tasks}
-    training = train(model, method, tasks, RECIPE, seed=0, progress=lambda step, steps: None)
+    recipe = RECIPE.model_copy(update=changes)
+    training = train(model, method, tasks, recipe, seed=0, progress=lambda step, steps: None)
     return model, training
 
 
@@ -83,3 +86,22 @@ def test_the_penalty_of_a_phase_sees_the_batch_and_is_part_of_the_loss():
     assert tasks == ["b"] * 20
     sizes = {task: head.weight.detach().norm() for task, head in model.heads.by_task.items()}
     assert sizes["b"] < sizes["a"]
+
+
+def test_mixed_batches_train_all_tasks_of_a_phase():
+    _, apart = run(lambda model: (Phase(("a", "b")),))
+    _, mixed = run(lambda model: (Phase(("a", "b")),), mixed_batches=True)
+    assert mixed.validation != apart.validation
+    assert all(score > 60 for score in mixed.validation.values())
+
+
+def test_a_phase_of_one_task_has_nothing_to_mix():
+    phases = (Phase(("a",), 0.5), Phase(("b",), 0.5))
+    assert run(lambda model: phases)[1].validation == (
+        run(lambda model: phases, mixed_batches=True)[1].validation
+    )
+
+
+def test_a_loss_that_looks_at_batches_of_one_task_refuses_mixed_ones():
+    with pytest.raises(Unsupported, match="mixed_batches"):
+        run(lambda model: (Phase(("a", "b"), penalty=lambda batch: 0.0),), mixed_batches=True)
