@@ -5,6 +5,8 @@ tensor cores; a multiprocessor holds at least 256 threads. Registers may not gro
 over those in the tables below, one column for each architecture.
 """
 
+from pathlib import Path
+
 import pytest
 from aot import ARCHITECTURES, SHARED_LIMIT, Case, compile_for
 
@@ -161,6 +163,12 @@ def test_machine_code_stays_within_its_budget(name, architecture):
 
 def test_every_compiled_kernel_has_a_budget():
     assert all(set(cases(architecture)) == set(REGISTERS) for architecture in ARCHITECTURES)
+
+
+def test_the_page_of_figures_shows_every_kernel_on_every_architecture():
+    page = Path(__file__).parents[2].joinpath("docs", "compiled.md").read_text()
+    missing = [name for name in REGISTERS if page.count(f"| {name} ") != len(ARCHITECTURES)]
+    assert missing == [], "print it anew: python tests/kernels/report.py > docs/compiled.md"
 
 
 def test_a_tile_that_is_too_wide_is_caught(monkeypatch):
