@@ -200,6 +200,8 @@ def test_an_ended_run_loses_only_what_was_running(registry, cache, tmp_path, how
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
+        # A shell's background jobs ignore Ctrl-C, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(lambda: len(list((out / "results").glob("*.json"))) >= 2)
     workers = workers_of(process.pid)
