@@ -6,6 +6,7 @@ from itertools import islice
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from suite.data.augment import augment
@@ -75,12 +76,12 @@ class Batches:
             yield rows, self._batch(rows, index)
 
     def rows(self, rows: np.ndarray, longest: int) -> Batch:
-        """The examples with these numbers, texts cut at `longest` tokens."""
+        """The examples with these numbers, texts cut or padded to `longest` tokens."""
         return self._batch(rows, torch.from_numpy(rows).to(self.examples.targets.device), longest)
 
     def _batch(self, rows: np.ndarray, index: Tensor, longest: int = 0) -> Batch:
-        """The batch of `rows`, texts cut to their longest or at `longest`; `index` is `rows` on the
-        device."""
+        """The batch of `rows`, texts as long as their longest or `longest`; `index` is `rows` on
+        the device."""
         examples = self.examples
         if "image" in examples.inputs:
             image = examples.inputs["image"][index].float()
@@ -88,6 +89,10 @@ class Batches:
         else:
             longest = longest or int(examples.lengths[rows].max())
             inputs = {name: values[index, :longest] for name, values in examples.inputs.items()}
+            missing = longest - inputs["input_ids"].shape[1]
+            if missing > 0:
+                # Behind the mask, which is padded too, any token will do.
+                inputs = {name: F.pad(values, (0, missing)) for name, values in inputs.items()}
         ids = None if examples.target_ids is None else examples.target_ids[index]
         return Batch(self.task, inputs, examples.targets[index], ids)
 
@@ -115,7 +120,7 @@ class FeatureBatches(Batches):
 
 
 MixedBatch = tuple[Batch, ...]
-"""Rows of several tasks: one batch of each, texts cut at the same length."""
+"""Rows of several tasks: one batch of each, texts of the same length."""
 
 
 def mixed_batches(

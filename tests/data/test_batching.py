@@ -12,9 +12,9 @@ from suite.data.encode import Examples
 from suite.registry.schema import Recipe
 
 
-def texts(count, seed=0):
-    lengths = np.random.Generator(np.random.PCG64(seed)).integers(3, 30, count)
-    ids = torch.zeros(count, 30, dtype=torch.int64)
+def texts(count, seed=0, width=30):
+    lengths = np.random.Generator(np.random.PCG64(seed)).integers(3, width, count)
+    ids = torch.zeros(count, width, dtype=torch.int64)
     for row, length in enumerate(lengths):
         ids[row, :length] = row + 1
     mask = (ids != 0).long()
@@ -108,7 +108,7 @@ def test_flips_and_crops_move_pixels_and_keep_the_shape():
 
 def mixed(count, seed=0):
     entry = tiny_backbone("bert").entry
-    tasks = {"a": Batches("a", texts(70), entry), "b": Batches("b", texts(40, 1), entry)}
+    tasks = {"a": Batches("a", texts(70), entry), "b": Batches("b", texts(40, 1, width=20), entry)}
     stream = mixed_batches(tasks, (0.75, 0.25), Recipe(batch_size=10), seed)
     return list(islice(stream, count))
 
@@ -132,6 +132,10 @@ def test_the_texts_of_a_mixed_batch_have_one_length():
         lengths = {part.inputs["input_ids"].shape[1] for part in parts}
         longest = max(int(part.inputs["attention_mask"].sum(1).max()) for part in parts)
         assert lengths == {longest}
+        for part in parts:
+            ids, mask = part.inputs["input_ids"], part.inputs["attention_mask"]
+            assert torch.equal(ids != 0, mask.bool())
+            assert (ids.amax(1) == part.targets + 1).all()
 
 
 def test_the_same_seed_gives_the_same_mixed_batches():
