@@ -54,8 +54,9 @@ class Arena:
     `weights` are the frozen W0, of any shape and dense memory order. `deltas[i]`, `leaves[i]` and
     `scores[i]` are views of the buffers, the first two in the shape and order of `weights[i]`;
     each layer starts at a multiple of `BLOCK` elements. Leaves have the type `working`: the
-    network computes with them, and their gradients are what a step reads. In a `locked` arena the
-    scores stay as they are.
+    network computes with them, and their gradients are what a step reads. W0 is kept in that type
+    too, changes and moments in that of the scores. In a `locked` arena the scores stay as they
+    are.
     """
 
     def __init__(
@@ -71,11 +72,10 @@ class Arena:
         self.rule = rule
         self.locked = locked
         self.steps = 0
-        self.weights = [weight.detach() for weight in weights]
+        self.weights = [weight.detach().to(working) for weight in weights]
         blocks = [-(-weight.numel() // BLOCK) for weight in weights]
         self.starts = [0, *accumulate(count * BLOCK for count in blocks)]
-        dtype = weights[0].dtype if weights else working
-        self.delta = scores.new_zeros(self.starts[-1], dtype=dtype)
+        self.delta = scores.new_zeros(self.starts[-1])
         self.momentum = torch.zeros_like(self.delta)
         self.variance = torch.zeros_like(self.delta) if rule.optimizer == "adamw" else None
         self.merged = torch.zeros_like(self.delta, dtype=working)

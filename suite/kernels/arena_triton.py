@@ -74,7 +74,7 @@ def merge_kernel(
 ):  # fmt: skip
     """merged = W0 + 1[s >= threshold] * delta; a closed layer's change is not read."""
     layer, inside, exists, flat = _place(layer_of, first_block, numel, BLOCK, ALIGNED)
-    kind: tl.constexpr = delta.dtype.element_ty
+    kind: tl.constexpr = merged.dtype.element_ty
     value = tl.load(_at(weights, layer, kind) + inside, mask=exists, other=0.0).to(tl.float32)
     if _is_open(score, layer, hyper):
         value += tl.load(delta + flat).to(tl.float32)
@@ -199,11 +199,12 @@ def change_kernel(
         v = tl.load(variance + flat)
     rate, decay = tl.load(hyper + CHANGE_RATE), tl.load(hyper + CHANGE_DECAY)
     d, m, v = _optimize(d, g, m, v, rate, decay, hyper, ADAMW)
+    # In this order nothing spills.
     tl.store(momentum + flat, m)
+    tl.store(delta + flat, d)
     if ADAMW:
         tl.store(variance + flat, v)
-    tl.store(delta + flat, d)
-    kind: tl.constexpr = delta.dtype.element_ty
+    kind: tl.constexpr = merged.dtype.element_ty
     w = tl.load(_at(weights, layer, kind) + inside, mask=exists, other=0.0).to(tl.float32)
     tl.store(merged + flat, tl.where(opens, w + d, w).to(merged.dtype.element_ty))
 
@@ -218,7 +219,7 @@ def flip_kernel(
     opens = _is_open(score, layer, hyper)
     if opens != _is_open(previous, layer, hyper):
         layer, inside, exists, flat = _place(layer_of, first_block, numel, BLOCK, ALIGNED)
-        kind: tl.constexpr = delta.dtype.element_ty
+        kind: tl.constexpr = merged.dtype.element_ty
         w = tl.load(_at(weights, layer, kind) + inside, mask=exists, other=0.0).to(tl.float32)
         d = tl.load(delta + flat).to(tl.float32)
         tl.store(merged + flat, tl.where(opens, w + d, w).to(merged.dtype.element_ty))

@@ -86,10 +86,10 @@ class GateStepper:
     def lock(self) -> None:
         """Keep every gate where it is from now on (reads the device)."""
         is_open = [gate.is_open for gate in self.gates]
-        for gate, weight, kept in zip(self.gates, self.weights, is_open, strict=True):
+        for gate, weight, kept in zip(self.gates, self.arena.weights, is_open, strict=True):
             if not kept:
                 gate.merged = weight
-                gate.delta.data = weight.new_empty(0)
+                gate.delta.data = gate.delta.data.new_empty(0)
                 gate.score.data = gate.score.data.clone()
         arena = self.arena.locked_to([i for i, kept in enumerate(is_open) if kept])
         self._attach(arena, [gate for gate, kept in zip(self.gates, is_open, strict=True) if kept])

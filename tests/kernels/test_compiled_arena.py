@@ -16,28 +16,28 @@ MARGIN = 8
 SHARED = 8192
 
 REGISTERS = {
-    "merge": (28, 26, 28),
-    "flip": (26, 26, 28),
+    "merge": (26, 26, 26),
+    "flip": (25, 25, 24),
     "products, bf16, searching": (28, 28, 28),
     "products, bf16, locked": (16, 15, 20),
     "products, fp32, searching": (30, 28, 28),
     "products, fp32, locked": (18, 16, 16),
     "change, bf16, searching, sgd": (40, 40, 40),
     "change, bf16, searching, sgd, clipped": (40, 40, 40),
-    "change, bf16, searching, adamw": (64, 48, 58),
-    "change, bf16, searching, adamw, clipped": (55, 63, 48),
-    "change, bf16, locked, sgd": (36, 40, 40),
+    "change, bf16, searching, adamw": (48, 48, 54),
+    "change, bf16, searching, adamw, clipped": (48, 44, 54),
+    "change, bf16, locked, sgd": (40, 40, 32),
     "change, bf16, locked, sgd, clipped": (40, 40, 40),
-    "change, bf16, locked, adamw": (48, 48, 48),
-    "change, bf16, locked, adamw, clipped": (55, 63, 48),
+    "change, bf16, locked, adamw": (48, 48, 58),
+    "change, bf16, locked, adamw, clipped": (48, 44, 54),
     "change, fp32, searching, sgd": (40, 40, 40),
     "change, fp32, searching, sgd, clipped": (40, 36, 38),
-    "change, fp32, searching, adamw": (63, 63, 48),
-    "change, fp32, searching, adamw, clipped": (48, 59, 54),
+    "change, fp32, searching, adamw": (63, 56, 54),
+    "change, fp32, searching, adamw, clipped": (48, 61, 56),
     "change, fp32, locked, sgd": (40, 40, 40),
     "change, fp32, locked, sgd, clipped": (40, 36, 38),
-    "change, fp32, locked, adamw": (48, 59, 54),
-    "change, fp32, locked, adamw, clipped": (48, 59, 54),
+    "change, fp32, locked, adamw": (48, 56, 56),
+    "change, fp32, locked, adamw, clipped": (48, 61, 56),
     "reduce, not clipped": (29, 29, 29),
     "reduce, clipped": (40, 40, 48),
     "score, not clipped": (29, 30, 30),
@@ -49,7 +49,7 @@ TABLES = {"layer_of": "*i32", "first_block": "*i32", "numel": "*i32", "hyper": "
 
 
 def streaming(name, kernel, pointers, gradient=None, **modes):
-    """A kernel over all weights, which are fp32; leaves and gradients are bf16 or fp32."""
+    """A kernel over all weights; W0, leaves and gradients are bf16 or fp32, the rest fp32."""
     kinds = {"weights": "*i64", "gradients": "*i64", "merged": f"*{gradient or 'bf16'}"}
     signature = {p: kinds.get(p, "*fp32") for p in pointers.split()} | TABLES
     if "hyper" not in kernel.arg_names:

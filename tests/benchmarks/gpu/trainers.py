@@ -107,7 +107,8 @@ class WithCopy(Trainer):
         weights = [layer.weight.detach() for layer in layers]
         scores = torch.zeros(len(weights), device=self.device)
         self.arena = Arena(weights, weights, scores, RULE, working=self.working)
-        # The masters are in the arena: the frozen weights are only looked at for their shapes.
+        # The masters are the changes; of frozen weights only the shapes are looked at.
+        self.arena.weights = [leaf.detach() for leaf in self.arena.leaves]
         for layer, leaf in zip(layers, self.arena.leaves, strict=True):
             put(layer, leaf)
         self.own = AdamWithCopy(self.arena, RATE, 0.01)
