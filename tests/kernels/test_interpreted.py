@@ -7,11 +7,18 @@ cannot do both. Such a file holds ordinary tests.
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 HERE = Path(__file__).parent
+
+pytestmark = pytest.mark.skipif(
+    Version(version("triton")) < Version("3.7") and Version(version("numpy")) >= Version("2.4"),
+    reason="the interpreter of Triton 3.6 needs NumPy below 2.4",
+)
 
 
 @pytest.mark.parametrize("path", sorted(HERE.glob("interpreted_*.py")), ids=lambda path: path.stem)
