@@ -1,6 +1,6 @@
 """Where a method's contract is tested: the mini backbone of a family, two tasks, a few steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,8 +53,14 @@ class Bench:
         """The untrained model for some of the tasks."""
         return adapt_model(self.method, self.backbone, tasks, seed, torch.device("cpu"))
 
-    def train(self, tasks: Sequence[TaskEntry]) -> AdaptedModel:
-        """The model after a few steps on some of the tasks."""
+    def train(
+        self,
+        tasks: Sequence[TaskEntry],
+        recipe: Recipe | None = None,
+        method: Method | None = None,
+        watch: Callable[[AdaptedModel], None] | None = None,
+    ) -> AdaptedModel:
+        """The model after a few steps on some of the tasks; `watch` sees it after each of them."""
         model = self.adapt(tasks)
         names = {id(parameter): name for name, parameter in model.named_parameters()}
 
@@ -67,7 +73,14 @@ class Bench:
                 parameter.register_post_accumulate_grad_hook(note)
         data = {task.name: self.data[task.name] for task in tasks}
         before = [parameter.detach().clone() for parameter in model.parameters()]
-        train(model, self.method, data, self.recipe, SEED, lambda step, steps: None)
+        train(
+            model,
+            method or self.method,
+            data,
+            recipe or self.recipe,
+            SEED,
+            lambda step, steps: watch(model) if watch else None,
+        )
         for parameter, value in zip(model.parameters(), before, strict=True):
             if not torch.equal(parameter, value):
                 self.moved.add(names[id(parameter)])

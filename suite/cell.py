@@ -158,9 +158,11 @@ def adapt_model(
     seed: int,
     device: torch.device,
 ) -> AdaptedModel:
-    """A method's model on a fresh copy of the backbone, in evaluation mode on `device`."""
+    """A method's model on a fresh copy of the backbone, in evaluation mode on `device`. The method
+    is not told where the tasks' examples are."""
     torch.manual_seed(seed)
-    return method.adapt(pristine.fresh(), tasks).to(device).eval()
+    described = [task.without_sources() for task in tasks]
+    return method.adapt(pristine.fresh(), described).to(device).eval()
 
 
 def _check_backbone(model: AdaptedModel, pristine: Backbone, method: Method) -> None:

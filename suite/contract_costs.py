@@ -7,10 +7,11 @@ from torch import nn
 
 from suite import expression
 from suite.bench import Bench, Fault
+from suite.contract_answers import outputs
 from suite.delta import stored_tensors
 from suite.errors import Unsupported
 from suite.ledger import closed_form, count, disagreement
-from suite.model import AdaptedModel, HeadedModel
+from suite.model import AdaptedModel, HeadedModel, output_size
 from suite.nn.tasks import PerTask
 from suite.registry.code import load_method
 from suite.registry.schema import Option, OptionValue, TaskEntry
@@ -61,10 +62,19 @@ def cost_holds_for_other_options(bench: Bench, model: AdaptedModel) -> None:
 def only_outputs_are_heads(bench: Bench, model: AdaptedModel) -> None:
     """Heads and running statistics are not counted: nothing else may pass for one of them."""
     own = {f"backbone.network.{site.name}" for site in bench.backbone.of_kind("head")}
-    outputs = model.heads if isinstance(model, HeadedModel) else None
+    heads = model.heads if isinstance(model, HeadedModel) else None
+    if heads is not None:
+        for task, head in heads.by_task.items():
+            stored = sum(tensor.numel() for tensor in head.state_dict().values())
+            linear = output_size(model.tasks[task]) * (bench.backbone.width + 1)
+            if stored != linear:
+                raise Fault(
+                    f"the head of {task} stores {stored:,} numbers, a linear one {linear:,}: "
+                    "the rest is part of the method's cost"
+                )
     statistics = set()
     for name, module in model.named_modules():
-        passed_off = isinstance(module, PerTask) and module.head and module is not outputs
+        passed_off = isinstance(module, PerTask) and module.head and module is not heads
         if passed_off and not any(f"{name}.".startswith(f"{head}.") for head in own):
             raise Fault(f"{name} is stored as a head, and is neither the model's nor a head site")
         if isinstance(module, nn.modules.batchnorm._NormBase):
@@ -74,6 +84,25 @@ def only_outputs_are_heads(bench: Bench, model: AdaptedModel) -> None:
         buffer = buffers.get(name)
         if buffer is not None and buffer.is_floating_point() and id(buffer) not in statistics:
             raise Fault(f"{name} would be stored as a running statistic: make it a parameter")
+
+
+def statistics_are_used(bench: Bench, model: AdaptedModel) -> None:
+    """Running statistics are not counted: they must be those of norms that answers pass through."""
+    norms = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.modules.batchnorm._NormBase)
+    }
+    ran: set[nn.Module] = set()
+    hooks = [norm.register_forward_hook(lambda own, *_: ran.add(own)) for norm in norms.values()]
+    for task in bench.served:
+        outputs(model, bench.batch(task))
+    for hook in hooks:
+        hook.remove()
+    stored = stored_tensors(model, bench.method)
+    for name, norm in norms.items():
+        if norm not in ran and f"{name}.running_mean" in stored:
+            raise Fault(f"{name}.running_mean is stored as a statistic of a norm that never runs")
 
 
 def facts_are_declared(bench: Bench, model: AdaptedModel) -> None:

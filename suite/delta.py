@@ -56,7 +56,10 @@ def stored_tensors(model: AdaptedModel, method: Method) -> dict[str, Tensor]:
 
 
 def save_delta(path: Path, model: AdaptedModel, method: Method, regime: str) -> None:
-    """Write the delta so that a reader sees no file or the whole file."""
+    """Write the delta so that a reader sees no file or the whole file.
+
+    Raises ValueError for a tensor without elements.
+    """
     roles = dict(_roles(model, regime))
     buffers = {name for name, _ in model.named_buffers()}
     tensors: dict[str, Tensor] = {}
@@ -64,6 +67,8 @@ def save_delta(path: Path, model: AdaptedModel, method: Method, regime: str) -> 
         role, task = roles.get(name, _default_role(model, regime))
         if name in buffers and tensor.is_floating_point():
             role = "buffer"
+        if tensor.numel() == 0:
+            raise ValueError(f"{name} has no elements: its shape alone would be stored, uncounted")
         tensors[f"{role}/{task}/{name}"] = tensor.detach().cpu().contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")

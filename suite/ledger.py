@@ -24,7 +24,8 @@ BITS |= {"U8": 8, "I8": 8, "BOOL": 8}
 def count(path: Path) -> Ledger:
     """Read a delta's cost from the header of its file.
 
-    Raises ValueError where the header and the size of the file do not agree.
+    Raises ValueError where the header and the size of the file do not agree, and for a type of
+    numbers that is not counted.
     """
     with path.open("rb") as file:
         (header_bytes,) = struct.unpack("<Q", file.read(8))
@@ -35,6 +36,11 @@ def count(path: Path) -> Ledger:
     heads: dict[str, int] = {}
     for key, tensor in header.items():
         role, task, _ = key.split("/", 2)
+        if tensor["dtype"] not in BITS:
+            raise ValueError(
+                f"{path.name}: tensor '{key}' is of the type {tensor['dtype']}; counted are "
+                f"{', '.join(BITS)}"
+            )
         bits = math.prod(tensor["shape"]) * BITS[tensor["dtype"]]
         total += bits
         match role:

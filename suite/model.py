@@ -78,7 +78,7 @@ class HeadedModel(AdaptedModel):
         self, backbone: Backbone, tasks: Sequence[TaskEntry], context: TaskContext
     ) -> None:
         super().__init__(backbone, tasks, context)
-        heads = {task.name: nn.Linear(backbone.width, _outputs(task)) for task in tasks}
+        heads = {task.name: nn.Linear(backbone.width, output_size(task)) for task in tasks}
         self.heads = PerTask(context, heads, head=True)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -178,7 +178,8 @@ def context_of(tasks: Iterable[TaskEntry]) -> TaskContext:
     return TaskContext(task.name for task in tasks)
 
 
-def _outputs(task: TaskEntry) -> int:
+def output_size(task: TaskEntry) -> int:
+    """Outputs of a task's head: its classes, or one number."""
     return len(task.output.labels) if isinstance(task.output, Classification) else 1
 
 

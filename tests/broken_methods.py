@@ -383,7 +383,7 @@ class Free(Method):
         return (Phase(tuple(model.tasks), share=3.0),)
 """
         },
-        "3 times the steps",
+        "take 30 steps where the recipe has 10",
     ),
     "sets the seed": (
         {"adapt": "torch.manual_seed(0)"},

@@ -81,5 +81,6 @@ def _report(name: str, found: Iterable[tuple[str, str, str]]) -> int:
         faults += bool(fault)
         verdict = coloured("FAULT", "red") if fault else "ok"
         out(f"{family:<9} {check_name.replace('_', ' '):<36} {verdict} {fault}".strip())
-    say(f"{name}: {f'{faults} faults' if faults else 'keeps the contract'}")
+    found = f"{faults} fault{'s' if faults > 1 else ''}"
+    say(f"{name}: {found if faults else 'keeps the contract'}")
     return 1 if faults else 0

@@ -1,7 +1,7 @@
 """Batches from examples that live on the device: no copies, no host synchronisation."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -31,6 +31,17 @@ class Batch:
     inputs: Mapping[str, Tensor]
     targets: Tensor
     target_ids: Tensor | None
+
+    def unanswered(self) -> "Batch":
+        """The same examples with their answers blanked out."""
+        ids = None if self.target_ids is None else torch.zeros_like(self.target_ids)
+        return replace(self, targets=torch.zeros_like(self.targets), target_ids=ids)
+
+    def first(self, count: int) -> "Batch":
+        """The first examples of the batch."""
+        inputs = {name: values[:count] for name, values in self.inputs.items()}
+        ids = None if self.target_ids is None else self.target_ids[:count]
+        return replace(self, inputs=inputs, targets=self.targets[:count], target_ids=ids)
 
 
 class Batches:

@@ -281,6 +281,10 @@ class TaskEntry(FileEntry):
         text = self.text.model_copy(update={"template": template})
         return self.model_copy(update={"text": text})
 
+    def without_sources(self) -> "TaskEntry":
+        """The same task as a method sees it: what is asked, not where the examples are."""
+        return self.model_copy(update={"sources": Sources(), "path": Path()})
+
     @model_validator(mode="after")
     def _text_tasks_say_their_columns(self) -> "TaskEntry":
         if (self.modality == "text") != (self.text is not None):

@@ -55,7 +55,8 @@ def train(
 ) -> Training:
     """Run every phase of the method and leave the best state of each in `model`.
 
-    Raises Unsupported where the recipe mixes tasks in a batch that the method wants apart.
+    Raises Unsupported where the recipe mixes tasks in a batch that the method wants apart, and
+    ValueError where the phases take more steps than the recipe gives.
     Raises Diverged when a loss is not finite; it is looked at only at evaluations, so no step
     waits for the device.
     """
@@ -64,7 +65,14 @@ def train(
     phases = method.phases(model)
     if recipe.mixed_batches and any(phase.penalty and len(phase.tasks) > 1 for phase in phases):
         raise Unsupported("a term of its loss looks at batches of one task: no mixed_batches")
-    lengths = [max(1, round(recipe.steps * len(data) * phase.share)) for phase in phases]
+    budget = recipe.steps * len(data)
+    lengths = [max(1, round(budget * phase.share)) for phase in phases]
+    # Every phase may be rounded up by half a step.
+    if sum(lengths) > budget + len(phases) // 2:
+        raise ValueError(
+            f"its phases take {sum(lengths)} steps where the recipe has {budget}: "
+            "shares add up to 1"
+        )
     done = 0
     validation: dict[str, float] = {}
 
@@ -109,14 +117,15 @@ def train(
 
 
 def predictions(model: AdaptedModel, batches: Batches) -> np.ndarray:
-    """Predictions of every example [N], in the order of the examples."""
+    """Predictions of every example [N], in the order of the examples. The model is not shown the
+    answers."""
     model.eval()
     rows: list[np.ndarray] = []
     outputs: list[Tensor] = []
     with autocast(batches.examples.targets.device):
         for index, batch in batches.evaluation(EVALUATION_BATCH):
             rows.append(index)
-            outputs.append(model.predict(batch).cpu())
+            outputs.append(model.predict(batch.unanswered()).cpu())
     order = np.concatenate(rows)
     values = torch.cat(outputs).numpy()
     result = np.empty_like(values)

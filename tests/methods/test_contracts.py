@@ -13,8 +13,15 @@ import torch
 from test_every_method import ENTRIES, PAIRS, mini_options
 from tiny import IMAGE, VOCABULARY, tiny_backbone, tiny_tasks
 
-from suite.bench import EXAMPLES, STEPS, Bench
-from suite.contract import CHECKS, check_bench, compiles
+from suite.bench import EXAMPLES, STEPS, Bench, Fault
+from suite.contract import CHECKS, check_bench
+from suite.contract_answers import compiles, padding_does_not_matter
+from suite.contract_training import (
+    keeps_nothing_but_its_file,
+    only_steps_move_parameters,
+    same_seed_same_delta,
+    tasks_are_isolated,
+)
 from suite.data.batching import Batches
 from suite.data.encode import Examples
 from suite.errors import Unsupported
@@ -83,6 +90,13 @@ def faults(bench, checks):
 
 
 QUICK = [check for check in CHECKS if check is not compiles]
+TRAINING_AGAIN = (
+    keeps_nothing_but_its_file,
+    only_steps_move_parameters,
+    same_seed_same_delta,
+    tasks_are_isolated,
+)
+QUICKEST = [check for check in QUICK if check not in TRAINING_AGAIN]
 
 
 @pytest.mark.parametrize(("name", "family"), PAIRS)
@@ -99,7 +113,7 @@ def test_the_contract_is_kept_with_every_choice_of_an_option(
         bench.adapt(bench.served)
     except Unsupported as refusal:
         pytest.skip(f"this choice is refused: {refusal}")
-    assert faults(bench, QUICK) == {}
+    assert faults(bench, QUICKEST) == {}
 
 
 @pytest.mark.parametrize(("name", "option", "choice"), [(n, o, c) for n, o, _, c in OFFERED])
@@ -114,6 +128,17 @@ def test_a_choice_is_possible_on_some_family(name, option, choice):
         except Unsupported as refusal:
             refusals[family] = str(refusal)
     pytest.fail(f"{option}: {choice} is refused on every family: {refusals}")
+
+
+def test_an_answer_that_padding_changes_is_found(tmp_path):
+    bench = bench_of("full_finetuning", "bert", {}, tmp_path)
+    model = bench.adapt(bench.served)
+    padding_does_not_matter(bench, model)
+    model.backbone.network.embeddings.register_forward_hook(
+        lambda module, args, out: out + out.mean(1, keepdim=True)
+    )
+    with pytest.raises(Fault, match="padding"):
+        padding_does_not_matter(bench, model)
 
 
 @pytest.mark.slow
