@@ -150,12 +150,19 @@ def make_bench(entry: MethodEntry, registry: Registry, family: Family, folder: P
 
 
 def family_bench(registry: Registry, family: Family) -> tuple[BackboneEntry, tuple[TaskEntry, ...]]:
-    """The mini backbone of a family and two tasks of a track that uses it."""
+    """The mini backbone of a family and two tasks of a track that uses it: its first, and one with
+    another type of output if there is one."""
     for track in registry.tracks.values():
         for name in track.backbones.get("mini", ()):
             if registry.backbones[name].family == family:
-                return registry.backbones[name], registry.tasks_of(track)[:2]
-    raise UserError(f"no track of this registry has a mini backbone of the family {family}")
+                first, *rest = registry.tasks_of(track)
+                if not rest:
+                    continue
+                second = min(rest, key=lambda task: task.output.type == first.output.type)
+                return registry.backbones[name], (first, second)
+    raise UserError(
+        f"no track of two tasks in this registry has a mini backbone of the family {family}"
+    )
 
 
 def _small(encoded: EncodedTask, backbone: BackboneEntry) -> TaskBatches:
