@@ -54,6 +54,11 @@ from suite.registry.schema import Family, MethodEntry
 T = TypeVar("T")
 
 
+RATES = ((1.0, 1.0), (0.1, 0.1), (10.0, 1.0), (100.0, 1.0))
+"""Factors of the recipe's learning rates, those of heads second: rates that were searched over
+hundreds of steps may do too much or too little in ten."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """The outcome of one check of one method on one family."""
@@ -116,7 +121,27 @@ def _raised(error: Exception, source: Path) -> str:
 
 
 def _trained(bench: Bench) -> AdaptedModel:
+    """The model at the first of a few learning rates at which its loss falls; else at the first."""
+    given = bench.recipe
+    for rate, head_rate in RATES:
+        head = given.head_learning_rate
+        update = {"learning_rate": rate * given.learning_rate}
+        update |= {} if head is None else {"head_learning_rate": head_rate * head}
+        bench.recipe = given.model_copy(update=update)
+        try:
+            model = _trained_once(bench)
+            loss_falls(bench, model)
+            return model
+        except (Fault, Unsupported):
+            continue
+    bench.recipe = given
+    return _trained_once(bench)
+
+
+def _trained_once(bench: Bench) -> AdaptedModel:
     given = [entry.model_dump() for entry in (bench.recipe, *bench.tasks)]
+    bench.reached.clear()
+    bench.moved.clear()
     try:
         untrained = bench.adapt(bench.served)
         if not any(parameter.requires_grad for parameter in untrained.parameters()):

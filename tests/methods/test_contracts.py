@@ -2,7 +2,7 @@
 
 Beside the defaults, every choice of every option is tried. The networks are the tiny ones, so that
 a pair takes about a second; `python -m suite check METHOD` does the same on the embedded backbones.
-Compilation takes longer and is left to `pytest -m slow`.
+That, and compilation, takes longer and is left to `pytest -m slow`.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from test_every_method import ENTRIES, PAIRS, mini_options
 from tiny import IMAGE, VOCABULARY, tiny_backbone, tiny_tasks
 
 from suite.bench import EXAMPLES, STEPS, Bench, Fault
-from suite.contract import CHECKS, check_bench
+from suite.contract import CHECKS, check_bench, check_method
 from suite.contract_answers import compiles, padding_does_not_matter
 from suite.contract_training import (
     keeps_nothing_but_its_file,
@@ -25,6 +25,7 @@ from suite.contract_training import (
 from suite.data.batching import Batches
 from suite.data.encode import Examples
 from suite.errors import Unsupported
+from suite.registry import load
 from suite.registry.code import load_method
 from suite.registry.schema import Recipe
 from suite.training.loop import TaskBatches
@@ -139,6 +140,13 @@ def test_an_answer_that_padding_changes_is_found(tmp_path):
     )
     with pytest.raises(Fault, match="padding"):
         padding_does_not_matter(bench, model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "family"), PAIRS)
+def test_the_contract_is_kept_on_the_embedded_backbones(name, family):
+    found = check_method(ENTRIES[name], load(), family)
+    assert {finding.check: finding.fault for finding in found if finding.fault} == {}
 
 
 @pytest.mark.slow
