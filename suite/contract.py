@@ -4,6 +4,7 @@ Each check trains the method for a few steps on the mini backbone of a family an
 tasks. A broken method fails with a message that names its fault.
 """
 
+import contextlib
 import functools
 import tempfile
 import traceback
@@ -35,6 +36,7 @@ from suite.contract_costs import (
     statistics_are_used,
 )
 from suite.contract_training import (
+    LossDoesNotFall,
     backbone_is_untouched,
     follows_the_seed,
     gradients_reach_what_trains,
@@ -128,14 +130,15 @@ def _trained(bench: Bench) -> AdaptedModel:
         update = {"learning_rate": rate * given.learning_rate}
         update |= {} if head is None else {"head_learning_rate": head_rate * head}
         bench.recipe = given.model_copy(update=update)
-        try:
+        with contextlib.suppress(Diverged, LossDoesNotFall):
             model = _trained_once(bench)
             loss_falls(bench, model)
             return model
-        except (Fault, Unsupported):
-            continue
     bench.recipe = given
-    return _trained_once(bench)
+    try:
+        return _trained_once(bench)
+    except Diverged as error:
+        raise Fault(f"diverges: {error}") from None
 
 
 def _trained_once(bench: Bench) -> AdaptedModel:
@@ -154,8 +157,6 @@ def _trained_once(bench: Bench) -> AdaptedModel:
         raise Fault(
             f"refuses {bench.backbone.family} ('{refusal}') although its YAML lists it in families"
         ) from None
-    except Diverged as error:
-        raise Fault(f"diverges: {error}") from None
     pairs = zip(untrained.parameters(), model.parameters(), strict=True)
     if all(torch.equal(old, new) for old, new in pairs):
         raise Fault("training changes no parameter")

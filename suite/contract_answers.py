@@ -12,7 +12,7 @@ from suite.data.batching import Batch
 from suite.delta import stored_tensors
 from suite.model import AdaptedModel, HeadedModel
 
-PADDING = 8
+EXTRA_TOKENS = 8
 """Tokens by which a batch of texts is made longer."""
 NOISE = 0.3
 """Standard deviation of what sets the tasks of a joint method apart after a few steps."""
@@ -54,7 +54,7 @@ def padding_does_not_matter(bench: Bench, model: AdaptedModel) -> None:
         own = bench.data[task.name].train
         rows = np.argsort(own.examples.lengths, kind="stable")[:BATCH]
         longest = int(own.examples.lengths[rows].max())
-        short, padded = (own.rows(rows, length) for length in (longest, longest + PADDING))
+        short, padded = (own.rows(rows, length) for length in (longest, longest + EXTRA_TOKENS))
         if not _close(outputs(model, short), outputs(model, padded)):
             raise Fault("an answer depends on the padding: what mixes tokens must heed the mask")
 

@@ -21,6 +21,10 @@ from suite.training.loop import predictions
 T = TypeVar("T")
 
 
+class LossDoesNotFall(Fault):
+    """A few steps did not lower the training loss."""
+
+
 def loss_falls(bench: Bench, model: AdaptedModel) -> None:
     """A few steps on a few examples lower the training loss."""
     losses = []
@@ -28,7 +32,7 @@ def loss_falls(bench: Bench, model: AdaptedModel) -> None:
         with torch.no_grad():
             losses.append(np.mean([float(own.loss(bench.batch(task))) for task in bench.served]))
     if not losses[1] < losses[0]:
-        raise Fault(
+        raise LossDoesNotFall(
             f"the training loss does not fall: {losses[0]:.4f} before, {losses[1]:.4f} after"
         )
 
