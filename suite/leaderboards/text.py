@@ -57,4 +57,4 @@ def duration(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Bytes in MB (10^6), with three significant digits."""
-    return f"{count / 1e6:.3g}" if count < 1e9 else f"{count / 1e6:.0f}"
+    return f"{count / 1e6:.3g}" if count < 999.5e6 else f"{count / 1e6:.0f}"
