@@ -1,7 +1,7 @@
 """All entries, and the selections a user makes among them."""
 
 import fnmatch
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -67,16 +67,13 @@ class Registry:
         """
         tasks = {*self.tasks, *self._broken_names("task")}
         tracks = {*self.tracks, *self._broken_names("track")}
-        keys: set[str] = set()
-        for pattern in split_names(patterns):
-            found = self._matching_tasks(pattern, tasks, tracks)
-            if not found:
-                choices = [*tracks, *tasks, *(key.partition("/")[2] for key in tasks)]
-                raise UserError(
-                    f"unknown task or track '{pattern}'{did_you_mean(pattern, choices)}\n"
-                    f"tracks: {', '.join(sorted(tracks)) or 'none'}"
-                )
-            keys |= found
+        found = {
+            pattern: self._matching_tasks(pattern, tasks, tracks)
+            for pattern in split_names(patterns)
+        }
+        choices = [*tracks, *tasks, *(key.partition("/")[2] for key in tasks)]
+        _refuse_unknown("task or track", found, choices, f"tracks: {_listed(tracks)}")
+        keys: set[str] = set().union(*found.values())
         self._refuse_broken("track", {key.partition("/")[0] for key in keys})
         self._refuse_broken("task", keys)
         return tuple(
@@ -107,15 +104,12 @@ class Registry:
         self, kind: Kind, entries: Mapping[str, E], patterns: Iterable[str]
     ) -> tuple[E, ...]:
         names = {*entries, *self._broken_names(kind)}
-        chosen: set[str] = set()
-        for pattern in split_names(patterns):
-            found = {name for name in names if pattern == "all" or _matches(name, pattern)}
-            if not found:
-                raise UserError(
-                    f"unknown {kind} '{pattern}'{did_you_mean(pattern, names)}\n"
-                    f"{kind}s: {', '.join(sorted(names)) or 'none'}"
-                )
-            chosen |= found
+        found = {
+            pattern: {name for name in names if pattern == "all" or _matches(name, pattern)}
+            for pattern in split_names(patterns)
+        }
+        _refuse_unknown(kind, found, names, f"{kind}s: {_listed(names)}")
+        chosen: set[str] = set().union(*found.values())
         self._refuse_broken(kind, chosen)
         return tuple(entry for name, entry in entries.items() if name in chosen)
 
@@ -136,6 +130,23 @@ class Registry:
 def split_names(words: Iterable[str]) -> tuple[str, ...]:
     """Names from comma- or space-separated words."""
     return tuple(name for word in words for name in word.replace(",", " ").split())
+
+
+def _refuse_unknown(
+    kind: str, found: Mapping[str, set[str]], choices: Collection[str], known: str
+) -> None:
+    """Raise one `UserError` for all patterns that match nothing."""
+    unknown = [
+        f"unknown {kind} '{pattern}'{did_you_mean(pattern, choices)}"
+        for pattern, names in found.items()
+        if not names
+    ]
+    if unknown:
+        raise UserError("\n".join([*unknown, known]))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def _is_glob(pattern: str) -> bool:

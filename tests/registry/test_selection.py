@@ -53,6 +53,15 @@ def test_an_unknown_method_names_the_nearest(registry):
         registry.select_methods(["togethr"])
 
 
+@pytest.mark.parametrize("select", ["select_methods", "select_tasks", "select_backbones"])
+def test_all_unknown_names_are_told_at_once(registry, select):
+    with pytest.raises(UserError) as caught:
+        getattr(registry, select)(["nowhere,all", "nothing"])
+    first, second, _ = str(caught.value).splitlines()
+    assert "'nowhere'" in first
+    assert "'nothing'" in second
+
+
 def test_a_name_in_two_tracks_must_be_qualified(folder):
     for file in (folder / "tasks" / "toy").iterdir():
         target = folder / "tasks" / "more" / file.name
