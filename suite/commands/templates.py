@@ -168,7 +168,7 @@ schema: 1
 name: NAME
 description: What is asked, in one line
 modality: MODALITY
-# classification with labels in the order of their indices, or
+# classification with labels in the order of their indices (or how many there are), or
 # {type: regression, minimum: 0, maximum: 5}
 output:
   type: classification

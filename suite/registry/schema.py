@@ -7,7 +7,7 @@ from these models; no module compares names.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
 DIGEST_PATTERN = r"^[0-9a-f]{64}$"
@@ -188,11 +188,18 @@ class MethodEntry(FileEntry):
         return self
 
 
+def _named(labels: object) -> object:
+    """A number of classes as so many names; names as they are."""
+    if isinstance(labels, int) and not isinstance(labels, bool):
+        return tuple(map(str, range(labels)))
+    return tuple(labels) if isinstance(labels, list) else labels
+
+
 class Classification(Entry):
-    """One of n classes."""
+    """One of n classes: their names in the order of their indices, or how many there are."""
 
     type: Literal["classification"]
-    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    labels: Annotated[tuple[str, ...], Field(min_length=2), BeforeValidator(_named)]
 
 
 class Regression(Entry):

@@ -183,6 +183,11 @@ MISTAKES = [
         id="labels without quotes",
     ),
     pytest.param(
+        "tasks/toy/first.yaml", 'labels: ["no", "yes"]', "labels: 1",
+        ["first.yaml:7:11: output.labels: needs at least 2 items"],
+        id="one class",
+    ),
+    pytest.param(
         "tasks/toy/first.yaml", "type: classification", "type: clasification",
         ["first.yaml:6:9: output.type: must be one of 'classification', 'regression'; "
          "did you mean 'classification'?"],
@@ -279,6 +284,13 @@ def test_a_missing_python_file_is_named(folder):
     assert only(folder) == (
         "one.yaml:1:1: : the method's Python file one.py does not exist; did you mean 'ome.py'?"
     )
+
+
+def test_labels_may_be_a_number_of_classes(folder):
+    replace(folder / "tasks" / "toy" / "first.yaml", 'labels: ["no", "yes"]', "labels: 3")
+    registry = load(folder)
+    registry.require_valid()
+    assert registry.tasks["toy/first"].output.labels == ("0", "1", "2")
 
 
 def test_fields_may_be_inherited_within_the_file(folder):
