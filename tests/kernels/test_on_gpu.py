@@ -52,7 +52,9 @@ def both_ways(function, x, weights, grad):
     """Output and gradients under autocast."""
     with torch.autocast("cuda", torch.bfloat16):
         out = function(x, weights, "post")
-    return [out, *torch.autograd.grad(out, (x, *weights), grad.to(out.dtype))]
+    gradients = torch.autograd.grad(out, (x, *weights), grad.to(out.dtype))
+    # Detached: an output that kept its graph would tie a later capture to this call's stream.
+    return [out.detach(), *gradients]
 
 
 @pytest.mark.parametrize("generated", [False, True], ids=["own", "generated"])

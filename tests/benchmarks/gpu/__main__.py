@@ -65,6 +65,11 @@ def main() -> int:
             write_csv(options.out, rows, header)
     except KeyboardInterrupt:
         print("interrupted: the table below is of what was measured", file=sys.stderr)
+    except RuntimeError as error:
+        # A kernel that faults takes the device with it: nothing more can be measured.
+        rows.append(Failed("device", "", "", f"{type(error).__name__}: {error}"[:300]))
+        print(_line(rows[-1]))
+        write_csv(options.out, rows, header)
     print("\nTargets (docs/kernels.md)")
     for verdict in verdicts(rows):
         print(verdict)

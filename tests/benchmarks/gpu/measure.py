@@ -117,8 +117,22 @@ def launches(step: Step) -> tuple[int, float]:
     return len(kernels), sum(event.time_range.elapsed_us() for event in kernels) / 1000
 
 
-def captured(step: Step, pool: object = None) -> Step:
-    """A replay of the step as a CUDA graph, in memory of its own or of a `pool`.
+@dataclass(frozen=True)
+class Captured:
+    """A step as a CUDA graph; calling it replays the graph.
+
+    A graph knows addresses alone: the step is kept so that what it reads and writes stays alive.
+    """
+
+    step: Step
+    graph: torch.cuda.CUDAGraph
+
+    def __call__(self) -> None:
+        self.graph.replay()
+
+
+def captured(step: Step, pool: object = None) -> Captured:
+    """The step as a CUDA graph, in memory of its own or of a `pool`.
 
     The step must have run before, so that nothing is compiled or allocated for the first time.
     """
@@ -127,7 +141,7 @@ def captured(step: Step, pool: object = None) -> Step:
     with torch.cuda.graph(graph, pool=pool):
         step()
     graph.replay()
-    return graph.replay
+    return Captured(step, graph)
 
 
 def write_csv(path: Path, rows: Sequence[Row | Failed], header: Mapping[str, object]) -> None:
