@@ -11,7 +11,7 @@ from suite.kernels.adapter import AdapterWeights, fused, reference
 interpreter.support_bfloat16()
 
 NORMS = ("none", "pre", "post")
-SHAPES = ((1, 8, 4), (37, 70, 5), (50, 130, 33))
+SHAPES = ((1, 8, 4), (137, 70, 5), (50, 130, 33))
 """(rows, width, bottleneck): less than a tile, ragged ends, more than one chunk and one split."""
 
 
@@ -69,7 +69,11 @@ def compare(norm, shape, dtype, device="cpu"):
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("dtype", FLOOR, ids=str)
-def test_output_and_gradients_are_as_exact_as_those_of_separate_operations(norm, dtype):
+@pytest.mark.parametrize("few", [adapter_triton.FEW_ROWS, 0], ids=["narrow", "wide"])
+def test_output_and_gradients_are_as_exact_as_those_of_separate_operations(
+    norm, dtype, few, monkeypatch
+):
+    monkeypatch.setattr(adapter_triton, "FEW_ROWS", few)
     for shape in SHAPES:
         for ours, plain in compare(norm, shape, dtype):
             assert ours <= 2 * plain + FLOOR[dtype], (shape, ours, plain)

@@ -11,6 +11,7 @@ FOLDER = Path(__file__).parents[1] / "benchmarks" / "gpu"
 sys.path.insert(0, str(FOLDER))
 
 import micro  # noqa: E402
+import page  # noqa: E402
 import trainers  # noqa: E402
 import training  # noqa: E402
 from measure import Failed, Row, write_csv  # noqa: E402
@@ -109,3 +110,10 @@ def test_verdicts_compare_with_the_strongest_baseline():
     assert "MISSED" in str(slower["S1"])
     assert slower["S3"].value is None
     assert "not measured" in str(slower["S3"])
+
+
+def test_the_page_shows_the_measured_figures():
+    docs = Path(__file__).parents[2] / "docs"
+    text = (docs / "kernels.md").read_text()
+    shown = text.split("<!-- measured -->\n")[1].split("\n<!-- end -->")[0]
+    assert shown == page.table(docs / "kernels-h100.csv")
