@@ -17,6 +17,7 @@ import torch
 
 from suite.backbones.base import TextToTextBackbone
 from suite.bench import Bench, Fault, make_bench
+from suite.console import shown
 from suite.contract_answers import (
     answers_are_repeatable,
     compiles,
@@ -50,7 +51,6 @@ from suite.contract_training import (
 from suite.errors import Diverged, Unsupported, UserError
 from suite.model import AdaptedModel
 from suite.registry import Registry
-from suite.registry.problems import shown
 from suite.registry.schema import Family, MethodEntry
 
 T = TypeVar("T")

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from suite import expression
 from suite.bench import Bench, Fault
 from suite.contract_answers import outputs
 from suite.delta import stored_tensors
@@ -13,6 +12,7 @@ from suite.errors import Unsupported
 from suite.ledger import closed_form, count, disagreement
 from suite.model import AdaptedModel, HeadedModel, output_size
 from suite.nn.tasks import PerTask
+from suite.registry import expression
 from suite.registry.code import load_method
 from suite.registry.schema import Option, OptionValue, TaskEntry
 

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from suite.results import Environment
+from suite.results.records import Environment
 
 PACKAGES = ("suite", "torch", "transformers", "timm", "triton", "numpy")
 

@@ -13,9 +13,9 @@ from torch import nn
 
 from suite.backbones.base import Backbone
 from suite.backbones.sites import Site
-from suite.expression import Value, evaluate
+from suite.registry.expression import Value, evaluate
 from suite.registry.schema import Cost, CostTerm
-from suite.results import Ledger
+from suite.results.records import Ledger
 
 BITS = {"F64": 64, "I64": 64, "F32": 32, "I32": 32, "F16": 16, "BF16": 16, "I16": 16}
 BITS |= {"U8": 8, "I8": 8, "BOOL": 8}
@@ -109,7 +109,7 @@ def disagreement(ledger: Ledger, expected: tuple[int, int], source: str) -> str:
 
 
 def dimensions(backbone: Backbone) -> dict[str, int]:
-    """The backbone's values of `suite.cost_names.BACKBONE_NAMES`, T aside."""
+    """The backbone's values of `suite.registry.cost_names.BACKBONE_NAMES`, T aside."""
 
     def parameters(*kinds: str, bias: bool | None = None) -> int:
         return sum(

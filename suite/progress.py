@@ -3,8 +3,8 @@
 import sys
 from types import TracebackType
 
-from suite.plan import Cell
-from suite.results import CellKey, Result
+from suite.planning.plan import Cell
+from suite.results.records import CellKey, Result
 
 
 def describe(key: CellKey) -> str:

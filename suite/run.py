@@ -13,10 +13,10 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from suite.errors import UserError
-from suite.plan import Cell, Plan
+from suite.planning.plan import Cell, Plan
 from suite.progress import Progress
 from suite.registry import Registry
-from suite.results import Result, Status, read_results
+from suite.results.records import Result, Status, read_results
 from suite.sharing import GpuMemory
 from suite.worker import Finished, Stepped, Unwritable, failure, work
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from suite.plan import Cell
+from suite.planning.plan import Cell
 from suite.registry.schema import Recipe
-from suite.results import CellKey, Result
+from suite.results.records import CellKey, Result
 
 PROCESS_BYTES = 700 * 2**20
 """What a process takes beside its tensors: CUDA context, libraries, workspaces."""

@@ -14,9 +14,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from suite.errors import Diverged, Unsupported, UserError
-from suite.plan import Cell
+from suite.planning.plan import Cell
 from suite.registry import Registry
-from suite.results import Result, Status
+from suite.results.records import Result, Status
 
 REPORT_EVERY_SECONDS = 0.2
 

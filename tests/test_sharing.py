@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from suite.plan import Cell, Request, plan
+from suite.planning.plan import Cell, Request, plan
 from suite.progress import QuietProgress
 from suite.registry import load
-from suite.results import Environment, Result
+from suite.results.records import Environment, Result
 from suite.run import Settings, _hand_out
 from suite.sharing import PROCESS_BYTES, GpuMemory
 

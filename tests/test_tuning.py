@@ -9,10 +9,10 @@ from toy import write_method, write_tasks
 
 from suite.errors import UserError
 from suite.leaderboards import pages
-from suite.plan import Request, plan
+from suite.planning.plan import Request, plan
 from suite.registry import load
 from suite.registry.schema import TRIALS
-from suite.tuning import Search, Trial
+from suite.results.searches import Search, Trial
 
 TUNING = "tuning:\n  mini:\n    default: [1.0e-5, 1.0e-2, 2.0e-2, 3.0e-2]\n"
 

@@ -4,13 +4,12 @@ import argparse
 from collections.abc import Iterable
 
 from suite.commands.selection import results_folder
-from suite.console import coloured, out, out_json, say, table
+from suite.console import coloured, out, out_json, say, shown, table
 from suite.errors import UserError
-from suite.history import read_history
 from suite.registry import Registry, load
 from suite.registry.names import did_you_mean, normal
-from suite.registry.problems import shown
 from suite.registry.schema import FileEntry, MethodEntry, TaskEntry
+from suite.results.history import read_history
 
 Row = tuple[str, ...]
 

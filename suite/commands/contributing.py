@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from suite.console import coloured, out, say
 from suite.errors import UserError
 from suite.registry import load
+from suite.registry.entries import split_names
 from suite.registry.names import did_you_mean, normal
 from suite.registry.problems import as_error
-from suite.registry.registry import split_names
 
 
 def validate(options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from importlib import metadata
 
 from suite import __version__
 from suite.console import out, out_json
-from suite.data.locate import data_folder
+from suite.planning.locate import data_folder
 from suite.registry import load
 
 _LIBRARIES = (

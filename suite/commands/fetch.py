@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from suite.console import out, say
-from suite.data.fingerprint import file_digest, remember
-from suite.data.locate import (
+from suite.errors import UserError
+from suite.planning.fingerprint import file_digest, remember
+from suite.planning.locate import (
     MODEL_FILES,
     DatasetFiles,
     HubFiles,
@@ -15,7 +16,6 @@ from suite.data.locate import (
     locate_dataset,
     locate_model,
 )
-from suite.errors import UserError
 from suite.registry import Registry, load
 
 

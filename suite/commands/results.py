@@ -4,14 +4,13 @@ import argparse
 import fnmatch
 
 from suite.commands.selection import load_with_warnings, results_folder
-from suite.console import out, say
+from suite.console import out, say, shown
 from suite.errors import UserError
-from suite.history import Past, read_history
-from suite.identity import differences
-from suite.plan import Request, plan
+from suite.planning.identity import differences
+from suite.planning.plan import Request, plan
 from suite.registry import Registry
 from suite.registry.names import did_you_mean
-from suite.registry.problems import shown
+from suite.results.history import Past, read_history
 
 
 def why(options: argparse.Namespace) -> int:

@@ -9,13 +9,12 @@ from collections import Counter
 from pathlib import Path
 
 from suite.commands.selection import load_with_warnings, planned, results_folder
-from suite.console import coloured, out, out_json, say, table
+from suite.console import coloured, out, out_json, say, shown, table
 from suite.errors import UserError
-from suite.plan import Plan, Planned
+from suite.planning.plan import Plan, Planned
 from suite.progress import make_progress
 from suite.registry import Registry
-from suite.registry.problems import shown
-from suite.results import CellKey, Result, read_record
+from suite.results.records import CellKey, Result, read_record
 from suite.run import Settings
 from suite.run import run as execute
 

@@ -8,11 +8,10 @@ import re
 from pathlib import Path
 
 from suite.commands import templates
-from suite.console import out, say
+from suite.console import out, say, shown
 from suite.errors import UserError
 from suite.registry import load
 from suite.registry.names import normal
-from suite.registry.problems import shown
 from suite.registry.schema import Modality, Scale, TrackEntry
 from suite.registry.yaml import read
 

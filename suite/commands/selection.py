@@ -4,12 +4,12 @@ import argparse
 from pathlib import Path
 
 from suite.console import say
-from suite.data.fingerprint import remember
 from suite.errors import UserError
-from suite.history import read_history
-from suite.plan import Plan, Request, plan
+from suite.planning.fingerprint import remember
+from suite.planning.plan import Plan, Request, plan
 from suite.registry import Registry, load
-from suite.registry.registry import split_names
+from suite.registry.entries import split_names
+from suite.results.history import read_history
 
 
 def results_folder(out: Path) -> Path:

@@ -35,7 +35,7 @@ tuning:
   mini:
     default: [3.0e-4, 1.0e-3, 3.0e-3, 1.0e-2]
 # Parameters stored, in closed form, heads aside: checked against every saved file.
-# Names: the options, the facts the method reports, and those of suite/cost_names.py.
+# Names: the options, the facts the method reports, and those of suite/registry/cost_names.py.
 cost:
   per_task:
     - each: [feed_forward]

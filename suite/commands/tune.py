@@ -7,16 +7,15 @@ from itertools import groupby
 
 from suite.commands.run import command_again, require_writable, results_of, run_plan
 from suite.commands.selection import load_with_warnings, request, results_folder
-from suite.console import out, out_json, say, table
-from suite.data.fingerprint import remember
+from suite.console import out, out_json, say, shown, table
 from suite.errors import UserError
-from suite.history import read_history
-from suite.plan import Plan, plan
+from suite.planning.fingerprint import remember
+from suite.planning.plan import Plan, plan
 from suite.registry import Registry
-from suite.registry.problems import shown
 from suite.registry.schema import TRIALS, Scale
-from suite.results import CellKey, Result
-from suite.tuning import FOLDER, Search, trial_of
+from suite.results.history import read_history
+from suite.results.records import CellKey, Result
+from suite.results.searches import FOLDER, Search, trial_of
 
 
 def tune(options: argparse.Namespace) -> int:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from suite.leaderboards import described, index, markdown, plot, searches
 from suite.leaderboards.aggregate import boards
-from suite.results import Result, read_results, replace_file
-from suite.tuning import Search, read_searches
+from suite.results.records import Result, read_results, replace_file
+from suite.results.searches import Search, read_searches
 
 if TYPE_CHECKING:
     from suite.registry import Registry

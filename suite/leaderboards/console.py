@@ -9,7 +9,7 @@ from suite.console import table
 from suite.leaderboards import text
 from suite.leaderboards.aggregate import board
 from suite.leaderboards.board import Board, Row
-from suite.results import Result
+from suite.results.records import Result
 
 if TYPE_CHECKING:
     from suite.registry import Registry

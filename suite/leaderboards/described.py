@@ -13,7 +13,7 @@ def render(methods: Sequence[MethodEntry]) -> str:
     sections = [
         f"{MARK}\n\n# Methods",
         "What a method stores is counted from its file, and must equal the expression given here "
-        "in the dimensions of the backbone that `suite/cost_names.py` explains.",
+        "in the dimensions of the backbone that `suite/registry/cost_names.py` explains.",
     ]
     for entry in sorted(methods, key=lambda each: each.name):
         sections += [f"## {entry.name}", *_paragraphs(entry)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from suite.leaderboards import text
 from suite.leaderboards.markdown import MARK
 from suite.registry.schema import TRIALS
-from suite.tuning import Search, Trial
+from suite.results.searches import Search, Trial
 
 NAME = "searches.md"
 

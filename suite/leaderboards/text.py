@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from suite.leaderboards.board import Row, TaskColumn
-from suite.statistics import Estimate
+from suite.results.statistics import Estimate
 
 NONE = "–"
 

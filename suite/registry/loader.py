@@ -11,9 +11,9 @@ from pydantic import TypeAdapter
 
 from suite.errors import UserError
 from suite.registry import checks
+from suite.registry.entries import Broken, Kind, Registry
 from suite.registry.messages import validate
 from suite.registry.problems import Problem
-from suite.registry.registry import Broken, Kind, Registry
 from suite.registry.schema import (
     BackboneEntry,
     FileEntry,

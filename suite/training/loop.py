@@ -12,9 +12,9 @@ from suite.data.batching import Batch, Batches, FeatureBatches, MixedBatch, mixe
 from suite.delta import live_tensors
 from suite.errors import Diverged, Unsupported
 from suite.method import Method, Phase
-from suite.metrics import evaluate, score
 from suite.model import AdaptedModel, HeadedModel
 from suite.registry.schema import Recipe
+from suite.results.metrics import evaluate, score
 from suite.seeding import seed_for
 from suite.training.optimizer import make_optimizer, rate_factor
 

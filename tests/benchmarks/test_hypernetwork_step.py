@@ -20,9 +20,9 @@ from suite.cell import adapt_model
 from suite.data.batching import Batches
 from suite.data.encode import encode_task
 from suite.nn.hypernetwork import AdapterGenerator, AdapterWeights
-from suite.options import resolve_options
 from suite.registry import load
 from suite.registry.code import load_method
+from suite.registry.options import resolve_options
 from suite.registry.schema import Recipe
 from suite.training.optimizer import make_optimizer
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from suite.plan import Request, plan
+from suite.planning.plan import Request, plan
 from suite.registry import load
-from suite.results import Result
+from suite.results.records import Result
 
 PLAN = ("plan", "-m", "one,together", "-t", "toy")
 RUN = ("run", *PLAN[1:])

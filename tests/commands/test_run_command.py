@@ -6,7 +6,7 @@ import pytest
 from planned import PLAN, RUN, write_results
 from registries import replace
 
-from suite.results import Result
+from suite.results.records import Result
 
 
 @pytest.fixture

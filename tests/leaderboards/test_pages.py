@@ -8,7 +8,7 @@ from suite.errors import UserError
 from suite.leaderboards import build, check, markdown, pages, text
 from suite.leaderboards.aggregate import boards
 from suite.registry import load
-from suite.results import CellKey, Identity, Result
+from suite.results.records import CellKey, Identity, Result
 
 PAGE = "glue-bert_mini-mini.md"
 

@@ -3,7 +3,7 @@
 Two things make a score uncertain, and both are estimated from the results themselves.
 
 - The *test examples*: all methods are scored on the same bootstrap resamples of a task's test
-  examples (`suite.resampling`), so that differences between methods are paired by example.
+  examples (`suite.results.resampling`), so that differences between methods are paired by example.
 - The *runs*: with two or more seeds, the variance between seeds, summed over the cells that were
   trained independently (T of them per seed for a per-task method, one for a joint method).
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from suite.data.fingerprint import files_digest
 from suite.errors import UserError
+from suite.planning.fingerprint import files_digest
 from suite.registry.names import stays_inside
 from suite.registry.schema import BackboneEntry, HubSource, TaskEntry
 

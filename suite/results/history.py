@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from suite.registry.schema import OptionValue, Recipe
-from suite.results import CellKey, Identity, Status, read_record, require_own_name
+from suite.results.records import CellKey, Identity, Status, read_record, require_own_name
 
 
 class Past(BaseModel):

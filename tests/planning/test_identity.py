@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import pytest
 from registries import write_registry
 
-from suite.identity import (
+from suite.planning.identity import (
     backbone_digest,
     differences,
     identity,
@@ -13,7 +13,7 @@ from suite.identity import (
 )
 from suite.registry import Registry, load
 from suite.registry.schema import Classification, HubSource, OptionValue, Recipe, TaskEntry
-from suite.results import Environment, Identity
+from suite.results.records import Environment, Identity
 
 
 @pytest.fixture

@@ -3,9 +3,16 @@ from pathlib import Path
 import pytest
 from registries import write_registry
 
-from suite.data import locate
-from suite.data.locate import DatasetFiles, HubFiles, Missing, Model, locate_dataset, locate_model
 from suite.errors import UserError
+from suite.planning import locate
+from suite.planning.locate import (
+    DatasetFiles,
+    HubFiles,
+    Missing,
+    Model,
+    locate_dataset,
+    locate_model,
+)
 from suite.registry import load
 from suite.registry.schema import BackboneEntry, HubSource, TaskEntry
 
@@ -179,7 +186,7 @@ def test_a_name_cannot_leave_its_folder(tmp_path, data, name):
 def test_files_are_hashed_once_across_processes(tmp_path, monkeypatch):
     import os
 
-    from suite.data import fingerprint
+    from suite.planning import fingerprint
 
     path = write(tmp_path / "weights")
     os.utime(path, (1, 1))
@@ -195,7 +202,7 @@ def test_files_are_hashed_once_across_processes(tmp_path, monkeypatch):
 
 
 def test_a_file_that_changed_is_hashed_again(tmp_path):
-    from suite.data.fingerprint import file_digest
+    from suite.planning.fingerprint import file_digest
 
     path = write(tmp_path / "weights", "one")
     before = file_digest(path)

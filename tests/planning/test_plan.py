@@ -5,10 +5,10 @@ import pytest
 from registries import replace, write_registry
 
 from suite.errors import UserError
-from suite.history import read_history
-from suite.plan import Plan, Request, plan
+from suite.planning.plan import Plan, Request, plan
 from suite.registry import Registry, load
-from suite.results import CellKey, Result, read_results
+from suite.results.history import read_history
+from suite.results.records import CellKey, Result, read_results
 
 
 @pytest.fixture

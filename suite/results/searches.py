@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Literal
 
 from suite.registry.schema import Scale
-from suite.results import Record, Result, read_record, replace_file
+from suite.results.records import Record, Result, read_record, replace_file
 
 FOLDER = "tuning"
 """Where searches lie below an output folder."""

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
-from suite.data.locate import Missing, locate_dataset, locate_model
 from suite.errors import UserError
-from suite.history import Past
-from suite.identity import (
+from suite.planning.identity import (
     UNKNOWN,
     backbone_digest,
     differences,
@@ -17,9 +15,10 @@ from suite.identity import (
     recipe_digest,
     task_digest,
 )
-from suite.options import resolve_options
+from suite.planning.locate import Missing, locate_dataset, locate_model
+from suite.registry.entries import Registry
 from suite.registry.names import normal
-from suite.registry.registry import Registry
+from suite.registry.options import resolve_options
 from suite.registry.schema import (
     BackboneEntry,
     MethodEntry,
@@ -29,7 +28,8 @@ from suite.registry.schema import (
     TaskEntry,
     TrackEntry,
 )
-from suite.results import CellKey, Identity, Result
+from suite.results.history import Past
+from suite.results.records import CellKey, Identity, Result
 
 Action = Literal["run", "cached", "unsupported", "missing"]
 

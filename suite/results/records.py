@@ -10,8 +10,8 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from suite.console import shown
 from suite.errors import UserError
-from suite.registry.problems import shown
 from suite.registry.schema import OptionValue, Recipe, Scale
 
 Status = Literal["ok", "failed", "oom", "timeout", "diverged", "unsupported"]
@@ -49,7 +49,7 @@ class CellKey(Record):
 
 
 class Identity(Record):
-    """What a result depends on, as one digest per component (see `suite.identity`)."""
+    """What a result depends on, as one digest per component (see `suite.planning.identity`)."""
 
     schema_version: int
     method: str

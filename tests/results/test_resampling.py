@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from suite.metrics import evaluate
 from suite.registry.schema import TaskEntry
-from suite.resampling import resampled_scores, weighted_scores
+from suite.results.metrics import evaluate
+from suite.results.resampling import resampled_scores, weighted_scores
 
 CLASSIFICATION = ("accuracy", "f1", "matthews")
 REGRESSION = ("pearson", "spearman")

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from suite.resampling import resampled_scores
-from suite.statistics import Estimate, compare, holm, rank_groups, total, typical_half_width
+from suite.results.resampling import resampled_scores
+from suite.results.statistics import Estimate, compare, holm, rank_groups, total, typical_half_width
 
 N, TASKS, SEEDS = 200, 4, 3
 

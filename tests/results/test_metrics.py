@@ -4,8 +4,8 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from suite.errors import Diverged
-from suite.metrics import contribution, evaluate, score, track_score
 from suite.registry.schema import TaskEntry, TrackEntry
+from suite.results.metrics import contribution, evaluate, score, track_score
 
 
 def task(*metrics, labels=("no", "yes")):

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from suite.metrics import UNPARSED
 from suite.registry.schema import MetricName
+from suite.results.metrics import UNPARSED
 
 Array = np.ndarray
 RESAMPLES = 1000
@@ -124,7 +124,7 @@ def weighted_scores(
 ) -> Array:
     """The mean of the metrics, in per cent, of R runs on B weightings of N examples: [B, R].
 
-    Each row of `counts_BN` sums to N. With all counts 1, equal to `suite.metrics`.
+    Each row of `counts_BN` sums to N. With all counts 1, equal to `suite.results.metrics`.
     """
     return 100 * sum(_WEIGHTED[name](p_RN, t_N, counts_BN) for name in metrics) / len(metrics)
 

@@ -16,7 +16,7 @@ from suite.registry.schema import (
     Scale,
     TaskEntry,
 )
-from suite.results import Identity
+from suite.results.records import Identity
 
 SCHEMA_VERSION = 1
 """Raise when the meaning of a component changes; `plan` then says so for older results."""
