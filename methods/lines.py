@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from suite.backbones.per_task import parameters_of
 from suite.method import (
     AdaptedModel,
     Backbone,
@@ -20,7 +21,6 @@ from suite.method import (
     context_of,
 )
 from suite.nn.states import TaskVectors
-from suite.nn.tasks import parameters_of
 
 
 @dataclass(frozen=True)

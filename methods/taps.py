@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
+from suite.backbones.per_task import PerTask, parameters_of
 from suite.method import (
     AdaptedModel,
     Backbone,
@@ -23,7 +24,6 @@ from suite.method import (
 )
 from suite.nn.gated import gated, gates, mean_score, open_stored, split_scores, without_closed
 from suite.nn.gated_training import GateTraining, gate_stepper
-from suite.nn.tasks import PerTask, parameters_of
 
 
 @dataclass(frozen=True)

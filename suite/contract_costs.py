@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from suite.backbones.per_task import PerTask
 from suite.bench import Bench, Fault
 from suite.contract_answers import outputs
 from suite.delta import stored_tensors
 from suite.errors import Unsupported
 from suite.ledger import closed_form, count, disagreement
 from suite.model import AdaptedModel, HeadedModel, output_size
-from suite.nn.tasks import PerTask
 from suite.registry import expression
 from suite.registry.code import load_method
 from suite.registry.schema import Option, OptionValue, TaskEntry

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from suite.backbones.base import Backbone
+from suite.backbones.per_task import PerTask
 from suite.method import Method
 from suite.model import AdaptedModel
-from suite.nn.tasks import PerTask
 
 FORMAT = "suite-delta-1"
 

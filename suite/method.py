@@ -8,10 +8,10 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from suite.backbones.base import Backbone
+from suite.backbones.per_task import PerTask, TaskContext
 from suite.data.batching import Batch
 from suite.errors import Unsupported
 from suite.model import AdaptedModel, adapted, context_of
-from suite.nn.tasks import PerTask, TaskContext
 from suite.registry.schema import Recipe, TaskEntry
 
 __all__ = [

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.backbones.base import Backbone, TextToTextBackbone
+from suite.backbones.per_task import PerTask, TaskContext
 from suite.data.batching import FEATURES, Batch, MixedBatch
 from suite.data.encode import PADDING
-from suite.nn.tasks import PerTask, TaskContext
 from suite.registry.schema import Classification, TaskEntry
 
 

@@ -116,7 +116,7 @@ from the message that follows."""
 
 import numpy as np
 
-from suite.data.splits import Splits
+from suite.mini import Splits
 
 WORDS = ("red", "green", "blue", "round", "square", "small", "large")
 
@@ -142,7 +142,7 @@ from the message that follows."""
 
 import numpy as np
 
-from suite.data.splits import Splits
+from suite.mini import Splits
 
 SIZE = 24
 

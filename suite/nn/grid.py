@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from suite.backbones.parallel import SublayerInput
+from suite.backbones.parallel_insert import SublayerInput
 from suite.errors import Unsupported
 
 

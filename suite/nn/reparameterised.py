@@ -7,8 +7,8 @@ Interference", ECCV 2020, arXiv 2007.12540, section 3.
 import torch
 from torch import Tensor, nn
 
+from suite.backbones.per_task import PerTask, TaskContext
 from suite.nn.gated import GatedConv2d
-from suite.nn.tasks import PerTask, TaskContext
 
 
 class Modulator(nn.Module):

@@ -18,7 +18,7 @@ from suite.planning.fingerprint import files_digest
 from suite.registry.names import stays_inside
 from suite.registry.schema import BackboneEntry, HubSource, TaskEntry
 
-PACKAGED = Path(__file__).parent.parent / "backbones"
+EMBEDDED = Path(__file__).parents[1] / "mini"
 MODEL_FILES = (".safetensors", ".json", ".txt", ".model")
 """What belongs to a model's identity: weights, configuration and tokenizer, not the prose."""
 
@@ -116,8 +116,8 @@ def locate_model(entry: BackboneEntry) -> Model | Missing:
     source = entry.source
     looked: list[str] = []
     if entry.scale == "mini":
-        own = entry.path.parent != PACKAGED / "catalog"
-        folder = _inside(entry.path.parent / "mini" if own else PACKAGED / "mini", source.id)
+        own = entry.path.parent != EMBEDDED / "catalog"
+        folder = _inside(entry.path.parent / "mini" if own else EMBEDDED / "weights", source.id)
         if _complete(folder, source.library, looked):
             return Model(folder, "package", _model_digest(folder))
         remedy = "put them there" if own else "they ship with the package: install it again"

@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from suite.backbones.per_task import TaskContext
 from suite.nn.reparameterised import Modulator, reparameterised
-from suite.nn.tasks import TaskContext
 
 
 @pytest.mark.parametrize("channels", [(3, 40), (12, 8)])

@@ -216,4 +216,4 @@ def test_every_backbone_of_the_catalogue_has_a_place(tmp_path):
         assert isinstance(found, Model | Missing)
         if isinstance(found, Missing) and entry.scale == "full":
             assert (found.hub is None) == entry.source.local_only
-    assert locate.PACKAGED.is_dir()
+    assert locate.EMBEDDED.is_dir()

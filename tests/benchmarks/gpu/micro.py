@@ -8,12 +8,12 @@ from measure import Failed, Row, captured, cold, launches, row
 from torch import Tensor, nn
 from trainers import RATES, RULE
 
+from suite.backbones.per_task import TaskContext
 from suite.kernels.adapter import AdapterWeights, adapter, reference
 from suite.kernels.arena import Arena
 from suite.kernels.gated_linear import gated_linear, merged_linear
 from suite.kernels.grouped import Segments, grouped_linear
 from suite.nn.hypernetwork import SharedHyperNetworks
-from suite.nn.tasks import TaskContext
 
 ROUNDS = 3
 WIDTH, BOTTLENECK = 768, 24

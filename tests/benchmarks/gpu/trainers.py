@@ -7,9 +7,9 @@ from flat import FlatArena
 from problems import Problem
 from torch import Tensor, nn
 
+from suite.backbones.per_task import TaskContext
 from suite.kernels.arena import Arena, Rates, Rule
 from suite.nn.gated import GatedConv2d, GatedLinear, gated, mean_score
-from suite.nn.tasks import TaskContext
 
 RATE = 1e-4
 PENALTY = 0.1

@@ -4,9 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from suite.backbones.pretrain.corpus import documents
-from suite.data.generators.dice import Dice
-from suite.data.generators.language import (
+from suite.mini.dice import Dice
+from suite.mini.language import (
     TENSES,
     ask,
     askable,
@@ -17,8 +16,9 @@ from suite.data.generators.language import (
     state,
     words_of,
 )
-from suite.data.generators.lexicon import vocabulary
-from suite.data.generators.phrases import corrupt, opinion
+from suite.mini.lexicon import vocabulary
+from suite.mini.phrases import corrupt, opinion
+from suite.mini.pretrain.corpus import documents
 
 
 def test_every_word_said_is_in_the_vocabulary():

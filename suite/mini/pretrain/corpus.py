@@ -5,8 +5,8 @@ No document holds a sentence that a task may use (`language.reserved`), and the 
 
 from dataclasses import dataclass
 
-from suite.data.generators.dice import Dice
-from suite.data.generators.language import (
+from suite.mini.dice import Dice
+from suite.mini.language import (
     MODIFIERS,
     TENSES,
     Event,
@@ -18,8 +18,8 @@ from suite.data.generators.language import (
     reserved,
     state,
 )
-from suite.data.generators.lexicon import KINDS_OF_NOUN, VERBS, concept_tables
-from suite.data.generators.phrases import clause, opinion
+from suite.mini.lexicon import KINDS_OF_NOUN, VERBS, concept_tables
+from suite.mini.phrases import clause, opinion
 
 SEED = 2021
 

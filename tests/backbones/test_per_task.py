@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from suite.nn.tasks import PerTask, TaskContext, parameters_of
+from suite.backbones.per_task import PerTask, TaskContext, parameters_of
 
 
 def make():

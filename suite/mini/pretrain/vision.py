@@ -1,12 +1,12 @@
 """Pretrain one mini vision backbone and write it where the package loads it from.
 
-    python -m suite.backbones.pretrain.vision resnet_mini
-    python -m suite.backbones.pretrain.vision densenet_mini
-    python -m suite.backbones.pretrain.vision vit_mini
+    python -m suite.mini.pretrain.vision resnet_mini
+    python -m suite.mini.pretrain.vision densenet_mini
+    python -m suite.mini.pretrain.vision vit_mini
 
-Supervised classification of the generated patterns of `suite.data.generators.patterns`, on one CPU
-thread so that the same versions give the same file. Writes `model.safetensors` and `config.json` to
-`suite/backbones/mini/NAME/` and prints the accuracy on fresh patterns after every epoch.
+Supervised classification of the generated patterns of `suite.mini.patterns`, on one CPU thread so
+that the same versions give the same file. Writes `model.safetensors` and `config.json` to
+`suite/mini/weights/NAME/` and prints the accuracy on fresh patterns after every epoch.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.backbones import cifar
-from suite.data.generators import images, patterns
+from suite.mini import WEIGHTS, images, patterns
 
 SIZE = 24
 MEAN, STD = 0.5, 0.25
@@ -145,7 +145,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    folder = options.folder or Path(cifar.__file__).parent / "mini" / options.backbone
+    folder = options.folder or WEIGHTS / options.backbone
     plan = BACKBONES[options.backbone]
     save(pretrain(plan), plan, folder)
 

@@ -1,16 +1,13 @@
 """The shipped mini text backbones: small, loadable at full precision, and taught something."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer, T5ForConditionalGeneration
 
-import suite.backbones
-from suite.backbones.pretrain.corpus import documents
+from suite.mini import WEIGHTS
+from suite.mini.pretrain.corpus import documents
 
-FOLDER = Path(suite.backbones.__file__).parent / "mini"
-BERT, T5 = FOLDER / "bert_mini", FOLDER / "t5_mini"
+BERT, T5 = WEIGHTS / "bert_mini", WEIGHTS / "t5_mini"
 
 
 @pytest.mark.parametrize("folder", [BERT, T5])

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from suite.data.generators import images
-from suite.data.generators.images import Array, Pose
+from suite.mini import images
+from suite.mini.images import Array, Pose
 
 
 @dataclass(frozen=True)

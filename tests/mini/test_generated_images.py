@@ -1,6 +1,6 @@
 import numpy as np
 
-from suite.data.generators import images, patterns
+from suite.mini import images, patterns
 
 
 def test_polygon_distance_is_negative_inside_and_measures_pixels():

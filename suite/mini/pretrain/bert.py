@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from suite.backbones.pretrain.batches import (
+from suite.mini.pretrain.batches import (
     CORPUS,
     REPLACED_WEIGHT,
     STRAYS,
@@ -19,8 +19,8 @@ from suite.backbones.pretrain.batches import (
     padded,
     pooled,
 )
-from suite.backbones.pretrain.corpus import documents
-from suite.backbones.pretrain.tokenizer import BERT_SPECIAL, MAX_LENGTH, bert_tokenizer
+from suite.mini.pretrain.corpus import documents
+from suite.mini.pretrain.tokenizer import BERT_SPECIAL, MAX_LENGTH, bert_tokenizer
 
 WIDTH, LAYERS, HEADS = 64, 3, 2
 MASK = BERT_SPECIAL.index("[MASK]")

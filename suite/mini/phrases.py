@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from itertools import pairwise
 
-from suite.data.generators.dice import Dice
-from suite.data.generators.language import Word
-from suite.data.generators.lexicon import (
+from suite.mini.dice import Dice
+from suite.mini.language import Word
+from suite.mini.lexicon import (
     DEGREES,
     DISLIKING,
     KINDS_OF_NOUN,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from suite.backbones.pretrain.corpus import rivals
+from suite.mini.pretrain.corpus import rivals
 
 CORPUS = 60_000
 STRAYS = 0.25

@@ -8,8 +8,8 @@ The tasks and the pretraining corpus share this language but never a sentence: s
 from dataclasses import dataclass, replace
 from zlib import crc32
 
-from suite.data.generators.dice import Dice
-from suite.data.generators.lexicon import (
+from suite.mini.dice import Dice
+from suite.mini.lexicon import (
     CHARACTERS,
     COLOURS,
     HYPERNYMS,

@@ -5,7 +5,7 @@ import string
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from suite.data.generators.lexicon import vocabulary
+from suite.mini.lexicon import vocabulary
 
 MAX_LENGTH = 64
 SENTINELS = 8

@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,10 +6,8 @@ import torch
 from safetensors.torch import load_file
 
 from suite.backbones import cifar
-from suite.backbones.pretrain import vision
-from suite.data.generators import images, patterns
-
-MINI = Path(cifar.__file__).parent / "mini"
+from suite.mini import WEIGHTS, images, patterns
+from suite.mini.pretrain import vision
 
 
 def load(folder):
@@ -35,10 +32,10 @@ def share_nearest_to_their_category(network):
 @pytest.mark.parametrize("name", vision.BACKBONES)
 def test_shipped_weights_are_those_of_the_plan_and_know_the_patterns(name):
     plan = vision.BACKBONES[name]
-    config = json.loads((MINI / name / "config.json").read_text())
+    config = json.loads((WEIGHTS / name / "config.json").read_text())
     assert config["pretraining"]["builder"] == plan.builder
     assert config["arguments"] == plan.arguments
-    trained = share_nearest_to_their_category(load(MINI / name))
+    trained = share_nearest_to_their_category(load(WEIGHTS / name))
     torch.manual_seed(0)
     untrained = getattr(cifar, plan.builder)(**plan.arguments).eval()
     assert trained > 2 * share_nearest_to_their_category(untrained)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from suite.backbones.pretrain.batches import (
+from suite.mini.pretrain.batches import (
     CORPUS,
     REPLACED_WEIGHT,
     STRAYS,
@@ -22,8 +22,8 @@ from suite.backbones.pretrain.batches import (
     padded,
     pooled,
 )
-from suite.backbones.pretrain.corpus import documents
-from suite.backbones.pretrain.tokenizer import SENTINELS, T5_SPECIAL, t5_tokenizer
+from suite.mini.pretrain.corpus import documents
+from suite.mini.pretrain.tokenizer import SENTINELS, T5_SPECIAL, t5_tokenizer
 
 WIDTH, HEADS, HEAD_WIDTH = 64, 8, 16
 ENCODER_LAYERS, DECODER_LAYERS = 3, 2

@@ -11,8 +11,8 @@ from functools import cache, partial
 import numpy as np
 from numpy.random import Generator
 
-from suite.data.generators import images
-from suite.data.generators.images import Array, Pose
+from suite.mini import images
+from suite.mini.images import Array, Pose
 
 Structure = Callable[[Generator, int, int], Array]
 """(rng, n, size) -> how much ink each pixel has, [n, size, size] in [0, 1]."""

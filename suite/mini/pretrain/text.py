@@ -1,7 +1,7 @@
-"""Pretrain a mini text backbone and write it in the transformers layout to `backbones/mini/`.
+"""Pretrain a mini text backbone and write it in the transformers layout to `mini/weights/`.
 
-    python -m suite.backbones.pretrain.text bert_mini
-    python -m suite.backbones.pretrain.text t5_mini
+    python -m suite.mini.pretrain.text bert_mini
+    python -m suite.mini.pretrain.text t5_mini
 
 Deterministic, on one CPU thread, up to ten minutes each. Both read one generated corpus, which
 shares no sentence with any task (`corpus.documents`), and learn three things from it:
@@ -26,10 +26,10 @@ from pathlib import Path
 
 import torch
 
-from suite.backbones.pretrain.bert import pretrain_bert
-from suite.backbones.pretrain.t5 import pretrain_t5
+from suite.mini import WEIGHTS
+from suite.mini.pretrain.bert import pretrain_bert
+from suite.mini.pretrain.t5 import pretrain_t5
 
-FOLDER = Path(__file__).parents[1] / "mini"
 BACKBONES = {"bert_mini": pretrain_bert, "t5_mini": pretrain_t5}
 STEPS = {"bert_mini": 8000, "t5_mini": 8000}
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Pretrain a mini text backbone.")
     parser.add_argument("name", choices=BACKBONES)
     parser.add_argument("--steps", type=int, help="default: as shipped")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="write to FOLDER/NAME")
+    parser.add_argument("--folder", type=Path, default=WEIGHTS, help="write to FOLDER/NAME")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
