@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from suite.backbones.per_task import parameters_of
 from suite.method import (
     AdaptedModel,
     Backbone,
@@ -19,8 +18,9 @@ from suite.method import (
     Validate,
     adapted,
     context_of,
+    parameters_of,
 )
-from suite.nn.states import TaskVectors
+from suite.nn.task_vectors import TaskVectors
 
 
 @dataclass(frozen=True)

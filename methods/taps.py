@@ -9,18 +9,19 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from suite.backbones.per_task import PerTask, parameters_of
 from suite.method import (
     AdaptedModel,
     Backbone,
     Method,
     ParameterGroup,
+    PerTask,
     Phase,
     Recipe,
     Stepper,
     TaskEntry,
     adapted,
     context_of,
+    parameters_of,
 )
 from suite.nn.gated import gated, gates, mean_score, open_stored, split_scores, without_closed
 from suite.nn.gated_training import GateTraining, gate_stepper

@@ -14,10 +14,10 @@ from suite.data.encode import EncodedTask, encode_task
 from suite.delta import load_delta, save_delta
 from suite.errors import UserError
 from suite.method import Method
-from suite.model import AdaptedModel
+from suite.method.load import load_method
+from suite.method.model import AdaptedModel
 from suite.planning.plan import Request, resolve_recipe
 from suite.registry import Registry
-from suite.registry.code import load_method
 from suite.registry.options import resolve_options
 from suite.registry.schema import BackboneEntry, Family, MethodEntry, OptionValue, Recipe, TaskEntry
 from suite.training.loop import TaskBatches, train

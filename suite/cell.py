@@ -18,10 +18,10 @@ from suite.data.sources import departure
 from suite.delta import changed_tensors, load_delta, save_delta
 from suite.ledger import closed_form, count, disagreement
 from suite.method import Method
-from suite.model import AdaptedModel
+from suite.method.load import load_method
+from suite.method.model import AdaptedModel
 from suite.planning.plan import Cell
 from suite.registry import Registry
-from suite.registry.code import load_method
 from suite.registry.schema import MethodEntry, TaskEntry
 from suite.results.metrics import evaluate, score
 from suite.results.records import Ledger, Result, TaskScore

@@ -49,7 +49,7 @@ from suite.contract_training import (
     tasks_are_isolated,
 )
 from suite.errors import Diverged, Unsupported, UserError
-from suite.model import AdaptedModel
+from suite.method.model import AdaptedModel
 from suite.registry import Registry
 from suite.registry.schema import Family, MethodEntry
 

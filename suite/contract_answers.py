@@ -10,7 +10,7 @@ from suite.backbones.base import TextToTextBackbone
 from suite.bench import BATCH, Bench, Fault
 from suite.data.batching import Batch
 from suite.delta import stored_tensors
-from suite.model import AdaptedModel, HeadedModel
+from suite.method.model import AdaptedModel, HeadedModel
 
 EXTRA_TOKENS = 8
 """Tokens by which a batch of texts is made longer."""

@@ -11,9 +11,9 @@ from suite.contract_answers import outputs
 from suite.delta import stored_tensors
 from suite.errors import Unsupported
 from suite.ledger import closed_form, count, disagreement
-from suite.model import AdaptedModel, HeadedModel, output_size
+from suite.method.load import load_method
+from suite.method.model import AdaptedModel, HeadedModel, output_size
 from suite.registry import expression
-from suite.registry.code import load_method
 from suite.registry.schema import Option, OptionValue, TaskEntry
 
 

@@ -15,7 +15,7 @@ from suite.bench import SEED, Bench, Fault
 from suite.contract_answers import outputs
 from suite.delta import changed_tensors
 from suite.method import Method, ParameterGroup, Phase
-from suite.model import AdaptedModel, HeadedModel
+from suite.method.model import AdaptedModel, HeadedModel
 from suite.training.loop import predictions
 
 T = TypeVar("T")

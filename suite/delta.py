@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from suite.backbones.base import Backbone
 from suite.backbones.per_task import PerTask
 from suite.method import Method
-from suite.model import AdaptedModel
+from suite.method.model import AdaptedModel
 
 FORMAT = "suite-delta-1"
 

@@ -10,9 +10,9 @@ from suite import cell as cell_module
 from suite.cell import CellError, SealedTest, Workspace, adapt_model, run_cell
 from suite.data.batching import Batches
 from suite.delta import load_delta
+from suite.method.load import load_method
 from suite.planning.plan import Request, plan
 from suite.registry import load
-from suite.registry.code import load_method
 from suite.training.loop import predictions
 
 

@@ -12,7 +12,7 @@ from suite.data.batching import Batch, Batches, FeatureBatches, MixedBatch, mixe
 from suite.delta import live_tensors
 from suite.errors import Diverged, Unsupported
 from suite.method import Method, Phase
-from suite.model import AdaptedModel, HeadedModel
+from suite.method.model import AdaptedModel, HeadedModel
 from suite.registry.schema import Recipe
 from suite.results.metrics import evaluate, score
 from suite.seeding import seed_for

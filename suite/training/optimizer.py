@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from suite.method import Method, Stepper
-from suite.model import AdaptedModel
+from suite.method.model import AdaptedModel
 from suite.registry.schema import Recipe
 
 

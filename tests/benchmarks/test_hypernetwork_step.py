@@ -19,9 +19,9 @@ from suite.bench import family_bench
 from suite.cell import adapt_model
 from suite.data.batching import Batches
 from suite.data.encode import encode_task
+from suite.method.load import load_method
 from suite.nn.hypernetwork import AdapterGenerator, AdapterWeights
 from suite.registry import load
-from suite.registry.code import load_method
 from suite.registry.options import resolve_options
 from suite.registry.schema import Recipe
 from suite.training.optimizer import make_optimizer

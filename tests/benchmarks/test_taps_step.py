@@ -23,8 +23,8 @@ from suite.backbones.load import load_backbone
 from suite.bench import family_bench
 from suite.cell import adapt_model
 from suite.data.batching import Batch
+from suite.method.load import load_method
 from suite.registry import load
-from suite.registry.code import load_method
 from suite.registry.options import resolve_options
 from suite.registry.schema import BackboneEntry, Recipe
 from suite.training.optimizer import Optimizer, make_optimizer

@@ -6,8 +6,8 @@ import pytest
 from planned import write_results
 from registries import replace
 
+from suite.method.load import load_method
 from suite.registry import load
-from suite.registry.code import load_method
 
 
 def test_validate_lists_every_mistake(call, folder):

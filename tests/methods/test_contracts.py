@@ -25,8 +25,8 @@ from suite.contract_training import (
 from suite.data.batching import Batches
 from suite.data.encode import Examples
 from suite.errors import Unsupported
+from suite.method.load import load_method
 from suite.registry import load
-from suite.registry.code import load_method
 from suite.registry.schema import Recipe
 from suite.training.loop import TaskBatches
 

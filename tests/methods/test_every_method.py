@@ -12,7 +12,7 @@ from tiny import tiny_backbone, tiny_batch, tiny_tasks, train_briefly
 from suite.delta import changed_tensors, load_delta, save_delta, stored_tensors
 from suite.ledger import closed_form, count
 from suite.method import Method
-from suite.registry.code import load_method
+from suite.method.load import load_method
 from suite.registry.schema import MethodEntry
 
 METHODS = Path(__file__).parents[2] / "methods"

@@ -6,7 +6,7 @@ from tiny import tiny_backbone, tiny_tasks, train_briefly
 
 from suite.delta import save_delta
 from suite.ledger import closed_form
-from suite.registry.code import load_method
+from suite.method.load import load_method
 
 
 def test_a_file_holds_bits_and_a_head_and_nothing_else(tmp_path):

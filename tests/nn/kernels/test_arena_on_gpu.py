@@ -4,8 +4,8 @@ import pytest
 import torch
 from straight_through import THRESHOLD, base_weights
 
-from suite.kernels.arena import Arena, Rates, Rule
-from suite.kernels.arena_torch import TorchKernels
+from suite.nn.kernels.arena import Arena, Rates, Rule
+from suite.nn.kernels.arena_torch import TorchKernels
 
 pytestmark = [
     pytest.mark.gpu,
@@ -52,7 +52,7 @@ def trace(kernels, arena, steps=STEPS):
 
 @pytest.mark.parametrize("name", RULES)
 def test_the_compiled_kernels_step_as_pytorch_does(name):
-    from suite.kernels.arena_device import TritonKernels
+    from suite.nn.kernels.arena_device import TritonKernels
 
     ours, reference = make(RULES[name], "cuda"), make(RULES[name], "cpu")
     assert trace(TritonKernels(ours), ours) == trace(TorchKernels(reference), reference)
@@ -63,7 +63,7 @@ def test_the_compiled_kernels_step_as_pytorch_does(name):
 
 @pytest.mark.parametrize("name", RULES)
 def test_two_runs_agree_bit_by_bit(name):
-    from suite.kernels.arena_device import TritonKernels
+    from suite.nn.kernels.arena_device import TritonKernels
 
     arenas = [make(RULES[name], "cuda", torch.bfloat16) for _ in range(2)]
     for arena in arenas:
@@ -74,7 +74,7 @@ def test_two_runs_agree_bit_by_bit(name):
 
 @pytest.mark.parametrize("name", RULES)
 def test_a_replayed_graph_does_what_eager_steps_do(name):
-    from suite.kernels.arena_device import TritonKernels
+    from suite.nn.kernels.arena_device import TritonKernels
 
     eager, replayed = make(RULES[name], "cuda"), make(RULES[name], "cuda")
     eager_kernels, kernels = TritonKernels(eager), TritonKernels(replayed)

@@ -4,8 +4,8 @@ import torch
 import triton
 from torch import Tensor
 
-from suite.kernels import arena_triton as kernels
-from suite.kernels.arena import BETAS, BLOCK, EPSILON, Arena, Rates
+from suite.nn.kernels import arena_triton as kernels
+from suite.nn.kernels.arena import BETAS, BLOCK, EPSILON, Arena, Rates
 
 ALIGNMENT = 16
 """Bytes at whose multiples the kernels expect tensors to start."""

@@ -8,29 +8,10 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from suite.backbones.base import Backbone
-from suite.backbones.per_task import PerTask, TaskContext
+from suite.backbones.per_task import PerTask
 from suite.data.batching import Batch
-from suite.errors import Unsupported
-from suite.model import AdaptedModel, adapted, context_of
+from suite.method.model import AdaptedModel
 from suite.registry.schema import Recipe, TaskEntry
-
-__all__ = [
-    "AdaptedModel",
-    "Backbone",
-    "Batch",
-    "Method",
-    "ParameterGroup",
-    "PerTask",
-    "Phase",
-    "Recipe",
-    "Stepper",
-    "TaskContext",
-    "TaskEntry",
-    "Unsupported",
-    "Validate",
-    "adapted",
-    "context_of",
-]
 
 
 @dataclass(frozen=True)

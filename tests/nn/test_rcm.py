@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from suite.backbones.per_task import TaskContext
-from suite.nn.reparameterised import Modulator, reparameterised
+from suite.nn.rcm import Modulator, reparameterised
 
 
 @pytest.mark.parametrize("channels", [(3, 40), (12, 8)])

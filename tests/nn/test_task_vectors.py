@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from suite.nn.states import State, TaskVectors
+from suite.nn.task_vectors import State, TaskVectors
 
 
 def network():

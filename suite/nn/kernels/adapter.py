@@ -96,14 +96,14 @@ _library.define(
 
 @torch.library.impl(_library, "adapter_forward", "CUDA")
 def _forward_cuda(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    from suite.kernels import adapter_triton
+    from suite.nn.kernels import adapter_triton
 
     return adapter_triton.forward(*arguments)
 
 
 @torch.library.impl(_library, "adapter_backward", "CUDA")
 def _backward_cuda(*arguments: Any) -> tuple[Tensor, Tensor]:
-    from suite.kernels import adapter_triton
+    from suite.nn.kernels import adapter_triton
 
     return adapter_triton.backward(*arguments)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from suite.kernels.arena import BETAS, EPSILON, Arena, Rates, in_memory_order
+from suite.nn.kernels.arena import BETAS, EPSILON, Arena, Rates, in_memory_order
 
 TILE = 524_288
 """Elements of a tile: two megabytes of each float32 buffer, so that a few fit the last cache."""

@@ -12,8 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from suite.kernels.grouped import Segments
-from suite.kernels.launch import Launch, dot_precision
+from suite.nn.kernels.grouped import Segments
+from suite.nn.kernels.launch import Launch, dot_precision
 
 PRODUCT = Launch({"BM": 16, "BN": 64, "BK": 64}, num_warps=4, num_stages=3)
 WEIGHTS = Launch({"BM": 64, "BN": 128, "BK": 64}, num_warps=8, num_stages=3)

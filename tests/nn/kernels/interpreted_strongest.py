@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "gpu"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "gpu"))
 
 from strongest import AdamWithCopy
 
-from suite.kernels.arena import Arena, Rule
+from suite.nn.kernels.arena import Arena, Rule
 
 
 def test_the_optimizer_with_a_copy_is_adamw():

@@ -5,9 +5,9 @@ import pytest
 import torch
 from comparison import Kernels, error, poisoned  # noqa: F401
 
-from suite.kernels import gated_linear_triton
-from suite.kernels.gated_linear import fused, reference
-from suite.kernels.grouped import Segments
+from suite.nn.kernels import gated_linear_triton
+from suite.nn.kernels.gated_linear import fused, reference
+from suite.nn.kernels.grouped import Segments
 
 interpreter.support_bfloat16()
 

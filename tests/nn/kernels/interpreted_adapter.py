@@ -5,8 +5,8 @@ import pytest
 import torch
 from comparison import Kernels, error, poisoned  # noqa: F401
 
-from suite.kernels import adapter_triton
-from suite.kernels.adapter import AdapterWeights, fused, reference
+from suite.nn.kernels import adapter_triton
+from suite.nn.kernels.adapter import AdapterWeights, fused, reference
 
 interpreter.support_bfloat16()
 

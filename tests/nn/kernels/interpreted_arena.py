@@ -8,9 +8,9 @@ from comparison import error, faulty
 from straight_through import THRESHOLD, train_straight_through
 from test_arena import SETTINGS, STEPS, train_arena
 
-from suite.kernels import arena_device, arena_triton
-from suite.kernels.arena import BETAS, BLOCK, EPSILON, Arena, Rates, Rule
-from suite.kernels.arena_device import TritonKernels
+from suite.nn.kernels import arena_device, arena_triton
+from suite.nn.kernels.arena import BETAS, BLOCK, EPSILON, Arena, Rates, Rule
+from suite.nn.kernels.arena_device import TritonKernels
 
 interpreter.support_bfloat16()
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from suite.errors import Unsupported
-from suite.nn.grid import EncodedStart, GridGated
+from suite.nn.hypergrid import EncodedStart, GridGated
 
 
 def fixed(state):

@@ -1,6 +1,6 @@
 """All kernels but the arena's, compiled, on a GPU.
 
-python -m pytest tests/kernels -n 0 -m gpu
+python -m pytest tests/nn/kernels -n 0 -m gpu
 """
 
 import sys
@@ -12,10 +12,10 @@ import pytest
 import torch
 from comparison import error
 
-from suite.kernels import gated_linear_triton
-from suite.kernels.adapter import AdapterWeights, adapter, reference
-from suite.kernels.gated_linear import merged_linear
-from suite.kernels.grouped import Segments, grouped_linear
+from suite.nn.kernels import gated_linear_triton
+from suite.nn.kernels.adapter import AdapterWeights, adapter, reference
+from suite.nn.kernels.gated_linear import merged_linear
+from suite.nn.kernels.grouped import Segments, grouped_linear
 
 pytestmark = [
     pytest.mark.gpu,
@@ -68,7 +68,7 @@ def test_adapters_under_autocast(generated):
 
 
 def test_an_adapter_takes_four_kernels_both_ways():
-    sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "gpu"))
+    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "gpu"))
     from measure import launches
 
     problem = published(generated=True)
@@ -105,7 +105,7 @@ def test_adapters_compile_into_one_graph():
 @pytest.mark.parametrize("dtype", gated.FLOOR, ids=str)
 @pytest.mark.parametrize("rows", [0, 10**9], ids=["merged", "never merged"])
 def test_gated_layers_are_as_exact_either_way(gates, dtype, rows, monkeypatch):
-    monkeypatch.setattr("suite.kernels.gated_linear.break_even", lambda name: rows)
+    monkeypatch.setattr("suite.nn.kernels.gated_linear.break_even", lambda name: rows)
     assert max(gated.errors(gates, dtype, "cuda")) < gated.FLOOR[dtype]
 
 

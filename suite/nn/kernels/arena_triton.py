@@ -10,8 +10,8 @@ the same bit by bit from run to run. Gates and hyper-parameters are read on the 
 import triton
 import triton.language as tl
 
-from suite.kernels.arena import BLOCK
-from suite.kernels.launch import Launch
+from suite.nn.kernels.arena import BLOCK
+from suite.nn.kernels.launch import Launch
 
 STREAM = Launch({"BLOCK": BLOCK}, num_warps=8, num_stages=1)
 """Of kernels that read and write every weight."""

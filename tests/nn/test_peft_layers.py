@@ -3,7 +3,7 @@ from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
 from tiny import tiny_backbone, tiny_batch
 
-from suite.nn.low_rank import exactly, inject
+from suite.nn.peft_layers import exactly, inject
 
 
 def adapted_layers(family, sites):

@@ -13,9 +13,9 @@ from straight_through import (
 )
 from torch import nn
 
-from suite.kernels import arena_torch
-from suite.kernels.arena import Arena, Rates, Rule
-from suite.kernels.arena_torch import TorchKernels
+from suite.nn.kernels import arena_torch
+from suite.nn.kernels.arena import Arena, Rates, Rule
+from suite.nn.kernels.arena_torch import TorchKernels
 
 STEPS = 50
 SETTINGS = {

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from suite.kernels.launch import Launch, dot_precision
+from suite.nn.kernels.launch import Launch, dot_precision
 
 FORWARD = Launch({"BM": 16, "BC": 64}, num_warps=4, num_stages=1)
 BACKWARD_INPUT = Launch({"BM": 16, "BC": 64}, num_warps=4, num_stages=1)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from suite.kernels.grouped import Segments, grouped_linear, has_grouped_product
+from suite.nn.kernels.grouped import Segments, grouped_linear, has_grouped_product
 
 
 def gated_linear(
@@ -160,14 +160,14 @@ def _product_cuda(
     if many and has_grouped_product(x, weight):
         segments = Segments(tuple(sizes))
         return merged_linear(x, weight, deltas, scores, segments, threshold, transposed)
-    from suite.kernels import gated_linear_triton
+    from suite.nn.kernels import gated_linear_triton
 
     return gated_linear_triton.product(x, weight, deltas, scores, sizes, threshold, transposed)
 
 
 @torch.library.impl(_library, "gated_linear_weights", "CUDA")
 def _weights_cuda(*arguments: Any) -> tuple[Tensor, Tensor]:
-    from suite.kernels import gated_linear_triton
+    from suite.nn.kernels import gated_linear_triton
 
     return gated_linear_triton.weight_gradients(*arguments)
 

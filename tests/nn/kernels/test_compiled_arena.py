@@ -10,7 +10,7 @@ import pytest
 import triton.language as tl
 from aot import ARCHITECTURES, Case, compile_for
 
-from suite.kernels import arena_triton as kernels
+from suite.nn.kernels import arena_triton as kernels
 
 MARGIN = 8
 SHARED = 8192

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from aot import ARCHITECTURES, SHARED_LIMIT, Case, compile_for
 
-from suite.kernels import adapter_triton, gated_linear_triton
-from suite.kernels.launch import Launch
+from suite.nn.kernels import adapter_triton, gated_linear_triton
+from suite.nn.kernels.launch import Launch
 
 MARGIN = 8
 
@@ -166,9 +166,9 @@ def test_every_compiled_kernel_has_a_budget():
 
 
 def test_the_page_of_figures_shows_every_kernel_on_every_architecture():
-    page = Path(__file__).parents[2].joinpath("docs", "compiled.md").read_text()
+    page = Path(__file__).parents[3].joinpath("docs", "compiled.md").read_text()
     missing = [name for name in REGISTERS if page.count(f"| {name} ") != len(ARCHITECTURES)]
-    assert missing == [], "print it anew: python tests/kernels/report.py > docs/compiled.md"
+    assert missing == [], "print it anew: python tests/nn/kernels/report.py > docs/compiled.md"
 
 
 def test_a_tile_that_is_too_wide_is_caught(monkeypatch):

@@ -1,6 +1,6 @@
 """Print what every kernel compiles to on GPUs that are not there, as a Markdown page.
 
-    python tests/kernels/report.py > docs/compiled.md
+    python tests/nn/kernels/report.py > docs/compiled.md
 
 `test_compiled.py` and `test_compiled_arena.py` hold the same figures to their budgets.
 """
@@ -25,7 +25,7 @@ COLUMNS = (
 )
 
 INTRODUCTION = """\
-<!-- Printed by `python tests/kernels/report.py`. Do not edit. -->
+<!-- Printed by `python tests/nn/kernels/report.py`. Do not edit. -->
 
 # What the kernels compile to
 
