@@ -4,7 +4,7 @@ import json
 
 import pytest
 from registries import METHOD_YAML, replace, write_registry
-from test_run import suite
+from shell import suite
 from toy import write_method, write_tasks
 
 from suite.errors import UserError

@@ -50,7 +50,7 @@ def check(options: argparse.Namespace) -> int:
             raise as_error(entry.problems)
     if any(wanted in (normal(key), normal(task.name)) for key, task in registry.tasks.items()):
         (task,) = registry.select_tasks([options.name])
-        from suite.task_contract import check_task
+        from suite.contract.tasks import check_task
 
         return _report(task.name, (("", found.check, found.fault) for found in check_task(task)))
     track = next((track for name, track in registry.tracks.items() if normal(name) == wanted), None)
@@ -65,7 +65,7 @@ def check(options: argparse.Namespace) -> int:
     (entry, *more) = registry.select_methods([options.name])
     if more:
         raise UserError(f"check one method at a time, not {entry.name}, {more[0].name}, ...")
-    from suite.contract import check_method
+    from suite.contract.methods import check_method
 
     found = (
         (family, finding.check, finding.fault)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from suite.commands.selection import load_with_warnings, planned, results_folder
 from suite.console import coloured, out, out_json, say, shown, table
+from suite.engine.pool import Settings
+from suite.engine.pool import run as execute
+from suite.engine.progress import make_progress
 from suite.errors import UserError
 from suite.planning.plan import Plan, Planned
-from suite.progress import make_progress
 from suite.registry import Registry
 from suite.results.records import CellKey, Result, read_record
-from suite.run import Settings
-from suite.run import run as execute
 
 _COLOURS = {"run": "bold", "cached": "green", "unsupported": "dim", "missing": "yellow"}
 _WORDS = {"run": "to run"}

@@ -6,7 +6,7 @@ from test_every_method import ENTRIES
 from tiny import tiny_tasks, wrap
 from transformers import T5Config, T5ForConditionalGeneration
 
-from suite.ledger import closed_form
+from suite.engine.ledger import closed_form
 from suite.method.load import load_method
 
 SIZES = {

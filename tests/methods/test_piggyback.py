@@ -4,8 +4,8 @@ from safetensors import safe_open
 from test_every_method import ENTRIES, mini_options
 from tiny import tiny_backbone, tiny_tasks, train_briefly
 
-from suite.delta import save_delta
-from suite.ledger import closed_form
+from suite.engine.delta import save_delta
+from suite.engine.ledger import closed_form
 from suite.method.load import load_method
 
 

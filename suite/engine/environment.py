@@ -58,7 +58,7 @@ def _gpu(device: str) -> str:
 @cache
 def _revision() -> tuple[str | None, bool | None]:
     """Commit and dirty flag of the checkout this package is imported from, if it is one."""
-    checkout = Path(__file__).parent.parent
+    checkout = Path(__file__).parents[2]
     if not (checkout / ".git").exists():
         return None, None
 

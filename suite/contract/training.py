@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from suite.bench import SEED, Bench, Fault
-from suite.contract_answers import outputs
-from suite.delta import changed_tensors
+from suite.contract.answers import outputs
+from suite.contract.fixture import SEED, Bench, Fault
+from suite.engine.delta import changed_tensors
+from suite.engine.loop import predictions
 from suite.method import Method, ParameterGroup, Phase
 from suite.method.model import AdaptedModel, HeadedModel
-from suite.training.loop import predictions
 
 T = TypeVar("T")
 

@@ -1,7 +1,6 @@
 """Running plans: failures stay visible, nothing finished is lost, the same command continues."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -9,20 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from shell import environment, suite
 from toy import write_method, write_tasks
 
 RUN = [sys.executable, "-m", "suite", "run"]
-
-
-def environment(cache):
-    return {**os.environ, "XDG_CACHE_HOME": str(cache), "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
-
-
-def suite(*arguments, cache, **options):
-    command = [sys.executable, "-m", "suite", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, env=environment(cache), timeout=300, **options
-    )
 
 
 def results(out):

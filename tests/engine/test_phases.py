@@ -9,10 +9,10 @@ from tiny import tiny_backbone, tiny_tasks
 
 from suite.data.batching import Batches
 from suite.data.encode import Examples
+from suite.engine.loop import TaskBatches, train
 from suite.errors import Unsupported
 from suite.method import Method, Phase, adapted, context_of
 from suite.registry.schema import Recipe
-from suite.training.loop import TaskBatches, train
 
 RECIPE = Recipe(steps=20, batch_size=8, evaluations=2, learning_rate=0.05, schedule="constant")
 

@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from suite.backbones.base import Backbone
-from suite.cell import Workspace, adapt_model
 from suite.data.batching import Batch, Batches
 from suite.data.encode import EncodedTask, encode_task
-from suite.delta import load_delta, save_delta
+from suite.engine.cell import Workspace, adapt_model
+from suite.engine.delta import load_delta, save_delta
+from suite.engine.loop import TaskBatches, train
 from suite.errors import UserError
 from suite.method import Method
 from suite.method.load import load_method
@@ -20,7 +21,6 @@ from suite.planning.plan import Request, resolve_recipe
 from suite.registry import Registry
 from suite.registry.options import resolve_options
 from suite.registry.schema import BackboneEntry, Family, MethodEntry, OptionValue, Recipe, TaskEntry
-from suite.training.loop import TaskBatches, train
 
 EXAMPLES = 48
 STEPS = 10

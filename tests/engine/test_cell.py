@@ -6,14 +6,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from toy import write_method, write_tasks
 
-from suite import cell as cell_module
-from suite.cell import CellError, SealedTest, Workspace, adapt_model, run_cell
 from suite.data.batching import Batches
-from suite.delta import load_delta
+from suite.engine import cell as cell_module
+from suite.engine.cell import CellError, SealedTest, Workspace, adapt_model, run_cell
+from suite.engine.delta import load_delta
+from suite.engine.loop import predictions
 from suite.method.load import load_method
 from suite.planning.plan import Request, plan
 from suite.registry import load
-from suite.training.loop import predictions
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,8 @@ from typing import TypeVar
 import torch
 
 from suite.backbones.base import TextToTextBackbone
-from suite.bench import Bench, Fault, make_bench
 from suite.console import shown
-from suite.contract_answers import (
+from suite.contract.answers import (
     answers_are_repeatable,
     compiles,
     mixed_batches_give_the_same,
@@ -28,7 +27,7 @@ from suite.contract_answers import (
     restores_from_its_file,
     survives_a_deep_copy,
 )
-from suite.contract_costs import (
+from suite.contract.costs import (
     cost_holds_for_one_task,
     cost_holds_for_other_options,
     facts_are_declared,
@@ -36,7 +35,8 @@ from suite.contract_costs import (
     only_outputs_are_heads,
     statistics_are_used,
 )
-from suite.contract_training import (
+from suite.contract.fixture import Bench, Fault, make_bench
+from suite.contract.training import (
     LossDoesNotFall,
     backbone_is_untouched,
     follows_the_seed,

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from suite.data.batching import Batch, Batches, FeatureBatches, MixedBatch, mixed_batches
-from suite.delta import live_tensors
+from suite.engine.delta import live_tensors
+from suite.engine.optimizer import make_optimizer, rate_factor
+from suite.engine.seeding import seed_for
 from suite.errors import Diverged, Unsupported
 from suite.method import Method, Phase
 from suite.method.model import AdaptedModel, HeadedModel
 from suite.registry.schema import Recipe
 from suite.results.metrics import evaluate, score
-from suite.seeding import seed_for
-from suite.training.optimizer import make_optimizer, rate_factor
 
 EVALUATION_BATCH = 256
 FEATURE_BYTES = 2**30

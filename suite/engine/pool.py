@@ -12,13 +12,13 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from suite.engine.gpu_memory import GpuMemory
+from suite.engine.progress import Progress
+from suite.engine.worker import Finished, Stepped, Unwritable, failure, work
 from suite.errors import UserError
 from suite.planning.plan import Cell, Plan
-from suite.progress import Progress
 from suite.registry import Registry
 from suite.results.records import Result, Status, read_results
-from suite.sharing import GpuMemory
-from suite.worker import Finished, Stepped, Unwritable, failure, work
 
 
 @dataclass

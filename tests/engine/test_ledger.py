@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from tiny import tiny_backbone
 
-from suite.ledger import closed_form, count, dimensions
+from suite.engine.ledger import closed_form, count, dimensions
 from suite.registry.expression import evaluate, names
 from suite.registry.schema import Cost, CostTerm
 

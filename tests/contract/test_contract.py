@@ -7,9 +7,9 @@ from broken_methods import BROKEN, NOISE
 from toy import SHARED_ADAPT, write_method, write_tasks
 
 from suite.backbones.load import load_backbone
-from suite.bench import family_bench
-from suite.contract import check_method
-from suite.ledger import dimensions
+from suite.contract.fixture import family_bench
+from suite.contract.methods import check_method
+from suite.engine.ledger import dimensions
 from suite.registry import load
 
 

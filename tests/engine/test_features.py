@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from suite.bench import BATCH, EXAMPLES, STEPS, make_bench
+from suite.contract.fixture import BATCH, EXAMPLES, STEPS, make_bench
+from suite.engine import loop
+from suite.engine.loop import predictions
 from suite.method import Method, Phase, adapted, context_of
 from suite.registry import load
-from suite.training import loop
-from suite.training.loop import predictions
 
 DRAWN = STEPS * BATCH + EXAMPLES
 """Training examples that the steps draw, and validation examples that the one evaluation reads."""

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from suite.backbones.base import TextToTextBackbone
-from suite.bench import BATCH, Bench, Fault
+from suite.contract.fixture import BATCH, Bench, Fault
 from suite.data.batching import Batch
-from suite.delta import stored_tensors
+from suite.engine.delta import stored_tensors
 from suite.method.model import AdaptedModel, HeadedModel
 
 EXTRA_TOKENS = 8

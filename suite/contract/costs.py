@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from torch import nn
 
 from suite.backbones.per_task import PerTask
-from suite.bench import Bench, Fault
-from suite.contract_answers import outputs
-from suite.delta import stored_tensors
+from suite.contract.answers import outputs
+from suite.contract.fixture import Bench, Fault
+from suite.engine.delta import stored_tensors
+from suite.engine.ledger import closed_form, count, disagreement
 from suite.errors import Unsupported
-from suite.ledger import closed_form, count, disagreement
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel, HeadedModel, output_size
 from suite.registry import expression

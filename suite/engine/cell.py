@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from suite import environment, memory
 from suite.backbones.base import Backbone
 from suite.backbones.load import load_backbone
 from suite.data.batching import Batches
 from suite.data.encode import EncodedTask, Examples, encode_task
 from suite.data.sources import departure
-from suite.delta import changed_tensors, load_delta, save_delta
-from suite.ledger import closed_form, count, disagreement
+from suite.engine import environment, peak_memory
+from suite.engine.delta import changed_tensors, load_delta, save_delta
+from suite.engine.ledger import closed_form, count, disagreement
+from suite.engine.loop import Progress, TaskBatches, Training, autocast, predictions, train
+from suite.engine.seeding import seed_for
 from suite.method import Method
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel
@@ -25,8 +27,6 @@ from suite.registry import Registry
 from suite.registry.schema import MethodEntry, TaskEntry
 from suite.results.metrics import evaluate, score
 from suite.results.records import Ledger, Result, TaskScore
-from suite.seeding import seed_for
-from suite.training.loop import Progress, TaskBatches, Training, autocast, predictions, train
 
 RESTORE_BATCH = 64
 
@@ -90,7 +90,7 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
     the method raises; the caller turns that into a visible row.
     """
     started = time.perf_counter()
-    memory.reset_peak(workspace.device)
+    peak_memory.reset_peak(workspace.device)
     registry, key = workspace.registry, cell.key
     entry = registry.methods[key.method]
     method = load_method(entry, cell.options)
@@ -146,7 +146,7 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
         steps=trained.steps,
         train_seconds=round(trained.seconds, 3),
         total_seconds=round(time.perf_counter() - started, 3),
-        peak_memory_bytes=memory.peak_bytes(workspace.device),
+        peak_memory_bytes=peak_memory.peak_bytes(workspace.device),
         environment=environment.describe(str(workspace.device), workspace.threads),
     )
 

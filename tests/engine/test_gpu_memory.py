@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from suite.engine.gpu_memory import PROCESS_BYTES, GpuMemory
+from suite.engine.pool import Settings, _hand_out
+from suite.engine.progress import QuietProgress
 from suite.planning.plan import Cell, Request, plan
-from suite.progress import QuietProgress
 from suite.registry import load
 from suite.results.records import Environment, Result
-from suite.run import Settings, _hand_out
-from suite.sharing import PROCESS_BYTES, GpuMemory
 
 GIB = 2**30
 

@@ -53,7 +53,7 @@ def work(pipe: Connection, registry: Registry, out: Path, device: str, threads: 
     import torch
     from tqdm import tqdm
 
-    from suite.cell import Workspace
+    from suite.engine.cell import Workspace
 
     # Its default lock is a semaphore between processes, which a killed worker would leave behind.
     tqdm.set_lock(threading.RLock())
@@ -83,7 +83,7 @@ def work(pipe: Connection, registry: Registry, out: Path, device: str, threads: 
 def _attempt(cell: Cell, workspace: object, folder: Path, pipe: Connection) -> Result:
     import torch
 
-    from suite.cell import CellError, run_cell
+    from suite.engine.cell import CellError, run_cell
 
     last = 0.0
 

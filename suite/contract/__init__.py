@@ -1,0 +1,1 @@
+"""Does a method or a task keep its promises?"""
