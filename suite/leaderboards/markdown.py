@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from suite.leaderboards import text
+from suite.leaderboards import formats
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.definitions import definitions
 from suite.results.statistics import typical_half_width
@@ -83,25 +83,25 @@ def _has_buffers(board: Board) -> bool:
 
 def _cells(row: Row, board: Board) -> list[str]:
     """The cells under `_headers`."""
-    mean = [f"{row.all_metrics:.1f}" if row.estimate else text.NONE]
-    known = [text.score(row), *(mean if board.several_metrics else [])]
-    hardware = ", ".join(_hardware(board)[name] for name in row.hardware) or text.NONE
+    mean = [f"{row.all_metrics:.1f}" if row.estimate else formats.NONE]
+    known = [formats.score(row), *(mean if board.several_metrics else [])]
+    hardware = ", ".join(_hardware(board)[name] for name in row.hardware) or formats.NONE
     seeds = str(len(row.seeds))
     if row.cost is None:
         unknown = len(_headers(board)) - len(known) - 2
-        return [*known, *[text.NONE] * unknown, seeds, hardware]
+        return [*known, *[formats.NONE] * unknown, seeds, hardware]
     cost = row.cost
     return [
         *known,
-        text.multiple(cost.total_x),
-        text.percent(cost.per_task),
-        text.percent(cost.head),
-        *([text.percent(cost.buffers)] if _has_buffers(board) else []),
-        text.percent(cost.trained),
-        text.size(cost.stored_bytes),
+        formats.multiple(cost.total_x),
+        formats.percent(cost.per_task),
+        formats.percent(cost.head),
+        *([formats.percent(cost.buffers)] if _has_buffers(board) else []),
+        formats.percent(cost.trained),
+        formats.size(cost.stored_bytes),
         f"{cost.steps:.0f}",
-        text.duration(cost.train_seconds),
-        text.size(cost.peak_memory_bytes),
+        formats.duration(cost.train_seconds),
+        formats.size(cost.peak_memory_bytes),
         seeds,
         hardware,
     ]
@@ -123,7 +123,7 @@ def _ranking(board: Board) -> str:
     if not board.ranked:
         return "## Ranking\n\nNo method has a score for every task and seed, so none is ranked."
     rows = [[str(row.group), _method(row), *_cells(row, board)] for row in board.ranked]
-    lines = ["## Ranking", text.table(rows, ["rank group", "method", *_headers(board)], left=2)]
+    lines = ["## Ranking", formats.table(rows, ["rank group", "method", *_headers(board)], left=2)]
     if any(row.entry and row.entry.replaces_backbone for row in board.ranked):
         lines.append(
             "\\* Stores one changed backbone for all tasks in place of the frozen one, counted as "
@@ -147,7 +147,7 @@ def _below_the_line(board: Board) -> str:
     ]
     return (
         "## Below the line\n\nNot comparable with the ranking above, for the reason given.\n\n"
-        + text.table(rows, ["method", "reason", *_headers(board)], left=2)
+        + formats.table(rows, ["method", "reason", *_headers(board)], left=2)
     )
 
 
@@ -160,10 +160,10 @@ def _per_task(board: Board) -> str:
         metrics = " / ".join(board.metrics.get(task, ()))
         headers.append(f"{task}{mark}<br>{metrics}" if metrics else f"{task}{mark}")
     rows = [
-        [row.label, *(text.task_score(row.tasks[task]) for task in board.track.tasks)]
+        [row.label, *(formats.task_score(row.tasks[task]) for task in board.track.tasks)]
         for row in board.rows
     ]
-    lines = ["## Scores per task", text.table(rows, headers)]
+    lines = ["## Scores per task", formats.table(rows, headers)]
     if board.data_notes:
         notes = [f"- {task}: {note}" for task, note in sorted(board.data_notes.items())]
         lines += ["† Not the official data:", "\n".join(notes)]
@@ -174,12 +174,12 @@ def _per_task(board: Board) -> str:
 
 def _failures(board: Board) -> str:
     rows = [
-        [f.cell.label, f.status, f.reason or text.NONE, f"`{f.log}`" if f.log else text.NONE]
+        [f.cell.label, f.status, f.reason or formats.NONE, f"`{f.log}`" if f.log else formats.NONE]
         for f in board.failures
     ]
     if not rows:
         return ""
-    return "## Cells without a score\n\n" + text.table(
+    return "## Cells without a score\n\n" + formats.table(
         rows, ["cell", "status", "reason", "log"], left=4
     )
 
@@ -201,7 +201,7 @@ def _published(board: Board) -> str:
     for row in board.published:
         if row.setting and row.setting not in settings:
             settings.append(row.setting)
-        gap = f"{measured[row.method] - row.score:+.1f}" if row.method in measured else text.NONE
+        gap = f"{measured[row.method] - row.score:+.1f}" if row.method in measured else formats.NONE
         rows.append(
             [
                 row.label,
@@ -209,12 +209,12 @@ def _published(board: Board) -> str:
                 row.source,
                 f"{row.score:.1f}",
                 *([gap] if gaps else []),
-                text.multiple(row.total_x) if row.total_x is not None else text.NONE,
-                text.percent(row.per_task_percent / 100)
+                formats.multiple(row.total_x) if row.total_x is not None else formats.NONE,
+                formats.percent(row.per_task_percent / 100)
                 if row.per_task_percent is not None
-                else text.NONE,
-                *(f"{row.scores[t]:.1f}" if t in row.scores else text.NONE for t in tasks),
-                str(settings.index(row.setting) + 1) if row.setting else text.NONE,
+                else formats.NONE,
+                *(f"{row.scores[t]:.1f}" if t in row.scores else formats.NONE for t in tasks),
+                str(settings.index(row.setting) + 1) if row.setting else formats.NONE,
             ]
         )
     headers = ["method", "status", "source", "score"]
@@ -224,7 +224,7 @@ def _published(board: Board) -> str:
         "## Published results",
         "Not measured by this suite and never ranked with what was. *Unverified*: the number was "
         "not read in the source itself.",
-        text.table(rows, headers, left=3),
+        formats.table(rows, headers, left=3),
     ]
     if settings:
         lines += ["Settings:", "\n".join(f"{i}. {s}" for i, s in enumerate(settings, 1))]

@@ -3,7 +3,7 @@
 import argparse
 import fnmatch
 
-from suite.commands.selection import load_with_warnings, results_folder
+from suite.cli.selection import load_with_warnings, results_folder
 from suite.console import out, say, shown
 from suite.errors import UserError
 from suite.planning.identity import differences

@@ -24,7 +24,7 @@ def executed(monkeypatch):
                     log="work/log.txt",
                 ).write(settings.out / "results")
 
-        monkeypatch.setattr("suite.commands.run.execute", execute)
+        monkeypatch.setattr("suite.cli.run.execute", execute)
 
     return replace_by
 
@@ -48,7 +48,7 @@ def test_an_interrupted_run_says_that_the_same_command_continues(call, monkeypat
     def execute(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("suite.commands.run.execute", execute)
+    monkeypatch.setattr("suite.cli.run.execute", execute)
     code, out, err = call(*RUN)
     assert (code, out) == (130, "")
     assert err.splitlines()[-1].strip() == "python -m suite run -m one,together -t toy"

@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from suite.commands.selection import load_with_warnings, planned, results_folder
+from suite.cli.selection import load_with_warnings, planned, results_folder
 from suite.console import coloured, out, out_json, say, shown, table
 from suite.engine.pool import Settings
 from suite.engine.pool import run as execute
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     registry = load_with_warnings(options.registry)
     made = planned(options, registry)
     if made.missing and not options.offline:
-        from suite.commands.fetch import bring
+        from suite.cli.fetch import bring
 
         if bring(made.missing):
             made = planned(options, registry)
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         say("interrupted; what has finished is kept, and the same command continues:")
         say(f"  {command_again(options)}")
         return 130
-    from suite.leaderboards.console import render, summaries
+    from suite.leaderboards.terminal import render, summaries
 
     results = results_of(made, options.out)
     if options.json:

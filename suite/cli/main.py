@@ -67,7 +67,7 @@ def _answer(arguments: list[str]) -> int:
         parser.print_help()
         return 0
     options.arguments = arguments
-    command = importlib.import_module(f"suite.commands.{options.module}")
+    command = importlib.import_module(f"suite.cli.{options.module}")
     return getattr(command, options.function)(options)
 
 
@@ -133,7 +133,7 @@ def build_parser() -> argparse.ArgumentParser:
     board = verb("leaderboard", "results", "write the leaderboards again from the results")
     board.add_argument("--check", action="store_true", help="write nothing, exit 1 if they differ")
     _out(board)
-    _json(verb("env", "environment", "print what a bug report needs", "show"))
+    _json(verb("env", "env", "print what a bug report needs", "show"))
     return parser
 
 

@@ -8,7 +8,7 @@ import pytest
 from planned import PLAN, RUN, write_results
 from registries import replace
 
-from suite import cli
+from suite.cli.main import build_parser
 
 HEAVY = ("torch", "transformers", "timm", "pandas", "datasets", "matplotlib", "rich", "sklearn")
 
@@ -31,7 +31,7 @@ HEAVY = ("torch", "transformers", "timm", "pandas", "datasets", "matplotlib", "r
 def test_nothing_heavy_is_imported_without_need(folder, words):
     write_results(folder)
     code = (
-        "import sys; from suite.cli import main\n"
+        "import sys; from suite.cli.main import main\n"
         "try: code = main(sys.argv[1:])\n"
         "except SystemExit as stop: code = stop.code\n"
         f"heavy = [name for name in {HEAVY} if name in sys.modules]\n"
@@ -42,9 +42,9 @@ def test_nothing_heavy_is_imported_without_need(folder, words):
 
 
 def test_help_states_the_exit_codes_and_imports_no_registry():
-    code = "import sys, suite.cli; sys.exit('pydantic' in sys.modules)"
+    code = "import sys, suite.cli.main; sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-    text = cli.build_parser().format_help()
+    text = build_parser().format_help()
     for line in ("every cell is ok", "some cell failed", "wrong usage", "interrupted"):
         assert line in text
 
@@ -162,7 +162,7 @@ def test_an_interruption_is_exit_code_130(call, monkeypatch):
     def interrupted(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("suite.commands.catalogue.list_entries", interrupted)
+    monkeypatch.setattr("suite.cli.catalogue.list_entries", interrupted)
     assert call("list")[0] == 130
 
 

@@ -2,7 +2,7 @@ from itertools import combinations
 
 import numpy as np
 
-from suite.leaderboards.labels import nearest, place
+from suite.leaderboards.label_placement import nearest, place
 
 FIELD = np.array([0.0, 0.0, 800.0, 500.0])
 

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from suite.commands import templates
+from suite.cli import templates
 from suite.console import out, say, shown
 from suite.errors import UserError
 from suite.registry import load

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from suite.console import table
-from suite.leaderboards import text
+from suite.leaderboards import formats
 from suite.leaderboards.aggregate import board
 from suite.leaderboards.board import Board, Row
 from suite.results.records import Result
@@ -120,12 +120,12 @@ def _cells(row: Row, tasks: Sequence[str]) -> list[str]:
         f"{column.estimate.score:.1f}" if column.estimate else column.missing
         for column in (row.tasks[task] for task in tasks)
     ]
-    cost = [text.NONE] * 3
+    cost = [formats.NONE] * 3
     if row.cost:
         cost = [
-            text.multiple(row.cost.total_x),
-            text.size(row.cost.stored_bytes),
-            text.duration(row.cost.train_seconds),
+            formats.multiple(row.cost.total_x),
+            formats.size(row.cost.stored_bytes),
+            formats.duration(row.cost.train_seconds),
         ]
-    rank = str(row.group) if row.group else text.NONE
-    return [rank, row.label, text.score(row), *found, *cost, str(len(row.seeds))]
+    rank = str(row.group) if row.group else formats.NONE
+    return [rank, row.label, formats.score(row), *found, *cost, str(len(row.seeds))]

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterable
 
-from suite.commands.selection import results_folder
+from suite.cli.selection import results_folder
 from suite.console import coloured, out, out_json, say, shown, table
 from suite.errors import UserError
 from suite.registry import Registry, load

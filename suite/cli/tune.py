@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from suite.commands.run import command_again, require_writable, results_of, run_plan
-from suite.commands.selection import load_with_warnings, request, results_folder
+from suite.cli.run import command_again, require_writable, results_of, run_plan
+from suite.cli.selection import load_with_warnings, request, results_folder
 from suite.console import out, out_json, say, shown, table
 from suite.errors import UserError
 from suite.planning.fingerprint import remember

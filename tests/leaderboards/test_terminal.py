@@ -1,4 +1,4 @@
-from suite.leaderboards.console import render, summaries
+from suite.leaderboards.terminal import render, summaries
 
 
 def test_the_table_shows_scores_costs_and_what_failed(registry, make):

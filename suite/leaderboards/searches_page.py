@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from suite.leaderboards import text
+from suite.leaderboards import formats
 from suite.leaderboards.markdown import MARK
 from suite.registry.schema import TRIALS
 from suite.results.searches import Search, Trial
@@ -42,7 +42,7 @@ def _table(searches: Sequence[Search]) -> str:
         ]
         for search in sorted(searches, key=lambda each: (each.method, each.backbone))
     ]
-    return text.table(rows, ["method", "backbone", "tasks", "seeds", "steps", *trials], left=3)
+    return formats.table(rows, ["method", "backbone", "tasks", "seeds", "steps", *trials], left=3)
 
 
 def _trial(trial: Trial, best: bool) -> str:

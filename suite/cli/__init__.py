@@ -1,0 +1,1 @@
+"""Words typed, words printed: the verbs of the command line."""
