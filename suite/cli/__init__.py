@@ -1,1 +1,1 @@
-"""Words typed, words printed: the verbs of the command line."""
+"""The command line: words typed, words printed."""

@@ -1,1 +1,1 @@
-"""Does a method or a task keep its promises?"""
+"""Checks whether a method or a task keeps its promises."""

@@ -1,4 +1,4 @@
-"""Leaderboards: a pure function of results and registry, the same bytes every time."""
+"""Pages, plots and tables: a pure function of results and registry, the same bytes every time."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
