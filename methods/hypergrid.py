@@ -16,7 +16,7 @@ from suite.method import (
     adapted,
     context_of,
 )
-from suite.nn.grid import EncodedStart, GridGated, SublayerStart
+from suite.nn.hypergrid import EncodedStart, GridGated, SublayerStart
 
 
 @dataclass(frozen=True)

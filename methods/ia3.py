@@ -19,7 +19,7 @@ from suite.method import (
     adapted,
     context_of,
 )
-from suite.nn.low_rank import exactly, inject
+from suite.nn.peft_layers import exactly, inject
 
 
 @dataclass(frozen=True)

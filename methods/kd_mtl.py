@@ -25,7 +25,7 @@ from suite.method import (
     context_of,
 )
 from suite.nn.distillation import LastOutput, adaptors, feature_distance
-from suite.nn.states import State
+from suite.nn.task_vectors import State
 
 
 @dataclass(frozen=True)

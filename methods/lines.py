@@ -18,9 +18,9 @@ from suite.method import (
     Validate,
     adapted,
     context_of,
+    parameters_of,
 )
-from suite.nn.states import TaskVectors
-from suite.nn.tasks import parameters_of
+from suite.nn.task_vectors import TaskVectors
 
 
 @dataclass(frozen=True)

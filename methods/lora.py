@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from peft import LoraConfig
 
 from suite.method import AdaptedModel, Backbone, Method, TaskEntry, adapted, context_of
-from suite.nn.low_rank import exactly, inject
+from suite.nn.peft_layers import exactly, inject
 
 QUERY_VALUE = ("query", "value", "qkv")
 

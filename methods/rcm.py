@@ -16,7 +16,7 @@ from suite.method import (
     adapted,
     context_of,
 )
-from suite.nn.reparameterised import reparameterised
+from suite.nn.rcm import reparameterised
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,17 @@ from suite.method import (
     Backbone,
     Method,
     ParameterGroup,
+    PerTask,
     Phase,
     Recipe,
     Stepper,
     TaskEntry,
     adapted,
     context_of,
+    parameters_of,
 )
 from suite.nn.gated import gated, gates, mean_score, open_stored, split_scores, without_closed
 from suite.nn.gated_training import GateTraining, gate_stepper
-from suite.nn.tasks import PerTask, parameters_of
 
 
 @dataclass(frozen=True)

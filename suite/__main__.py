@@ -1,5 +1,5 @@
 """`python -m suite`."""
 
-from suite.cli import entry_point
+from suite.cli.main import entry_point
 
 entry_point()

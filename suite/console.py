@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TextIO
 
 _COLOURS = {"bold": 1, "red": 31, "green": 32, "yellow": 33, "dim": 2}
@@ -32,6 +33,12 @@ def coloured(text: str, colour: str, stream: TextIO | None = None) -> str:
     stream = stream or sys.stdout
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return text if plain or not stream.isatty() else f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+def shown(path: Path) -> str:
+    """A path as the user would type it: relative to the current directory where it lies below."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,7 +1,10 @@
-"""Imports point one way: the table below is the map of the engine, from the bottom up."""
+"""Imports point one way: down the list below, which is the map of the code."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -9,58 +12,24 @@ import pytest
 import suite
 
 ROOT = Path(suite.__file__).parent
+PAGE = Path(__file__).parents[1] / "docs" / "design.md"
 
-PARTS: dict[str, tuple[str, ...]] = {
-    "errors": ("errors", "console", "cost_names", "expression"),
-    "registry": ("registry", "options"),
-    "results": ("results", "history", "tuning"),
-    "files": ("data.locate", "data.fingerprint", "data.cache", "data.splits"),
-    "plan": ("plan", "identity"),
-    "kernels": ("kernels",),
-    "sites": ("backbones.sites", "nn.tasks"),
-    "backbones": ("backbones",),
-    "nn": ("nn",),
-    "data": ("data",),
-    "method": ("method", "model", "registry.code"),
-    "training": ("training", "delta", "ledger", "metrics", "memory", "seeding"),
-    "cell": (
-        "cell",
-        "worker",
-        "bench",
-        "contract",
-        "contract_answers",
-        "contract_costs",
-        "contract_training",
-        "task_contract",
-        "environment",
-    ),
-    "run": ("run", "progress", "sharing"),
-    "leaderboards": ("leaderboards", "statistics", "resampling"),
-    "cli": ("cli", "commands", "__main__"),
-}
-"""Every module belongs to the part that names the longest start of its own name."""
-
-ALLOWED: dict[str, set[str]] = {
-    "errors": set(),
-    "registry": {"errors"},
-    "results": {"errors", "registry"},
-    "files": {"errors", "registry"},
-    "plan": {"errors", "registry", "results", "files"},
-    "kernels": {"errors"},
-    "sites": {"errors", "registry"},
-    "backbones": {"errors", "registry", "files", "sites", "data"},
-    "nn": {"errors", "registry", "kernels", "sites", "backbones"},
-    "data": {"errors", "registry", "files", "backbones"},
-    "method": {"errors", "registry", "sites", "nn", "backbones", "data"},
-    "training": {"errors", "registry", "results", "sites", "nn", "backbones", "method", "data"},
-    "cell": {
-        "errors", "registry", "results", "files", "plan", "sites", "nn", "backbones", "method",
-        "data", "training",
-    },
-    "run": {"errors", "registry", "results", "plan", "cell"},
-    "leaderboards": {"errors", "registry", "results", "files", "training"},
-    "cli": {"errors", "registry", "results", "files", "plan", "run", "cell", "leaderboards"},
-}  # fmt: skip
+ROOMS = (
+    "cli",
+    "contract",
+    "engine",
+    "leaderboards",
+    "method",
+    "nn",
+    "mini",
+    "data",
+    "backbones",
+    "planning",
+    "results",
+    "registry",
+)
+"""From the top floor down. Every room may import those below it, and the two files of the root."""
+GROUND = ("console", "errors")
 
 
 def modules() -> dict[str, Path]:
@@ -77,14 +46,8 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def part_of(module: str) -> str | None:
-    starts = [
-        (len(start), part)
-        for part, names in PARTS.items()
-        for start in names
-        if module == start or module.startswith(f"{start}.")
-    ]
-    return max(starts)[1] if starts else None
+def room_of(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def imports(module: str) -> Iterator[str]:
@@ -105,19 +68,19 @@ def imports(module: str) -> Iterator[str]:
                 yield ".".join(words[1:])
 
 
-def test_every_module_has_a_place_on_the_map():
-    homeless = [module for module in MODULES if part_of(module) is None]
-    assert homeless == [], "add them to PARTS, where they belong"
+def test_every_module_lies_in_a_room():
+    assert {room_of(module) for module in MODULES} == {*ROOMS, *GROUND, "__main__"}
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_imports_point_one_way(part):
+@pytest.mark.parametrize("room", [*ROOMS, *GROUND])
+def test_imports_point_down(room):
+    below = ROOMS[ROOMS.index(room) :] if room in ROOMS else ()
     wrong = [
-        f"{module} imports {target} ({part_of(target)})"
+        f"{module} imports {target}"
         for module in MODULES
-        if part_of(module) == part
+        if room_of(module) == room
         for target in imports(module)
-        if part_of(target) not in ALLOWED[part] | {part}
+        if room_of(target) not in (*below, *GROUND)
     ]
     assert wrong == []
 
@@ -140,3 +103,19 @@ def test_no_module_imports_itself_through_others():
 def test_the_engine_knows_no_method_and_no_task_by_name():
     for folder in ("methods", "tasks"):
         assert not any(f"import {folder}" in path.read_text() for path in MODULES.values())
+
+
+@pytest.mark.parametrize("room", ["registry", "planning"])
+def test_a_room_imports_no_torch(room):
+    own = ", ".join(f"suite.{module}" for module in MODULES if room_of(module) == room)
+    code = f"import sys, {own}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_page_on_design_describes_the_rooms_as_they_describe_themselves():
+    table = [
+        f"| `suite/{room}` | {import_module(f'suite.{room}').__doc__.partition(chr(10))[0]} |"
+        for room in ROOMS
+    ]
+    lines = PAGE.read_text().splitlines()
+    assert [line for line in lines if line.startswith("| `suite/")] == table

@@ -5,7 +5,7 @@ from pathlib import Path
 TASKS = """\
 import numpy as np
 
-from suite.data.splits import Splits
+from suite.mini import Splits
 
 
 def _split(rng, shift, count):

@@ -1,1 +1,1 @@
-"""Frozen pretrained networks, described to methods as ordered lists of adaptation sites."""
+"""Frozen pretrained networks: loaded, described as lists of sites, switched from task to task."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from suite.backbones.parallel import Parallel, SublayerInput
+from suite.backbones.parallel_insert import Parallel, SublayerInput
+from suite.backbones.per_task import PerTask, TaskContext
 from suite.backbones.sites import SITES, Site
-from suite.nn.tasks import PerTask, TaskContext
 from suite.registry.schema import BackboneEntry, SiteKind
 
 

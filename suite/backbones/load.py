@@ -11,8 +11,8 @@ from torch import nn
 
 from suite.backbones import cifar
 from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
-from suite.data.locate import model_folder
 from suite.errors import UserError
+from suite.planning.locate import model_folder
 from suite.registry.schema import BackboneEntry
 
 

@@ -1,1 +1,1 @@
-"""Sources of examples, their splits, and how they become batches."""
+"""Examples to batches: read or generated, encoded for a backbone, laid out on the device."""

@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from suite.backbones.base import Backbone, TextToTextBackbone
-from suite.data.cache import cache_folder
-from suite.data.locate import Model, locate_model
 from suite.data.sources import load_splits
 from suite.data.splits import Columns
+from suite.planning.cache import cache_folder
+from suite.planning.locate import Model, locate_model
 from suite.registry.schema import Classification, Scale, TaskEntry
 
 CACHE_VERSION = 1

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from suite.data.locate import dataset_files
+from suite.console import shown
 from suite.data.splits import Columns, Splits
 from suite.errors import UserError
+from suite.planning.locate import dataset_files
 from suite.registry.modules import load_module
-from suite.registry.problems import shown
 from suite.registry.schema import (
     Classification,
     GeneratedSource,

@@ -1,13 +1,13 @@
-"""Leaderboards: a pure function of results and registry, the same bytes every time."""
+"""Pages, plots and tables: a pure function of results and registry, the same bytes every time."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suite.leaderboards import described, index, markdown, plot, searches
+from suite.leaderboards import index, markdown, methods_page, plot, searches_page
 from suite.leaderboards.aggregate import boards
-from suite.results import Result, read_results, replace_file
-from suite.tuning import Search, read_searches
+from suite.results.records import Result, read_results, replace_file
+from suite.results.searches import Search, read_searches
 
 if TYPE_CHECKING:
     from suite.registry import Registry
@@ -32,10 +32,10 @@ def pages(
         files[f"{board.name}.md"] = page.encode()
     entries = {row.method: row.entry for board in every for row in board.rows if row.entry}
     if entries:
-        files[described.NAME] = described.render([*entries.values()]).encode()
+        files[methods_page.NAME] = methods_page.render([*entries.values()]).encode()
     files["README.md"] = index.render(every, searched=bool(found)).encode()
     if found:
-        files[searches.NAME] = searches.render(found).encode()
+        files[searches_page.NAME] = searches_page.render(found).encode()
     return files
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from suite.errors import UserError
 from suite.leaderboards.board import Board, Row, TaskColumn
 from suite.leaderboards.rows import Usual, is_joint, listed, make_row
-from suite.metrics import contribution
 from suite.registry.schema import Scale, TrackEntry
-from suite.resampling import resampled_scores
-from suite.results import Result
-from suite.statistics import Estimate, rank_groups, total
+from suite.results.metrics import contribution
+from suite.results.records import Result
+from suite.results.resampling import resampled_scores
+from suite.results.statistics import Estimate, rank_groups, total
 
 if TYPE_CHECKING:
     from suite.registry import Registry

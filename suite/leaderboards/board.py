@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from suite.registry.schema import BackboneEntry, MethodEntry, PublishedRow, Scale, TrackEntry
-from suite.results import Environment, Result, TaskScore
-from suite.statistics import Estimate
+from suite.results.records import Environment, Result, TaskScore
+from suite.results.statistics import Estimate
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from suite.leaderboards import described, searches, text
+from suite.leaderboards import formats, methods_page, searches_page
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.markdown import MARK
 
@@ -22,12 +22,12 @@ def render(boards: Sequence[Board], *, searched: bool = False) -> str:
         "miniature of a track, and its scores compare with no published ones.",
     ]
     links = (
-        [f"[What each method is and stores]({described.NAME})"]
+        [f"[What each method is and stores]({methods_page.NAME})"]
         if any(b.rows for b in boards)
         else []
     )
     if searched:
-        links.append(f"[How the learning rates were chosen]({searches.NAME})")
+        links.append(f"[How the learning rates were chosen]({searches_page.NAME})")
     if links:
         sections.append(" · ".join(links))
     for (track, scale), members in sorted(by_track.items()):
@@ -47,12 +47,12 @@ def _table(boards: Sequence[Board]) -> str:
     rows = []
     for method in methods:
         found = [{row.label: row for row in board.rows}.get(method) for board in boards]
-        rows.append([method, *(_cell(row) if row else text.NONE for row in found)])
-    return text.table(rows, headers)
+        rows.append([method, *(_cell(row) if row else formats.NONE for row in found)])
+    return formats.table(rows, headers)
 
 
 def _cell(row: Row) -> str:
     if row.estimate is None or row.cost is None:
         return f"*{row.solved}/{len(row.tasks)}*"
-    said = f"{row.score:.1f} @ {text.multiple(row.cost.total_x)}"
+    said = f"{row.score:.1f} @ {formats.multiple(row.cost.total_x)}"
     return f"*{said}*" if row.objections else f"**{said}**" if row.group == 1 else said

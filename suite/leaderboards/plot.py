@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from suite.leaderboards.board import Board
-from suite.leaderboards.labels import nearest, place
+from suite.leaderboards.label_placement import nearest, place
 
 # Okabe and Ito's colours, told apart by readers with any colour vision; shapes differ as well.
 _PER_TASK, _JOINT, _PUBLISHED, _INK, _PALE = "#0072B2", "#D55E00", "#666666", "#222222", "#B8B8B8"

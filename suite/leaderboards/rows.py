@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from suite.leaderboards.board import Cost, Row, TaskColumn
-from suite.options import resolve_options
+from suite.registry.options import resolve_options
 from suite.registry.schema import MethodEntry, TrackEntry
-from suite.results import Ledger, Result
+from suite.results.records import Ledger, Result
 
 
 class Usual:

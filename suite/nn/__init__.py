@@ -1,1 +1,1 @@
-"""The layers that methods are built from."""
+"""The layers that methods are built from, and what trains them; `kernels` makes them fast."""

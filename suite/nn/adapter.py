@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor, nn
 
-from suite.kernels.adapter import AdapterWeights, adapter
+from suite.nn.kernels.adapter import AdapterWeights, adapter
 
 
 def bottleneck_width(width: int, reduction: int) -> int:

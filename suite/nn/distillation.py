@@ -7,7 +7,7 @@ Li and Bilen, "Knowledge Distillation for Multi-task Learning", ECCV Workshops 2
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from suite.nn.tasks import PerTask, TaskContext
+from suite.backbones.per_task import PerTask, TaskContext
 
 
 class LastOutput:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from suite.kernels.gated_linear import gated_linear
-from suite.kernels.grouped import Segments, grouped_linear
-from suite.nn.tasks import PerTask, TaskContext
+from suite.backbones.per_task import PerTask, TaskContext
+from suite.nn.kernels.gated_linear import gated_linear
+from suite.nn.kernels.grouped import Segments, grouped_linear
 
 
 class GatedResidual(nn.Module):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from suite.kernels.arena import Arena, ArenaKernels, Rates, Rule
-from suite.kernels.arena_torch import TorchKernels
 from suite.nn.gated import GatedConv2d, GatedLinear, GatedResidual
+from suite.nn.kernels.arena import Arena, ArenaKernels, Rates, Rule
+from suite.nn.kernels.arena_torch import TorchKernels
 from suite.registry.schema import Recipe
 
 
@@ -139,6 +139,6 @@ def gate_stepper(
 def _kernels_for(arena: Arena) -> ArenaKernels:
     if arena.score.device.type != "cuda":
         return TorchKernels(arena)
-    from suite.kernels.arena_device import TritonKernels
+    from suite.nn.kernels.arena_device import TritonKernels
 
     return TritonKernels(arena)

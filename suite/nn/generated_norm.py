@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from suite.backbones.per_task import TaskContext
 from suite.nn.adapter import narrow_linear
 from suite.nn.hypernetwork import HyperNetwork, Place, projector
-from suite.nn.tasks import TaskContext
 
 
 class NormChange(NamedTuple):

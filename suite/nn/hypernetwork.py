@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from suite.backbones.per_task import PerTask, TaskContext
 from suite.errors import Unsupported
-from suite.kernels.adapter import AdapterWeights, adapter
 from suite.nn.adapter import narrow_linear
-from suite.nn.tasks import PerTask, TaskContext
+from suite.nn.kernels.adapter import AdapterWeights, adapter
 
 Weights = TypeVar("Weights", bound=tuple)
 POSITIONS = {"feed_forward": 0, "attention": 1}

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from suite.backbones.per_task import PerTask, TaskContext
 from suite.nn.gated import GatedConv2d, GatedLinear
-from suite.nn.tasks import PerTask, TaskContext
 
 POWERS = (1, 2, 4, 8, 16, 32, 64, 128)
 

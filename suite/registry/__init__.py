@@ -1,6 +1,6 @@
-"""YAML registries of methods, tasks, tracks and backbones as typed, frozen entries."""
+"""YAML files of methods, tasks, tracks and backbones as typed, frozen entries (no torch)."""
 
+from suite.registry.entries import Broken, Registry
 from suite.registry.loader import load
-from suite.registry.registry import Broken, Registry
 
 __all__ = ["Broken", "Registry", "load"]

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from suite import expression
-from suite.cost_names import BACKBONE_NAMES, SITE_NAMES
+from suite.registry import expression
+from suite.registry.cost_names import BACKBONE_NAMES, SITE_NAMES
 from suite.registry.names import did_you_mean, stays_inside
 from suite.registry.problems import Location
 from suite.registry.python_source import functions, method_classes

@@ -11,9 +11,9 @@ from pydantic import TypeAdapter
 
 from suite.errors import UserError
 from suite.registry import checks
+from suite.registry.entries import Broken, Kind, Registry
 from suite.registry.messages import validate
 from suite.registry.problems import Problem
-from suite.registry.registry import Broken, Kind, Registry
 from suite.registry.schema import (
     BackboneEntry,
     FileEntry,
@@ -24,7 +24,9 @@ from suite.registry.schema import (
 )
 from suite.registry.yaml import Document, read
 
-PACKAGE = Path(__file__).parent.parent
+PACKAGE = Path(__file__).parents[1]
+CATALOGS = (PACKAGE / "backbones" / "catalog", PACKAGE / "mini" / "catalog")
+"""Backbones that ship with the package: those of the full scale, and the embedded ones."""
 E = TypeVar("E", bound=FileEntry)
 
 
@@ -59,7 +61,7 @@ def load(folder: Path | None = None) -> Registry:
     for item in methods.values():
         if item.entry:
             item.note(checks.method_mistakes(item.entry))
-    catalogs = [*(root / "backbones" for root in roots), PACKAGE / "backbones" / "catalog"]
+    catalogs = [*(root / "backbones" for root in roots), *CATALOGS]
     backbones = _load_folders(catalogs, "backbone", BackboneEntry)
     for item in backbones.values():
         if item.entry:

@@ -6,8 +6,8 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
+from suite.console import shown
 from suite.errors import UserError
-from suite.registry.problems import shown
 
 
 def load_module(path: Path) -> ModuleType:

@@ -1,10 +1,10 @@
 """What is wrong with a registry file, and exactly where."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from suite.console import shown
 from suite.errors import UserError
 
 Location = tuple[str | int, ...]
@@ -24,12 +24,6 @@ class Problem:
     def __str__(self) -> str:
         where = f"{shown(self.path)}:{self.line}:{self.column}"
         return f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
-
-
-def shown(path: Path) -> str:
-    """A path as the user would type it: relative to the current directory where it lies below."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
 
 
 def dotted(location: Location) -> str:

@@ -1,7 +1,8 @@
 """The eight GLUE tasks in miniature: same columns, labels and metrics, decidable by rule.
 
-Every text is drawn from `suite.data.generators` and `reserved` for the tasks, so that no pretrained
-mini backbone has seen it. Changing anything here changes a digest: raise `version` in the YAML.
+Every text is drawn from the words of `suite.mini` and `reserved` for the tasks, so that no
+pretrained mini backbone has seen it. Changing anything here changes a digest: raise `version` in
+the YAML.
 """
 
 from collections.abc import Callable
@@ -10,8 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from suite.data.generators.dice import Dice
-from suite.data.generators.language import (
+from suite.mini import Columns, Splits
+from suite.mini.dice import Dice
+from suite.mini.language import (
     MODIFIERS,
     Event,
     adjectives,
@@ -28,9 +30,8 @@ from suite.data.generators.language import (
     swap,
     words_of,
 )
-from suite.data.generators.lexicon import VERBS
-from suite.data.generators.phrases import clause, corrupt, opinion, wish
-from suite.data.splits import Columns, Splits
+from suite.mini.lexicon import VERBS
+from suite.mini.phrases import clause, corrupt, opinion, wish
 
 Example = tuple[str, ...]
 Draw = Callable[[Dice, int], Example]

@@ -13,9 +13,8 @@ import sklearn.datasets
 from numpy.random import Generator
 from PIL import Image
 
-from suite.data.generators import images, objects, symbols
-from suite.data.generators.images import Pose
-from suite.data.splits import Columns, Splits
+from suite.mini import Columns, Splits, images, objects, symbols
+from suite.mini.images import Pose
 
 SIZE = 24
 # Only PNG files: they decode to the same pixels everywhere, JPEG files do not.

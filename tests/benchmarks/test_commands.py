@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from suite.plan import Request, plan
+from suite.planning.plan import Request, plan
 from suite.registry import load
-from suite.results import read_results
+from suite.results.records import read_results
 
 pytestmark = pytest.mark.benchmark
 

@@ -14,15 +14,15 @@ from itertools import islice
 import pytest
 import torch
 
-from suite.bench import family_bench
-from suite.cell import Workspace, adapt_model
+from suite.contract.fixture import family_bench
 from suite.data.batching import Batches
 from suite.data.encode import encode_task
-from suite.options import resolve_options
+from suite.engine.cell import Workspace, adapt_model
+from suite.engine.loop import TaskBatches, train
+from suite.method.load import load_method
 from suite.registry import load
-from suite.registry.code import load_method
+from suite.registry.options import resolve_options
 from suite.registry.schema import Recipe
-from suite.training.loop import TaskBatches, train
 
 pytestmark = pytest.mark.benchmark
 

@@ -20,14 +20,14 @@ import torch
 
 from suite.backbones.base import VisionBackbone
 from suite.backbones.load import load_backbone
-from suite.bench import family_bench
-from suite.cell import adapt_model
+from suite.contract.fixture import family_bench
 from suite.data.batching import Batch
-from suite.options import resolve_options
+from suite.engine.cell import adapt_model
+from suite.engine.optimizer import Optimizer, make_optimizer
+from suite.method.load import load_method
 from suite.registry import load
-from suite.registry.code import load_method
+from suite.registry.options import resolve_options
 from suite.registry.schema import BackboneEntry, Recipe
-from suite.training.optimizer import Optimizer, make_optimizer
 
 pytestmark = pytest.mark.benchmark
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from suite.metrics import evaluate, score
 from suite.registry.schema import BackboneEntry, MethodEntry, PublishedRow, TaskEntry, TrackEntry
-from suite.results import CellKey, Environment, Identity, Ledger, Result, TaskScore
+from suite.results.metrics import evaluate, score
+from suite.results.records import CellKey, Environment, Identity, Ledger, Result, TaskScore
 
 PARAMETERS = 1000
 TASKS = ("cola", "mrpc", "rte")

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from suite.identity import recipe_digest
 from suite.leaderboards import check
-from suite.plan import Request, resolve_recipe
+from suite.planning.identity import recipe_digest
+from suite.planning.plan import Request, resolve_recipe
 from suite.registry import load
-from suite.results import read_results
-from suite.tuning import read_searches
+from suite.results.records import read_results
+from suite.results.searches import read_searches
 
 FOLDER = Path(__file__).parents[2] / "leaderboards"
 BACKBONES = ("resnet_mini", "densenet_mini", "vit_mini", "bert_mini", "t5_mini")

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from suite.errors import UserError
-from suite.leaderboards import build, check, markdown, pages, text
+from suite.leaderboards import build, check, formats, markdown, pages
 from suite.leaderboards.aggregate import boards
 from suite.registry import load
-from suite.results import CellKey, Identity, Result
+from suite.results.records import CellKey, Identity, Result
 
 PAGE = "glue-bert_mini-mini.md"
 
@@ -64,7 +64,7 @@ def test_costs_follow_the_definitions(registry, make):
     ("size", "written"), [(43_100, "0.0431"), (9.996e8, "1000"), (1.034e9, "1034")]
 )
 def test_sizes_are_written_without_powers_of_ten(size, written):
-    assert text.size(size) == written
+    assert formats.size(size) == written
 
 
 def test_a_clearly_better_method_leads_and_equal_ones_share_a_group(registry, make):

@@ -5,7 +5,7 @@ from test_every_method import ENTRIES, mini_options
 from tiny import tiny_backbone, tiny_batch, tiny_tasks
 from torch.func import functional_call
 
-from suite.registry.code import load_method
+from suite.method.load import load_method
 
 
 def adapted_model(name, family, **changes):

@@ -13,10 +13,10 @@ import torch
 from test_every_method import ENTRIES, PAIRS, mini_options
 from tiny import IMAGE, VOCABULARY, tiny_backbone, tiny_tasks
 
-from suite.bench import EXAMPLES, STEPS, Bench, Fault
-from suite.contract import CHECKS, check_bench, check_method
-from suite.contract_answers import compiles, padding_does_not_matter
-from suite.contract_training import (
+from suite.contract.answers import compiles, padding_does_not_matter
+from suite.contract.fixture import EXAMPLES, STEPS, Bench, Fault
+from suite.contract.methods import CHECKS, check_bench, check_method
+from suite.contract.training import (
     keeps_nothing_but_its_file,
     only_steps_move_parameters,
     same_seed_same_delta,
@@ -24,11 +24,11 @@ from suite.contract_training import (
 )
 from suite.data.batching import Batches
 from suite.data.encode import Examples
+from suite.engine.loop import TaskBatches
 from suite.errors import Unsupported
+from suite.method.load import load_method
 from suite.registry import load
-from suite.registry.code import load_method
 from suite.registry.schema import Recipe
-from suite.training.loop import TaskBatches
 
 CHOICES = [
     (name, family, option, choice)

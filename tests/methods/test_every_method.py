@@ -9,10 +9,10 @@ import torch
 import yaml
 from tiny import tiny_backbone, tiny_batch, tiny_tasks, train_briefly
 
-from suite.delta import changed_tensors, load_delta, save_delta, stored_tensors
-from suite.ledger import closed_form, count
+from suite.engine.delta import changed_tensors, load_delta, save_delta, stored_tensors
+from suite.engine.ledger import closed_form, count
 from suite.method import Method
-from suite.registry.code import load_method
+from suite.method.load import load_method
 from suite.registry.schema import MethodEntry
 
 METHODS = Path(__file__).parents[2] / "methods"

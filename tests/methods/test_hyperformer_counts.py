@@ -6,8 +6,8 @@ from test_every_method import ENTRIES
 from tiny import tiny_tasks, wrap
 from transformers import T5Config, T5ForConditionalGeneration
 
-from suite.ledger import closed_form
-from suite.registry.code import load_method
+from suite.engine.ledger import closed_form
+from suite.method.load import load_method
 
 SIZES = {
     "base": {"d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12},

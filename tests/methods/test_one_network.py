@@ -7,8 +7,8 @@ import torch
 from test_every_method import ENTRIES, mini_options
 from tiny import tiny_backbone, tiny_batch, tiny_tasks, train_briefly
 
-from suite.delta import stored_tensors
-from suite.registry.code import load_method
+from suite.engine.delta import stored_tensors
+from suite.method.load import load_method
 from suite.registry.schema import Recipe
 
 

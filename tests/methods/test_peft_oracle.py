@@ -13,7 +13,7 @@ from test_every_method import ENTRIES, mini_options
 from tiny import tiny_backbone, tiny_batch, tiny_tasks
 from torch.nn.functional import conv2d
 
-from suite.registry.code import load_method
+from suite.method.load import load_method
 
 QUERIES_AND_VALUES = {"vit": ["qkv"], "bert": ["query", "value"], "t5": ["q", "v"]}
 CONVOLUTIONS = {"resnet": ["conv1", "conv2"], "densenet": ["conv0", "conv1", "conv2", "conv"]}

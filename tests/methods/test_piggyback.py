@@ -4,9 +4,9 @@ from safetensors import safe_open
 from test_every_method import ENTRIES, mini_options
 from tiny import tiny_backbone, tiny_tasks, train_briefly
 
-from suite.delta import save_delta
-from suite.ledger import closed_form
-from suite.registry.code import load_method
+from suite.engine.delta import save_delta
+from suite.engine.ledger import closed_form
+from suite.method.load import load_method
 
 
 def test_a_file_holds_bits_and_a_head_and_nothing_else(tmp_path):

@@ -6,9 +6,9 @@ from networks import meta_backbone
 from test_every_method import ENTRIES
 from tiny import tiny_tasks
 
-from suite.delta import stored_tensors
-from suite.ledger import closed_form
-from suite.registry.code import load_method
+from suite.engine.delta import stored_tensors
+from suite.engine.ledger import closed_form
+from suite.method.load import load_method
 
 # Counts of residual adapters leave out the batch norms (53,120 in a ResNet-50) that they train.
 COUNTS = [

@@ -5,7 +5,7 @@ import torch
 from test_every_method import ENTRIES, mini_options
 from tiny import tiny_backbone, tiny_batch, tiny_tasks, train_briefly
 
-from suite.registry.code import load_method
+from suite.method.load import load_method
 
 
 def build(name, family):

@@ -6,11 +6,11 @@ from tiny import tiny_backbone, tiny_batch, tiny_tasks, train_briefly
 
 from suite.data.batching import Batches
 from suite.data.encode import Examples
-from suite.delta import load_delta, save_delta, stored_tensors
+from suite.engine.delta import load_delta, save_delta, stored_tensors
+from suite.engine.loop import TaskBatches, train
+from suite.method.load import load_method
 from suite.nn.gated import GatedResidual, gates
-from suite.registry.code import load_method
 from suite.registry.schema import Recipe
-from suite.training.loop import TaskBatches, train
 
 
 def build(name="taps", family="resnet", tasks=1, **changes):

@@ -13,9 +13,9 @@ from tiny import tiny_backbone
 
 from suite.data.batching import Batches
 from suite.data.encode import Examples
+from suite.engine.loop import TaskBatches, train
 from suite.nn.gated import gates
 from suite.registry.schema import Recipe
-from suite.training.loop import TaskBatches, train
 
 STEPS = 50
 THRESHOLD = 0.1

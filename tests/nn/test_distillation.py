@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from suite.backbones.per_task import TaskContext
 from suite.nn.distillation import LastOutput, adaptors, feature_distance
-from suite.nn.tasks import TaskContext
 
 
 def test_the_distance_is_that_of_unit_vectors():

@@ -6,8 +6,8 @@ import torchvision
 from tiny import tiny_backbone, wrap
 from torch import nn
 
+from suite.backbones.per_task import TaskContext
 from suite.nn.gated import GatedConv2d, GatedLinear, gated
-from suite.nn.tasks import TaskContext
 
 LAYERS = {
     "linear": (lambda: nn.Linear(5, 7), (3, 4, 5)),

@@ -3,9 +3,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from suite.backbones.per_task import TaskContext
 from suite.nn.gated import gated, gates
 from suite.nn.gated_training import GateTraining, gate_stepper
-from suite.nn.tasks import TaskContext
 from suite.registry.schema import Recipe
 
 RECIPE = Recipe(learning_rate=0.01)

@@ -3,8 +3,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from suite.backbones.per_task import TaskContext
 from suite.nn.generated_norm import GeneratedNorm, NormHyperNetwork
-from suite.nn.tasks import TaskContext
 
 
 @dataclass

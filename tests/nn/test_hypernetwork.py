@@ -6,10 +6,10 @@ import pytest
 import torch
 from tiny import tiny_backbone, tiny_batch, tiny_tasks
 
+from suite.backbones.per_task import TaskContext
 from suite.backbones.sites import Site
 from suite.method import adapted, context_of
 from suite.nn.hypernetwork import GeneratedAdapter, SharedHyperNetworks, SiteHyperNetworks
-from suite.nn.tasks import TaskContext
 
 BOTTLENECK, HIDDEN, PROJECTED, EMBEDDING = 4, 10, 6, 5
 FAMILIES = ("t5", "bert", "vit")

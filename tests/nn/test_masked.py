@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from suite.backbones.per_task import TaskContext
 from suite.nn.masked import BinaryMask, masked
-from suite.nn.tasks import TaskContext
 
 
 def mask_of(shape=(3, 7)):

@@ -10,8 +10,8 @@ import yaml
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from suite.data.generators.language import reserved
-from suite.data.splits import Splits
+from suite.mini import Splits
+from suite.mini.language import reserved
 
 FOLDER = Path(__file__).parents[2] / "tasks" / "glue"
 NAMES = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte")

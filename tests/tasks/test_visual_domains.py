@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from suite.data.generators import images, patterns
+from suite.mini import images, patterns
 
 FOLDER = Path(__file__).parents[2] / "tasks" / "visual-domains"
 TRACK = yaml.safe_load((FOLDER / "track.yaml").read_text())

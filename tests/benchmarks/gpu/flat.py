@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from suite.kernels.arena import BETAS, BLOCK, EPSILON, Arena, Rates
+from suite.nn.kernels.arena import BETAS, BLOCK, EPSILON, Arena, Rates
 
 
 class FlatArena:

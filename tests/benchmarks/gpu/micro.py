@@ -8,12 +8,12 @@ from measure import Failed, Row, captured, cold, launches, row
 from torch import Tensor, nn
 from trainers import RATES, RULE
 
-from suite.kernels.adapter import AdapterWeights, adapter, reference
-from suite.kernels.arena import Arena
-from suite.kernels.gated_linear import gated_linear, merged_linear
-from suite.kernels.grouped import Segments, grouped_linear
+from suite.backbones.per_task import TaskContext
 from suite.nn.hypernetwork import SharedHyperNetworks
-from suite.nn.tasks import TaskContext
+from suite.nn.kernels.adapter import AdapterWeights, adapter, reference
+from suite.nn.kernels.arena import Arena
+from suite.nn.kernels.gated_linear import gated_linear, merged_linear
+from suite.nn.kernels.grouped import Segments, grouped_linear
 
 ROUNDS = 3
 WIDTH, BOTTLENECK = 768, 24
@@ -35,7 +35,7 @@ def ceilings() -> Iterator[Row]:
 def arena(sizes: tuple[int, ...] = (7, 21, 85, 198)) -> Iterator[Row]:
     """Bandwidth of the arena's step and merge over n million weights in 50 layers; the gradients
     are bf16, nothing is clipped, no gate moves."""
-    from suite.kernels.arena_device import TritonKernels
+    from suite.nn.kernels.arena_device import TritonKernels
 
     for millions in sizes:
         shape = (millions * 20_000 // 1000, 1000)
@@ -175,7 +175,7 @@ def hypernetwork(device: str = "cuda") -> Iterator[Row | Failed]:
 def many_tasks(tasks: int = 8, rows: tuple[int, ...] = (1, 16, 64, 1024)) -> Iterator[Row | Failed]:
     """One 768 -> 3072 layer for `tasks` tasks, 30 % of the gates open: kept merged weights in a
     loop and in one product, weights merged on the way, and never merged."""
-    from suite.kernels import gated_linear_triton
+    from suite.nn.kernels import gated_linear_triton
 
     torch.manual_seed(0)
     n, k = 3072, 768

@@ -6,8 +6,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from suite.kernels.arena import BETAS, BLOCK, EPSILON, Arena
-from suite.kernels.launch import Launch
+from suite.nn.kernels.arena import BETAS, BLOCK, EPSILON, Arena
+from suite.nn.kernels.launch import Launch
 
 STREAM = Launch({"BLOCK": BLOCK}, num_warps=8, num_stages=1)
 

@@ -7,9 +7,9 @@ from flat import FlatArena
 from problems import Problem
 from torch import Tensor, nn
 
-from suite.kernels.arena import Arena, Rates, Rule
+from suite.backbones.per_task import TaskContext
 from suite.nn.gated import GatedConv2d, GatedLinear, gated, mean_score
-from suite.nn.tasks import TaskContext
+from suite.nn.kernels.arena import Arena, Rates, Rule
 
 RATE = 1e-4
 PENALTY = 0.1
@@ -156,7 +156,7 @@ class EagerTaps(Trainer):
 
 
 class ArenaTaps(Trainer):
-    """TAPS through the arena of `suite.kernels.arena`."""
+    """TAPS through the arena of `suite.nn.kernels.arena`."""
 
     open_share: float | None = None
     """Locked, with this share of the weights open, the last ones; None while gates move."""
@@ -180,10 +180,10 @@ class ArenaTaps(Trainer):
     def make_kernels(self) -> object:
         """What steps the arena."""
         if self.device.type == "cuda":
-            from suite.kernels.arena_device import TritonKernels
+            from suite.nn.kernels.arena_device import TritonKernels
 
             return TritonKernels(self.arena)
-        from suite.kernels.arena_torch import TorchKernels
+        from suite.nn.kernels.arena_torch import TorchKernels
 
         return TorchKernels(self.arena)
 

@@ -1,0 +1,237 @@
+"""The command line: what can be typed, and which command answers it.
+
+Nothing heavy is imported here: each verb imports its own command when it is called.
+"""
+
+import argparse
+import importlib
+import math
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from suite import __version__
+from suite.console import coloured, say
+from suite.errors import UserError
+
+DESCRIPTION = (
+    "How much accuracy per stored parameter when one frozen backbone must serve many tasks?"
+)
+EPILOGUE = """\
+lists of names are comma- or space-separated and take globs and 'all':
+  python -m suite run --methods taps,hyperformer --tasks glue
+  python -m suite plan -m 'hyper*' -t glue/rte glue/cola -b bert_mini --seeds 0,1,2
+
+exit codes:
+  0    every cell is ok        2    wrong usage or invalid registry
+  1    some cell failed        130  interrupted; the same command continues
+
+environment:
+  SUITE_DATA      folder with real data and weights (datasets/..., models/...)
+  SUITE_REGISTRY  folder with methods/ and tasks/ that come before the package's own
+  HF_HOME, HF_HUB_OFFLINE, TORCH_HOME, CUDA_VISIBLE_DEVICES, NO_COLOR are honoured
+"""
+
+
+def entry_point() -> None:
+    """The console script: runs the command line and exits with its code."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code (see `--help`)."""
+    try:
+        code = _answer([_hyphenated(word) for word in arguments])
+        # What is still buffered meets a closed pipe here, where that can be caught.
+        sys.stdout.flush()
+        return code
+    except UserError as error:
+        say(f"{coloured('error', 'red', sys.stderr)}: {error}")
+        return 2
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; keep the interpreter from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _answer(arguments: list[str]) -> int:
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.verb is None:
+        parser.print_help()
+        return 0
+    options.arguments = arguments
+    command = importlib.import_module(f"suite.cli.{options.module}")
+    return getattr(command, options.function)(options)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every verb with its options."""
+    parser = _Parser(
+        prog="python -m suite",
+        description=DESCRIPTION,
+        epilog=EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"suite {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+
+    def verb(name: str, module: str, text: str, function: str | None = None) -> _Parser:
+        child = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        child.add_argument("--registry", type=Path, metavar="FOLDER", help="registry to use first")
+        child.set_defaults(module=module, function=function or name)
+        return child
+
+    run = verb("run", "run", "train, score and rank every cell that has no result yet")
+    _selection(run)
+    _execution(run)
+    run.add_argument("-n", "--dry-run", action="store_true", help="same as the verb plan")
+    plan = verb("plan", "run", "say what run would do with each cell, and why; writes nothing")
+    _selection(plan)
+    tune = verb("tune", "tune", "search each method's learning rate on validation data")
+    what = tune.add_argument_group("what")
+    what.add_argument("methods", nargs="+", metavar="METHOD")
+    _cells(what)
+    _out(tune)
+    _json(tune)
+    _execution(tune)
+    tune.set_defaults(force=False, only_failed=False)
+
+    listing = verb("list", "catalogue", "list entries or results", "list_entries")
+    listing.add_argument(
+        "what", choices=("methods", "tasks", "tracks", "backbones", "results"), nargs="?",
+        default="methods",
+    )  # fmt: skip
+    _out(listing)
+    _json(listing)
+    show = verb("show", "catalogue", "show one method, task, track or backbone")
+    show.add_argument("name")
+    why = verb("why", "results", "say what a result depends on and what has changed since")
+    why.add_argument("cell", metavar="CELL", help="as in 'list results'; globs allowed")
+    _out(why)
+
+    validate = verb("validate", "contributing", "check every registry entry without running it")
+    validate.add_argument("names", nargs="*", help="only these entries (default: all)")
+    check = verb("check", "contributing", "run the contract test of a method or task on the CPU")
+    check.add_argument("name")
+    new = verb("new", "scaffold", "write the files of a new method or task")
+    new.add_argument("kind", choices=("method", "task"))
+    new.add_argument("name", help="NAME of a method; TRACK/NAME of a task")
+    new.add_argument(
+        "--modality", choices=("text", "image"), default="text", help="of a new track's tasks"
+    )
+
+    fetch = verb("fetch", "fetch", "bring data and weights here, for use without a network")
+    fetch.add_argument("-t", "--tasks", nargs="+", default=[])
+    fetch.add_argument("-b", "--backbones", nargs="+", default=[])
+    board = verb("leaderboard", "results", "write the leaderboards again from the results")
+    board.add_argument("--check", action="store_true", help="write nothing, exit 1 if they differ")
+    _out(board)
+    _json(verb("env", "env", "print what a bug report needs", "show"))
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers wrong usage with one message that names the nearest choice."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message as a `UserError`."""
+        wrong = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if wrong:
+            message += _near(wrong[1], wrong[2].replace("'", "").split(", "))
+        raise UserError(f"{message}\nsee: {self.prog} --help")
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Refuse here, where the verb's options are known, what is none of them."""
+        known, rest = super().parse_known_args(args, namespace)
+        if rest:
+            word = rest[0].partition("=")[0]
+            near = _near(word, re.findall(r"--[a-z-]+", self.format_help()))
+            self.error(f"unrecognized arguments: {' '.join(rest)}{near}")
+        return known, rest
+
+
+def _near(word: str, choices: Sequence[str]) -> str:
+    # Needed once something is wrong, and with it come the registry's models.
+    from suite.registry.names import did_you_mean
+
+    return did_you_mean(word, choices)
+
+
+def _selection(parser: _Parser) -> None:
+    group = parser.add_argument_group("what")
+    group.add_argument("-m", "--methods", nargs="+", required=True, metavar="NAME")
+    _cells(group)
+    add = group.add_argument
+    add("--force", action="store_true", help="run again what has a result")
+    add("--only-failed", action="store_true", help="only cells whose last run failed")
+    _out(parser)
+    _json(parser)
+
+
+def _cells(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("-t", "--tasks", nargs="+", required=True, metavar="NAME", help="tracks or tasks")
+    add("-b", "--backbones", nargs="+", default=[], metavar="NAME", help="default: the track's")
+    add("--scale", choices=("mini", "full"), default="mini",
+        help="mini: embedded, minutes on a CPU (default); full: real data and weights")  # fmt: skip
+    add("--seeds", nargs="+", default=["0"], metavar="N", help="default: 0")
+    add("--steps", type=_positive, metavar="N", help="optimizer steps per task")
+    add("--batch-size", type=_positive, metavar="N")
+    add("--set", action="append", default=[], dest="settings", metavar="METHOD.OPTION=VALUE")
+
+
+def _execution(parser: _Parser) -> None:
+    add = parser.add_argument_group("how").add_argument
+    add("--device", type=_device, default="auto", metavar="DEVICE", help="auto, cpu or cuda[:N]")
+    add("-j", "--jobs", type=_positive, metavar="N", help="cells at a time")
+    add("--timeout", type=_seconds, metavar="SECONDS", help="per cell")
+    add("-x", "--fail-fast", action="store_true", help="stop at the first cell that fails")
+    add("--offline", action="store_true", help="fetch nothing, even if there is a network")
+    add("-q", "--quiet", action="store_true", help="no progress, only the result")
+
+
+def _out(parser: _Parser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="default: runs")
+
+
+def _json(parser: _Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="machine-readable answer on stdout")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not '{text}'")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not '{text}'")
+    return value
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", text):
+        raise argparse.ArgumentTypeError(f"must be auto, cpu, cuda or cuda:N, not '{text}'")
+    return text
+
+
+def _hyphenated(word: str) -> str:
+    """`--batch_size=8` as `--batch-size=8`: both spellings are accepted."""
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") + equals + value

@@ -1,0 +1,87 @@
+"""`why` and `leaderboard`."""
+
+import argparse
+import fnmatch
+
+from suite.cli.selection import load_with_warnings, results_folder
+from suite.console import out, say, shown
+from suite.errors import UserError
+from suite.planning.identity import differences
+from suite.planning.plan import Request, plan
+from suite.registry import Registry
+from suite.registry.names import did_you_mean
+from suite.results.history import Past, read_history
+
+
+def why(options: argparse.Namespace) -> int:
+    """Print what each matching result depends on, and what the plan says of it today."""
+    history = read_history(results_folder(options.out))
+    found = [past for past in history.values() if fnmatch.fnmatch(past.cell.label, options.cell)]
+    if not found:
+        labels = [past.cell.label for past in history.values()]
+        raise UserError(
+            f"no result '{options.cell}' in {results_folder(options.out)}"
+            f"{did_you_mean(options.cell, labels)}; see: python -m suite list results"
+        )
+    registry = load_with_warnings(options.registry)
+    out("\n\n".join(_explained(past, registry) for past in found))
+    return 0
+
+
+def leaderboard(options: argparse.Namespace) -> int:
+    """Write the leaderboards from the results, or compare them with what is there."""
+    from suite import leaderboards
+
+    if not results_folder(options.out).is_dir():
+        raise UserError(f"--out {options.out}: there is no folder {results_folder(options.out)}")
+    registry = load_with_warnings(options.registry)
+    if options.check:
+        stale = leaderboards.check(options.out, registry)
+        for line in stale:
+            out(line)
+        if stale:
+            say(
+                "not what the results give; to write them again: "
+                f"python -m suite leaderboard --out {options.out}"
+            )
+        return 1 if stale else 0
+    for path in leaderboards.build(options.out, registry):
+        out(shown(path))
+    return 0
+
+
+def _explained(past: Past, registry: Registry) -> str:
+    parts = past.identity
+    lines = [
+        f"{past.cell.label} ({past.cell.scale})",
+        f"  status    {past.status}{': ' + past.reason if past.reason else ''}",
+        f"  log       {past.log or '-'}",
+        f"  identity  {parts.digest} (scheme {parts.schema_version})",
+        f"    method    {parts.method}",
+        f"    recipe    {parts.recipe}",
+        f"    backbone  {parts.backbone}",
+        *(f"    task      {digest} {name}" for name, digest in parts.tasks.items()),
+        f"    seed      {parts.seed}",
+        f"  today     {_today(past, registry)}",
+    ]
+    return "\n".join(lines)
+
+
+def _today(past: Past, registry: Registry) -> str:
+    """What the registry of now makes of the cell, without options of the command line."""
+    key = past.cell
+    request = Request(
+        methods=(key.method,),
+        tasks=tuple(f"{key.track}/{task}" for task in key.tasks),
+        backbones=(key.backbone,),
+        scale=key.scale,
+        seeds=(key.seed,),
+    )
+    try:
+        (item,) = plan(request, registry).planned
+    except UserError as error:
+        say(f"warning: {error}")
+        return "its entries are gone or broken"
+    if item.action == "missing":
+        return item.reason
+    return differences(past, item.cell) or "the same identity: it counts as done"

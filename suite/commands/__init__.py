@@ -1,1 +1,0 @@
-"""The verbs of the command line, one small module per group."""

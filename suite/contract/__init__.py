@@ -1,0 +1,1 @@
+"""Checks whether a method or a task keeps its promises."""

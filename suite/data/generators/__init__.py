@@ -1,1 +1,0 @@
-"""Deterministic generators of the mini scale."""

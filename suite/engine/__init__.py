@@ -1,0 +1,1 @@
+"""Runs a plan: worker processes, the one straight cell, its training, delta and ledger."""

@@ -1,0 +1,218 @@
+"""Train, save, reload and score one cell."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from suite.backbones.base import Backbone
+from suite.backbones.load import load_backbone
+from suite.data.batching import Batches
+from suite.data.encode import EncodedTask, Examples, encode_task
+from suite.data.sources import departure
+from suite.engine import environment, peak_memory
+from suite.engine.delta import changed_tensors, load_delta, save_delta
+from suite.engine.ledger import closed_form, count, disagreement
+from suite.engine.loop import Progress, TaskBatches, Training, autocast, predictions, train
+from suite.engine.seeding import seed_for
+from suite.method import Method
+from suite.method.load import load_method
+from suite.method.model import AdaptedModel
+from suite.planning.plan import Cell
+from suite.registry import Registry
+from suite.registry.schema import MethodEntry, TaskEntry
+from suite.results.metrics import evaluate, score
+from suite.results.records import Ledger, Result, TaskScore
+
+RESTORE_BATCH = 64
+
+
+class CellError(Exception):
+    """A broken promise of a method: it leaks, undercounts or cannot be restored."""
+
+
+@dataclass
+class Workspace:
+    """What the cells of one process share: loaded backbones and encoded tasks."""
+
+    registry: Registry
+    device: torch.device
+    threads: int
+    backbones: dict[str, Backbone] = field(default_factory=dict)
+    encoded: dict[tuple[str, str, int, str], EncodedTask] = field(default_factory=dict)
+
+    def backbone(self, name: str) -> Backbone:
+        """The pristine backbone; cells work on copies of it."""
+        if name not in self.backbones:
+            loaded = load_backbone(self.registry.backbones[name]).to(self.device)
+            if loaded.entry.modality == "image":
+                loaded = loaded.to(memory_format=torch.channels_last)
+            self.backbones[name] = loaded
+        return self.backbones[name]
+
+    def task(self, cell: Cell, entry: TaskEntry) -> EncodedTask:
+        """A task's examples for the cell's backbone, on the device."""
+        digest = cell.identity.tasks[entry.name]
+        if self.registry.methods[cell.key.method].task_prefix:
+            entry = entry.prefixed()
+        template = entry.text.template if entry.text else ""
+        key = (digest, cell.key.backbone, cell.recipe.max_length, template)
+        if key not in self.encoded:
+            backbone = self.backbone(cell.key.backbone)
+            encoded = encode_task(entry, cell.key.scale, backbone, cell.recipe.max_length, digest)
+            splits = (encoded.train, encoded.validation, encoded.test)
+            self.encoded[key] = EncodedTask(entry, *(split.to(self.device) for split in splits))
+        return self.encoded[key]
+
+
+class SealedTest:
+    """Test examples that can be opened once, after selection."""
+
+    def __init__(self, examples: Examples) -> None:
+        self._examples: Examples | None = examples
+
+    def open(self) -> Examples:
+        """Hand the examples out; raises RuntimeError the second time."""
+        if self._examples is None:
+            raise RuntimeError("the test split has been opened before")
+        examples, self._examples = self._examples, None
+        return examples
+
+
+def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress) -> Result:
+    """Everything design and reader care about happens here, in this order.
+
+    Writes `delta.safetensors` to `folder`. Raises Unsupported, Diverged, CellError or whatever
+    the method raises; the caller turns that into a visible row.
+    """
+    started = time.perf_counter()
+    peak_memory.reset_peak(workspace.device)
+    registry, key = workspace.registry, cell.key
+    entry = registry.methods[key.method]
+    method = load_method(entry, cell.options)
+    pristine = workspace.backbone(key.backbone)
+    tasks = [registry.tasks[f"{key.track}/{task}"] for task in key.tasks]
+    encoded = {task.name: workspace.task(cell, task) for task in tasks}
+    sealed = {name: SealedTest(task.test) for name, task in encoded.items()}
+
+    def batches(name: str, examples: Examples) -> Batches:
+        return Batches(name, examples, pristine.entry)
+
+    data = {
+        name: TaskBatches(batches(name, task.train), batches(name, task.validation))
+        for name, task in encoded.items()
+    }
+
+    model = adapt_model(method, pristine, tasks, seed_for(key.seed, "adapt"), workspace.device)
+    trained = train(model, method, data, cell.recipe, seed_for(key.seed, "train"), progress)
+    facts = method.facts(model)
+    _check_backbone(model, pristine, method)
+
+    delta = folder / "delta.safetensors"
+    save_delta(delta, model, method, entry.regime)
+    ledger = count(delta)
+    _check_ledger(ledger, entry, pristine, cell, facts)
+
+    restored = adapt_model(method, pristine, tasks, seed_for(key.seed, "restore"), workspace.device)
+    load_delta(delta, restored, method)
+    for own in data.values():
+        _check_restored(model, restored, own.validation)
+
+    scores = []
+    for task in tasks:
+        test = sealed[task.name].open()
+        predicted = predictions(restored, batches(task.name, test))
+        sizes = [
+            len(split) for split in (encoded[task.name].train, encoded[task.name].validation, test)
+        ]
+        note = departure(task, key.scale, *sizes)
+        scores.append(_task_score(task, predicted, test, trained, note))
+
+    return Result(
+        cell=key,
+        identity=cell.identity,
+        status="ok",
+        scores=tuple(scores),
+        ledger=ledger,
+        backbone_parameters=pristine.parameter_count(),
+        trained_parameters=trained.trained_parameters,
+        facts=facts,
+        recipe=cell.recipe,
+        options=dict(cell.options),
+        steps=trained.steps,
+        train_seconds=round(trained.seconds, 3),
+        total_seconds=round(time.perf_counter() - started, 3),
+        peak_memory_bytes=peak_memory.peak_bytes(workspace.device),
+        environment=environment.describe(str(workspace.device), workspace.threads),
+    )
+
+
+def adapt_model(
+    method: Method,
+    pristine: Backbone,
+    tasks: Sequence[TaskEntry],
+    seed: int,
+    device: torch.device,
+) -> AdaptedModel:
+    """A method's model on a fresh copy of the backbone, in evaluation mode on `device`. The method
+    is not told where the tasks' examples are."""
+    torch.manual_seed(seed)
+    described = [task.without_sources() for task in tasks]
+    return method.adapt(pristine.fresh(), described).to(device).eval()
+
+
+def _check_backbone(model: AdaptedModel, pristine: Backbone, method: Method) -> None:
+    leaked = changed_tensors(model, pristine, method)
+    if leaked:
+        raise CellError(
+            f"training changed {len(leaked)} tensors of the backbone that are not stored, "
+            f"first {leaked[0]}: the backbone must stay as it was"
+        )
+
+
+def _check_ledger(
+    ledger: Ledger, entry: MethodEntry, pristine: Backbone, cell: Cell, facts: dict[str, float]
+) -> None:
+    expected = closed_form(entry.cost, pristine, len(cell.key.tasks), cell.options, facts)
+    difference = disagreement(ledger, expected, entry.path.name)
+    if difference:
+        raise CellError(difference)
+
+
+def _check_restored(model: AdaptedModel, restored: AdaptedModel, validation: Batches) -> None:
+    _, batch = next(validation.evaluation(RESTORE_BATCH))
+    with torch.no_grad(), autocast(batch.targets.device):
+        before, after = float(model.loss(batch)), float(restored.loss(batch))
+    # Kernels on a GPU may be chosen anew for the new object and round differently.
+    tolerance = 0.0 if batch.targets.device.type == "cpu" else 0.01
+    if not math.isclose(before, after, rel_tol=tolerance):
+        raise CellError(
+            f"restored from its file, the model has a loss of {after:.6g} on validation examples "
+            f"of {validation.task} where it had {before:.6g}: something that matters is not stored"
+        )
+
+
+def _task_score(
+    task: TaskEntry, predicted: np.ndarray, test: Examples, trained: Training, note: str
+) -> TaskScore:
+    targets = test.targets.cpu().numpy()
+    metrics = evaluate(task, predicted, targets)
+    return TaskScore(
+        task=task.name,
+        metrics={name: round(value, 4) for name, value in metrics.items()},
+        score=round(score(metrics), 4),
+        validation_score=round(trained.validation[task.name], 4),
+        predictions=_plain(task, predicted),
+        targets=_plain(task, targets),
+        data=note,
+    )
+
+
+def _plain(task: TaskEntry, values: np.ndarray) -> tuple[float | int, ...]:
+    if task.output.type == "classification":
+        return tuple(int(value) for value in values)
+    return tuple(round(float(value), 4) for value in values)

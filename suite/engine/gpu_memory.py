@@ -1,0 +1,49 @@
+"""Which cells fit beside each other into the memory of one GPU, judged by what cells have used."""
+
+from collections.abc import Iterable, Sequence
+
+from suite.planning.plan import Cell
+from suite.registry.schema import Recipe
+from suite.results.records import CellKey, Result
+
+PROCESS_BYTES = 700 * 2**20
+"""What a process takes beside its tensors: CUDA context, libraries, workspaces."""
+RESERVED = 1.25
+"""What PyTorch's allocator reserves over the peak of what is allocated."""
+
+Kind = tuple[str, str, str, int | None]
+
+
+class GpuMemory:
+    """The memory that is free when a run starts, and the peaks measured so far.
+
+    Cells of one method on one backbone with one batch size are taken for equals. One of a kind that
+    was never measured runs alone, as one does that ran out of memory.
+    """
+
+    def __init__(self, free_bytes: int, finished: Iterable[Result] = ()) -> None:
+        self.free_bytes = free_bytes
+        self._peaks: dict[Kind, int] = {}
+        for result in finished:
+            self.learn(result)
+
+    def learn(self, result: Result) -> None:
+        """Take the peak of a finished cell into account, if it was measured on a GPU."""
+        on_gpu = result.environment is not None and result.environment.device.startswith("cuda")
+        kind = _kind(result.cell, result.recipe)
+        if result.status == "oom":
+            self._peaks[kind] = self.free_bytes
+        elif result.status == "ok" and on_gpu:
+            self._peaks[kind] = max(self._peaks.get(kind, 0), result.peak_memory_bytes)
+
+    def admits(self, cell: Cell, running: Sequence[Cell]) -> bool:
+        """Whether `cell` may start beside those that run."""
+        if not running:
+            return True
+        peaks = [self._peaks.get(_kind(each.key, each.recipe)) for each in (cell, *running)]
+        measured = [peak * RESERVED + PROCESS_BYTES for peak in peaks if peak is not None]
+        return len(measured) == len(peaks) and sum(measured) <= self.free_bytes
+
+
+def _kind(key: CellKey, recipe: Recipe | None) -> Kind:
+    return key.method, key.backbone, key.scale, recipe and recipe.batch_size

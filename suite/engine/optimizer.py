@@ -1,0 +1,85 @@
+"""Optimizers and learning-rate schedules of a recipe."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from suite.method import Method, Stepper
+from suite.method.model import AdaptedModel
+from suite.registry.schema import Recipe
+
+
+class Optimizer:
+    """The recipe's optimizer, beside the method's stepper if it has one, under one schedule and
+    one clipping of the gradients of all `parameters`."""
+
+    def __init__(
+        self,
+        inner: torch.optim.Optimizer,
+        parameters: Sequence[nn.Parameter],
+        clip_norm: float | None,
+        stepper: Stepper | None,
+    ) -> None:
+        self.inner = inner
+        self.base_rates = [group["lr"] for group in inner.param_groups]
+        self.parameters = parameters
+        self.clip_norm = clip_norm
+        self.stepper = stepper
+
+    def step(self, factor: float, progress: float) -> None:
+        """Clip, step at `factor` times the base rates and drop the gradients; `progress` runs from
+        0 to 1 within a phase."""
+        if self.stepper is not None:
+            self._step_both(self.stepper, factor, progress)
+        elif self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        for group, rate in zip(self.inner.param_groups, self.base_rates, strict=True):
+            group["lr"] = rate * factor
+        self.inner.step()
+        self.inner.zero_grad()
+
+    def _step_both(self, stepper: Stepper, factor: float, progress: float) -> None:
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = None if self.clip_norm is None else nn.utils.get_total_norm(gradients)
+        coefficient = stepper.step(factor, progress, norm)
+        if coefficient is not None:
+            torch._foreach_mul_(gradients, coefficient)
+
+
+def make_optimizer(
+    method: Method, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
+) -> Optimizer:
+    """What trains `parameters`: the recipe's optimizer, in torch's fused form, over the method's
+    non-empty groups of all that the method does not step itself."""
+    stepper = method.stepper(model, parameters, recipe)
+    taken = {id(parameter) for parameter in stepper.parameters} if stepper else set()
+    others = [parameter for parameter in parameters if id(parameter) not in taken]
+    settings = [
+        {
+            "params": list(group.parameters),
+            "lr": group.learning_rate,
+            "weight_decay": group.weight_decay,
+        }
+        for group in method.parameter_groups(model, others, recipe)
+        if group.parameters
+    ]
+    inner: torch.optim.Optimizer
+    if recipe.optimizer == "sgd":
+        inner = torch.optim.SGD(settings, momentum=recipe.momentum, fused=True)
+    else:
+        inner = torch.optim.AdamW(settings, fused=True)
+    return Optimizer(inner, others, recipe.clip_norm, stepper)
+
+
+def rate_factor(recipe: Recipe, step: int, steps: int) -> float:
+    """Learning-rate factor of optimizer step `step` (from 1) of `steps`: linear warm-up over the
+    share `recipe.warmup`, then constant, linear to zero or cosine to zero."""
+    warmup = round(recipe.warmup * steps)
+    if step <= warmup:
+        return step / warmup
+    if recipe.schedule == "constant":
+        return 1.0
+    left = (steps - step + 1) / (steps - warmup)
+    return left if recipe.schedule == "linear" else 0.5 * (1 - math.cos(math.pi * left))

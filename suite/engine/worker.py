@@ -1,0 +1,160 @@
+"""A process that runs cells one after another and reports to its parent over a pipe."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from suite.errors import Diverged, Unsupported, UserError
+from suite.planning.plan import Cell
+from suite.registry import Registry
+from suite.results.records import Result, Status
+
+REPORT_EVERY_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A running cell has done `step` of `steps` optimizer steps."""
+
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A cell is over and its result is on disk."""
+
+    result: Result
+
+
+@dataclass(frozen=True)
+class Unwritable:
+    """A cell's files cannot be written, so that no cell's can."""
+
+    reason: str
+
+
+def work(pipe: Connection, registry: Registry, out: Path, device: str, threads: int) -> None:
+    """Run every cell that comes through the pipe until None comes. Entry point of a process."""
+    # Ctrl-C reaches the whole group; only the parent decides what then happens.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+    import torch
+    from tqdm import tqdm
+
+    from suite.engine.cell import Workspace
+
+    # Its default lock is a semaphore between processes, which a killed worker would leave behind.
+    tqdm.set_lock(threading.RLock())
+    torch.set_num_threads(threads)
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+    workspace = Workspace(registry, torch.device(device), threads)
+    while (cell := pipe.recv()) is not None:
+        folder = out / work_folder(cell)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with _captured(folder / "log.txt"):
+                result = _attempt(cell, workspace, folder, pipe)
+            if device.startswith("cuda"):
+                torch.cuda.empty_cache()  # cells of other processes may need what this one gives up
+            result.write(out / "results")
+        except OSError as error:
+            pipe.send(Unwritable(f"{folder}: cannot be written ({error.strerror})"))
+        except UserError as error:
+            pipe.send(Unwritable(str(error)))
+        else:
+            pipe.send(Finished(result))
+
+
+def _attempt(cell: Cell, workspace: object, folder: Path, pipe: Connection) -> Result:
+    import torch
+
+    from suite.engine.cell import CellError, run_cell
+
+    last = 0.0
+
+    def progress(step: int, steps: int) -> None:
+        nonlocal last
+        if (now := time.monotonic()) - last >= REPORT_EVERY_SECONDS:
+            last = now
+            pipe.send(Stepped(step, steps))
+
+    def unfinished(status: Status, error: BaseException) -> Result:
+        if status != "unsupported":
+            traceback.print_exc()
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if not isinstance(error, UserError | Unsupported | Diverged | CellError):
+            reason = f"{type(error).__name__}: {reason}"
+        return failure(cell, status, reason)
+
+    try:
+        return run_cell(cell, workspace, folder, progress)
+    except Unsupported as error:
+        return unfinished("unsupported", error)
+    except Diverged as error:
+        return unfinished("diverged", error)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        return unfinished("oom", error)
+    except Exception as error:
+        # "DefaultCPUAllocator: can't allocate memory" is a plain RuntimeError.
+        status = "oom" if "allocate memory" in str(error) else "failed"
+        return unfinished(status, error)
+
+
+def work_folder(cell: Cell) -> Path:
+    """Where a cell's log and delta lie, relative to the output folder."""
+    return Path("work") / f"{cell.key.scale}.{cell.key.label}"
+
+
+def failure(cell: Cell, status: Status, reason: str) -> Result:
+    """The result of a cell that has none."""
+    return Result(
+        cell=cell.key,
+        identity=cell.identity,
+        status=status,
+        reason=reason[:500],
+        log="" if status == "unsupported" else str(work_folder(cell) / "log.txt"),
+        recipe=cell.recipe,
+        options=dict(cell.options),
+    )
+
+
+@contextlib.contextmanager
+def _captured(path: Path) -> Iterator[None]:
+    """Send everything the process prints, C libraries included, to a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    with path.open("wb") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, target in zip(saved, (1, 2), strict=True):
+                os.dup2(descriptor, target)
+                os.close(descriptor)
+
+
+def _end_with_parent() -> None:
+    """A killed parent leaves no orphans behind."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

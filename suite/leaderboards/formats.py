@@ -1,0 +1,60 @@
+"""How numbers and tables are written, in Markdown and on the console."""
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from suite.leaderboards.board import Row, TaskColumn
+from suite.results.statistics import Estimate
+
+NONE = "–"
+
+
+def table(rows: Sequence[Sequence[str]], headers: Sequence[str], *, left: int = 1) -> str:
+    """A Markdown table; the first `left` columns are aligned left, the others right."""
+    cells = [[cell.replace("|", r"\|").replace("\n", " ") for cell in row] for row in rows]
+    align = ["left"] * left + ["right"] * (len(headers) - left)
+    return tabulate(cells, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def with_interval(estimate: Estimate) -> str:
+    """`71.4 ± 1.2`: the score and half the width of its 95 % interval."""
+    low, high = estimate.interval()
+    return f"{estimate.score:.1f} ± {(high - low) / 2:.1f}"
+
+
+def score(row: Row) -> str:
+    """A row's score with its interval, or how many tasks have one."""
+    if row.estimate is None:
+        return f"{row.solved}/{len(row.tasks)} tasks"
+    return with_interval(row.estimate)
+
+
+def task_score(column: TaskColumn) -> str:
+    """A task's score with its interval, or why there is none."""
+    return with_interval(column.estimate) if column.estimate else f"*{column.missing}*"
+
+
+def multiple(x: float) -> str:
+    """`1.003×`, with the digits that matter beside 1."""
+    return f"{x:.4f}×" if 0 < x - 1 < 0.01 else f"{x:.3f}×" if x < 2 else f"{x:.2f}×"
+
+
+def percent(fraction: float) -> str:
+    """`0.29` for 0.0029: three significant digits, no more than needed."""
+    value = 100 * fraction
+    if value == 0:
+        return "0"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.0995 else f"{value:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """`34 s`, `12 min` or `3.5 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Bytes in MB (10^6), with three significant digits."""
+    return f"{count / 1e6:.3g}" if count < 999.5e6 else f"{count / 1e6:.0f}"

@@ -1,0 +1,52 @@
+"""What each measured method is, where it is defined and what must be known of its scores."""
+
+from collections.abc import Sequence
+
+from suite.leaderboards.markdown import MARK
+from suite.registry.schema import CostTerm, MethodEntry
+
+NAME = "methods.md"
+
+
+def render(methods: Sequence[MethodEntry]) -> str:
+    """The page `methods.md`."""
+    sections = [
+        f"{MARK}\n\n# Methods",
+        "What a method stores is counted from its file, and must equal the expression given here "
+        "in the dimensions of the backbone that `suite/registry/cost_names.py` explains.",
+    ]
+    for entry in sorted(methods, key=lambda each: each.name):
+        sections += [f"## {entry.name}", *_paragraphs(entry)]
+    return "\n\n".join(sections) + "\n"
+
+
+def _paragraphs(entry: MethodEntry) -> list[str]:
+    source = entry.reference
+    cited = f"[{source.title}]({source.url})" if source.url else source.title
+    found = [
+        f"**{entry.title}.** {entry.summary} {cited}{f', {source.year}' if source.year else ''}.",
+        "\n".join(
+            f"- Stored {whose}: {_sum(terms)}"
+            for whose, terms in (
+                ("once", entry.cost.shared),
+                ("for each task", entry.cost.per_task),
+            )
+            if terms
+        )
+        or "- Stored: the head alone.",
+    ]
+    differences = [f"- Adaptation, {family}: {text}" for family, text in entry.adaptation.items()]
+    differences += [f"- Not on {family}: {text}" for family, text in entry.unsupported.items()]
+    if differences:
+        found.append("\n".join(differences))
+    if entry.notes:
+        found.append(entry.notes)
+    return [part.strip() for part in found]
+
+
+def _sum(terms: Sequence[CostTerm]) -> str:
+    return " + ".join(
+        f"`{' '.join(term.count.split())}`"
+        + (f" for each {' or '.join(term.each)} site" if term.each else "")
+        for term in terms
+    )

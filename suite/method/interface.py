@@ -1,0 +1,128 @@
+"""The contract of a method: `adapt` is the only thing a contributor must write."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from suite.backbones.base import Backbone
+from suite.backbones.per_task import PerTask
+from suite.data.batching import Batch
+from suite.method.model import AdaptedModel
+from suite.registry.schema import Recipe, TaskEntry
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share a learning rate and a weight decay."""
+
+    parameters: Sequence[nn.Parameter]
+    learning_rate: float
+    weight_decay: float
+
+
+Validate = Callable[[], Mapping[str, float]]
+"""Scores the model, as it is now, on the validation split of every task of the cell."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training with its own optimizer and schedule.
+
+    Trains `parameters` (default: every parameter that requires a gradient) on `tasks`, for
+    `share` of the cell's steps; the best validation score within the phase is kept. `prepare` is
+    called when the phase begins, e.g. to start one phase's parameters from those of another;
+    `finish` when its best state is back in the model, e.g. to merge what the phases learned.
+    `penalty` is a term of the loss that sees the batch, called after the model has seen it.
+    """
+
+    tasks: Sequence[str]
+    share: float = 1.0
+    parameters: Sequence[nn.Parameter] | None = field(default=None, repr=False)
+    prepare: Callable[[], None] | None = field(default=None, repr=False)
+    finish: Callable[[Validate], None] | None = field(default=None, repr=False)
+    penalty: Callable[[Batch], Tensor] | None = field(default=None, repr=False)
+
+
+class Stepper(Protocol):
+    """Takes the steps of some parameters in the optimizer's place; see `Method.stepper`."""
+
+    parameters: Sequence[nn.Parameter]
+    rearranged: bool
+    """Whether the last step gave up or moved tensors: no earlier state can be restored."""
+
+    def step(self, factor: float, progress: float, other_norm: Tensor | None) -> Tensor | None:
+        """One step at `factor` times the learning rates, `progress` (0 to 1) through a phase, and
+        the end of its gradients. If the recipe clips gradients, `other_norm` [] is the norm of all
+        others, and what clipping multiplies every gradient with [] is returned."""
+
+    def close(self) -> None:
+        """Leave the model as if its parameters had been trained like all others."""
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """Base of every method; the fields of a subclass are the options of its YAML."""
+
+    @abstractmethod
+    def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
+        """Change `backbone` in place and return the model for `tasks` (one task if the method is
+        `per_task`). Every parameter that is to be trained requires a gradient, no other does.
+        Raise `Unsupported` with the reason where the method is not defined."""
+
+    def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
+        """How training proceeds; by default everything at once."""
+        return (Phase(tasks=tuple(model.tasks)),)
+
+    def parameter_groups(
+        self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
+    ) -> tuple[ParameterGroup, ...]:
+        """Optimizer groups over `parameters`; by default heads may have their own rate."""
+        heads = {
+            id(parameter)
+            for module in model.modules()
+            if isinstance(module, PerTask) and module.head
+            for parameter in module.parameters()
+        }
+        head_rate = recipe.head_learning_rate or recipe.learning_rate
+        return (
+            ParameterGroup(
+                [p for p in parameters if id(p) not in heads],
+                recipe.learning_rate,
+                recipe.weight_decay,
+            ),
+            ParameterGroup(
+                [p for p in parameters if id(p) in heads], head_rate, recipe.weight_decay
+            ),
+        )
+
+    def penalty(self, model: AdaptedModel, progress: float) -> Tensor | None:
+        """A term added to the loss of every step; `progress` runs from 0 to 1 within a phase."""
+        return None
+
+    def stepper(
+        self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
+    ) -> Stepper | None:
+        """What steps some of a phase's `parameters` instead of the recipe's optimizer; by default
+        nothing does. A stepper applies the method's penalty itself."""
+        return None
+
+    def stored(self, model: AdaptedModel, names: Sequence[str]) -> Sequence[str]:
+        """Which of the trained or added tensors must be saved; by default all of them."""
+        return names
+
+    def load(self, model: AdaptedModel, tensors: Mapping[str, Tensor]) -> None:
+        """Put saved tensors into a freshly adapted model.
+
+        `model.state_dict()` holds tensors in place; the default copies each by its name and
+        expects exactly those that `stored` names.
+        """
+        state = model.state_dict(keep_vars=True)
+        for name, tensor in tensors.items():
+            state[name].data.copy_(tensor)
+
+    def facts(self, model: AdaptedModel) -> dict[str, float]:
+        """Measured quantities that the cost formula or the leaderboard uses, by name."""
+        return {}

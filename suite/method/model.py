@@ -1,0 +1,202 @@
+"""A backbone adapted to its task or tasks: what a method builds and the engine trains."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from suite.backbones.base import Backbone, TextToTextBackbone
+from suite.backbones.per_task import PerTask, TaskContext
+from suite.data.batching import FEATURES, Batch, MixedBatch
+from suite.data.encode import PADDING
+from suite.registry.schema import Classification, TaskEntry
+
+
+class AdaptedModel(nn.Module, ABC):
+    """Base of the two forms below; `context` is shared by every layer that switches by task."""
+
+    def __init__(
+        self, backbone: Backbone, tasks: Sequence[TaskEntry], context: TaskContext
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.tasks = {task.name: task for task in tasks}
+        self.context = context
+
+    @abstractmethod
+    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
+        """Mean training loss of one batch, a scalar."""
+
+    @abstractmethod
+    def mixed_loss(self, batch: MixedBatch, label_smoothing: float = 0.0) -> Tensor:
+        """Mean training loss over the rows of several tasks, a scalar, from one pass."""
+
+    @abstractmethod
+    def predict(self, batch: Batch) -> Tensor:
+        """Predictions [B]: class indices or numbers; -1 for an answer that is none of these."""
+
+    @torch.no_grad()
+    def predict_mixed(
+        self, inputs: Mapping[str, Tensor], tasks: Sequence[str], length: int = 0
+    ) -> Tensor:
+        """Predictions float32 [B] in one pass over rows of several tasks, in any order: row i of
+        every input belongs to `tasks[i]`. `length` is the longest answer in tokens."""
+        names = self.context.tasks
+        order = sorted(range(len(tasks)), key=lambda row: names.index(tasks[row]))
+        index = torch.tensor(order, device=next(iter(inputs.values())).device)
+        ordered = {name: values[index] for name, values in inputs.items()}
+        with self.context.mixed([tasks.count(name) for name in names]):
+            answers = self._answer(ordered, [tasks[row] for row in order], length)
+        answers = answers.float()
+        return torch.empty_like(answers).index_copy_(0, index.to(answers.device), answers)
+
+    @abstractmethod
+    def _answer(self, inputs: Mapping[str, Tensor], tasks: Sequence[str], length: int) -> Tensor:
+        """Predictions [B] of rows sorted by task."""
+
+
+class _Rows:
+    """The rows of a mixed batch, sorted by task as `TaskContext.mixed` wants them."""
+
+    def __init__(self, batch: MixedBatch, context: TaskContext) -> None:
+        self.parts = sorted(batch, key=lambda part: context.tasks.index(part.task))
+        self.sizes = [len(part.targets) for part in self.parts]
+        of_task = {part.task: size for part, size in zip(self.parts, self.sizes, strict=True)}
+        self.counts = [of_task.get(task, 0) for task in context.tasks]
+        self.inputs = {
+            name: torch.cat([part.inputs[name] for part in self.parts]) for name in batch[0].inputs
+        }
+
+
+class HeadedModel(AdaptedModel):
+    """Features and one linear head per task (encoders and vision backbones)."""
+
+    def __init__(
+        self, backbone: Backbone, tasks: Sequence[TaskEntry], context: TaskContext
+    ) -> None:
+        super().__init__(backbone, tasks, context)
+        heads = {task.name: nn.Linear(backbone.width, output_size(task)) for task in tasks}
+        self.heads = PerTask(context, heads, head=True)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Logits [B, classes] or numbers [B, 1] of the active task."""
+        return self.heads(inputs[FEATURES] if FEATURES in inputs else self.backbone(inputs))
+
+    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
+        """Cross-entropy, or mean squared error on the range scaled to 0..1."""
+        self.context.activate(batch.task)
+        outputs = self(batch.inputs).float()
+        task = self.tasks[batch.task]
+        if isinstance(task.output, Classification):
+            return F.cross_entropy(outputs, batch.targets, label_smoothing=label_smoothing)
+        span = task.output.maximum - task.output.minimum
+        scaled = (batch.targets - task.output.minimum) / span
+        return F.mse_loss(outputs.squeeze(-1), scaled)
+
+    def mixed_loss(self, batch: MixedBatch, label_smoothing: float = 0.0) -> Tensor:
+        """The mean over all rows of the losses of their tasks."""
+        rows = _Rows(batch, self.context)
+        if FEATURES in rows.inputs:
+            features = rows.inputs[FEATURES]
+        else:
+            with self.context.mixed(rows.counts):
+                features = self.backbone(rows.inputs)
+        losses = [
+            len(own)
+            * self.loss(Batch(part.task, {FEATURES: own}, part.targets, None), label_smoothing)
+            for part, own in zip(rows.parts, features.split(rows.sizes), strict=True)
+        ]
+        return torch.stack(losses).sum() / len(features)
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Tensor:
+        """The most probable class, or the number clipped to the task's range."""
+        self.context.activate(batch.task)
+        return _read(self.tasks[batch.task], self(batch.inputs).float())
+
+    def _answer(self, inputs: Mapping[str, Tensor], tasks: Sequence[str], length: int) -> Tensor:
+        features = self.backbone(inputs)
+        return self.context.apart(
+            lambda rows: _read(self.tasks[self.context.active], self.heads(rows).float()).float(),
+            features,
+        )
+
+
+class TextToTextModel(AdaptedModel):
+    """The decoder writes the answer, a class index or a number (HyperFormer, section 3)."""
+
+    backbone: TextToTextBackbone
+
+    def forward(self, inputs: Mapping[str, Tensor], labels: Tensor) -> Tensor:
+        """Logits [B, M, vocabulary] of the active task under teacher forcing."""
+        return self.backbone(inputs, labels)
+
+    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
+        """Label-smoothed cross-entropy, mean over target tokens."""
+        self.context.activate(batch.task)
+        logits = self(batch.inputs, batch.target_ids).float()
+        return F.cross_entropy(
+            logits.flatten(0, 1), batch.target_ids.flatten(), label_smoothing=label_smoothing
+        )
+
+    def mixed_loss(self, batch: MixedBatch, label_smoothing: float = 0.0) -> Tensor:
+        """The mean over all target tokens, whatever their task."""
+        rows = _Rows(batch, self.context)
+        ids = [row for part in rows.parts for row in part.target_ids]
+        labels = nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=PADDING)
+        with self.context.mixed(rows.counts):
+            logits = self(rows.inputs, labels).float()
+        return F.cross_entropy(
+            logits.flatten(0, 1), labels.flatten(), label_smoothing=label_smoothing
+        )
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Tensor:
+        """Generate greedily and read the answer; text that is no valid answer becomes -1."""
+        self.context.activate(batch.task)
+        length = batch.target_ids.shape[1]
+        return self._answer(batch.inputs, [batch.task] * len(batch.targets), length)
+
+    def _answer(self, inputs: Mapping[str, Tensor], tasks: Sequence[str], length: int) -> Tensor:
+        ids = self.backbone.generate(inputs, length)
+        answers = self.backbone.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        values = [_parse(self.tasks[task], text) for task, text in zip(tasks, answers, strict=True)]
+        return torch.tensor(np.array(values))
+
+
+def adapted(backbone: Backbone, tasks: Sequence[TaskEntry], context: TaskContext) -> AdaptedModel:
+    """The backbone, as the method has changed it, with an output for every task."""
+    form = TextToTextModel if isinstance(backbone, TextToTextBackbone) else HeadedModel
+    return form(backbone, tasks, context)
+
+
+def context_of(tasks: Iterable[TaskEntry]) -> TaskContext:
+    """A task context over these tasks, the first of them active."""
+    return TaskContext(task.name for task in tasks)
+
+
+def output_size(task: TaskEntry) -> int:
+    """Outputs of a task's head: its classes, or one number."""
+    return len(task.output.labels) if isinstance(task.output, Classification) else 1
+
+
+def _read(task: TaskEntry, outputs: Tensor) -> Tensor:
+    """Most probable classes, or numbers clipped to the range of the task, of outputs [B, n]."""
+    if isinstance(task.output, Classification):
+        return outputs.argmax(-1)
+    low, high = task.output.minimum, task.output.maximum
+    return (outputs.squeeze(-1) * (high - low) + low).clamp(low, high)
+
+
+def _parse(task: TaskEntry, answer: str) -> float:
+    """The class index or number that a decoded answer states, else -1."""
+    try:
+        value = float(answer.strip())
+    except ValueError:
+        return -1.0
+    if isinstance(task.output, Classification):
+        return value if value in range(len(task.output.labels)) else -1.0
+    return value if task.output.minimum <= value <= task.output.maximum else -1.0

@@ -1,0 +1,229 @@
+"""Launches the arena's Triton kernels; imported only where they run."""
+
+import torch
+import triton
+from torch import Tensor
+
+from suite.nn.kernels import arena_triton as kernels
+from suite.nn.kernels.arena import BETAS, BLOCK, EPSILON, Arena, Rates
+
+ALIGNMENT = 16
+"""Bytes at whose multiples the kernels expect tensors to start."""
+
+
+class TritonKernels:
+    """Steps an arena with four launches.
+
+    `step` is `prepare` and `launch`. A CUDA graph captures `launch`, after the backward pass whose
+    gradients it reads; `prepare` then sets the rates of every replay.
+    """
+
+    def __init__(self, arena: Arena) -> None:
+        self.arena = arena
+        device = arena.score.device
+        layers = len(arena.weights)
+        first = torch.tensor(arena.starts) // BLOCK
+        of_block = torch.repeat_interleave(torch.arange(layers), first.diff())
+        self.blocks = len(of_block)
+        self.layer_of = of_block.to(device, torch.int32)
+        self.first_block = first.to(device, torch.int32)
+        sizes = [weight.numel() for weight in arena.weights]
+        self.numel = torch.tensor(sizes, dtype=torch.int32).to(device)
+        self.aligned = all(size % 8 == 0 for size in sizes)
+        self.products = arena.score.new_empty(self.blocks)
+        self.squares = arena.score.new_empty(self.blocks)
+        self.previous = arena.score.clone()
+        self.score_gradient = torch.empty_like(arena.score)
+        self.layer_square = torch.empty_like(arena.score)
+        self.coefficient = arena.score.new_empty(())
+        self.hyper = arena.score.new_zeros(kernels.SETTINGS)
+        # Held: a table has nothing but addresses.
+        self.held = [_aligned(weight) for weight in arena.weights]
+        self.weights = _table(self.held, device)
+        self.addresses: list[int] = []
+        self.gradients = torch.zeros_like(self.weights)
+        # A graph copies from here at every replay: it is written while one is captured only.
+        self.captured = torch.zeros(layers, dtype=torch.int64, pin_memory=device.type == "cuda")
+        self.prepare(Rates(0.0, 0.0, 0.0))
+        self.merge()
+
+    def prepare(self, rates: Rates) -> None:
+        """Hand the device what changes from step to step."""
+        rule, steps = self.arena.rule, self.arena.steps + 1
+        first, second = (rule.momentum, 0.0) if rule.optimizer == "sgd" else BETAS
+        # SGD divides by no bias, and its decay is part of the gradient.
+        bias, decay = 1.0, rule.weight_decay
+        if rule.optimizer == "adamw":
+            bias, decay = 1 - first**steps, rates.change * rule.weight_decay
+        values = (
+            rates.change / bias,
+            rates.score / bias,
+            decay,
+            rates.penalty,
+            first,
+            second,
+            1 - first,
+            1 - second,
+            (1 - second**steps) ** -0.5,
+            EPSILON,
+            rule.clip_norm or 0.0,
+            rule.threshold,
+        )
+        # From pageable memory: staged at once, so that the host neither waits nor may overwrite.
+        self.hyper.copy_(torch.tensor(values), non_blocking=True)
+
+    def merge(self) -> None:
+        """Write the merged weights of all layers from W0, changes and scores."""
+        arena = self.arena
+        if self.blocks:
+            kernels.merge_kernel[(self.blocks,)](
+                self.weights,
+                arena.delta,
+                arena.score,
+                arena.merged,
+                self.layer_of,
+                self.first_block,
+                self.numel,
+                self.hyper,
+                ALIGNED=self.aligned,
+                **kernels.STREAM.arguments,
+            )
+
+    def step(self, rates: Rates, other_norm: Tensor | None) -> Tensor | None:
+        """One step of all scores and changes, see `ArenaKernels`."""
+        self.prepare(rates)
+        self.arena.steps += 1
+        return self.launch(other_norm)
+
+    @torch.no_grad()
+    def launch(self, other_norm: Tensor | None) -> Tensor | None:
+        """The step with the rates that the device has."""
+        gradients = [_aligned(gradient) for gradient in self.arena.gradients()]
+        self._refresh(gradients)
+        kind = _triton_type(gradients[0].dtype if gradients else torch.float32)
+        clip = other_norm is not None
+        if clip and self.blocks:
+            self._products(kind)
+        elif self.blocks:
+            self._changes(kind, clip=False)
+        if clip or not self.arena.locked:
+            self._scores(other_norm)
+        if clip and self.blocks:
+            self._changes(kind, clip=True)
+        elif not self.arena.locked:
+            self._flips()
+        return self.coefficient if clip else None
+
+    def _refresh(self, gradients: list[Tensor]) -> None:
+        """Tell the device where the gradients are, if they have moved."""
+        addresses = [gradient.data_ptr() for gradient in gradients]
+        table = torch.tensor(addresses, dtype=torch.int64)
+        if self.gradients.is_cuda and torch.cuda.is_current_stream_capturing():
+            table = self.captured.copy_(table)
+        elif addresses == self.addresses:
+            return
+        self.gradients.copy_(table, non_blocking=True)
+        self.addresses = addresses
+
+    def _products(self, kind: object) -> None:
+        kernels.products_kernel[(self.blocks,)](
+            self.gradients,
+            self.arena.delta,
+            self.products,
+            self.squares,
+            self.layer_of,
+            self.first_block,
+            self.numel,
+            GRADIENT=kind,
+            LOCKED=self.arena.locked,
+            ALIGNED=self.aligned,
+            **kernels.STREAM.arguments,
+        )
+
+    def _scores(self, other_norm: Tensor | None) -> None:
+        arena, layers = self.arena, len(self.arena.weights)
+        modes = {"CLIP": other_norm is not None, "LOCKED": arena.locked}
+        if layers:
+            kernels.reduce_kernel[(layers,)](
+                self.products,
+                self.squares,
+                arena.score,
+                self.score_gradient,
+                self.layer_square,
+                self.first_block,
+                self.hyper,
+                **modes,
+                **kernels.REDUCE.arguments,
+            )
+        kernels.score_kernel[(1,)](
+            arena.score,
+            self.previous,
+            arena.score_momentum,
+            arena.score_variance,
+            self.score_gradient,
+            self.layer_square,
+            # Not looked at where nothing is clipped.
+            self.coefficient if other_norm is None else other_norm,
+            self.coefficient,
+            self.hyper,
+            layers,
+            ADAMW=arena.rule.optimizer == "adamw",
+            **modes,
+            WIDTH=triton.next_power_of_2(max(layers, 1)),
+            **kernels.ONE.options,
+        )
+
+    def _changes(self, kind: object, clip: bool) -> None:
+        arena = self.arena
+        kernels.change_kernel[(self.blocks,)](
+            self.weights,
+            self.gradients,
+            arena.delta,
+            arena.momentum,
+            # SGD has no second moment and does not look at this one.
+            arena.momentum if arena.variance is None else arena.variance,
+            arena.merged,
+            arena.score,
+            self.previous,
+            self.products,
+            self.coefficient,
+            self.layer_of,
+            self.first_block,
+            self.numel,
+            self.hyper,
+            GRADIENT=kind,
+            ADAMW=arena.rule.optimizer == "adamw",
+            CLIP=clip,
+            LOCKED=arena.locked,
+            ALIGNED=self.aligned,
+            **kernels.STREAM.arguments,
+        )
+
+    def _flips(self) -> None:
+        kernels.flip_kernel[(self.blocks,)](
+            self.weights,
+            self.arena.delta,
+            self.arena.score,
+            self.previous,
+            self.arena.merged,
+            self.layer_of,
+            self.first_block,
+            self.numel,
+            self.hyper,
+            ALIGNED=self.aligned,
+            **kernels.STREAM.arguments,
+        )
+
+
+def _aligned(tensor: Tensor) -> Tensor:
+    """The tensor, or a copy that starts where the kernels may load 16 bytes at once."""
+    return tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone()
+
+
+def _table(tensors: list[Tensor], device: torch.device) -> Tensor:
+    """Addresses on the device [L]."""
+    return torch.tensor([t.data_ptr() for t in tensors], dtype=torch.int64).to(device)
+
+
+def _triton_type(dtype: torch.dtype) -> object:
+    return getattr(kernels.tl, {torch.float32: "float32", torch.bfloat16: "bfloat16"}[dtype])

@@ -1,0 +1,265 @@
+"""The arena's step in PyTorch: the path of the CPU, and what the Triton kernels must reproduce.
+
+Layers are worked off in tiles that fit a cache: what one operation has read, the next finds there.
+Gates are looked at on the host, which costs nothing where host and device are one.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from suite.nn.kernels.arena import BETAS, EPSILON, Arena, Rates, in_memory_order
+
+TILE = 524_288
+"""Elements of a tile: two megabytes of each float32 buffer, so that a few fit the last cache."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Part of one layer, at most a tile, as flat views."""
+
+    layer: int
+    weight: Tensor
+    merged: Tensor
+    delta: Tensor
+    momentum: Tensor
+    variance: Tensor
+    zero: Tensor
+
+    def merge(self, is_open: bool) -> None:
+        """Write what the layer computes with."""
+        if is_open:
+            torch.add(self.weight, self.delta, out=self.merged)
+        else:
+            self.merged.copy_(self.weight)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Pieces that are worked off together: one of a large layer, or several small layers."""
+
+    pieces: Sequence[Piece]
+    deltas: list[Tensor]
+    momenta: list[Tensor]
+    variances: list[Tensor]
+
+    @classmethod
+    def of(cls, pieces: Sequence[Piece]) -> "Tile":
+        """A tile of these pieces."""
+        return cls(
+            pieces,
+            [piece.delta for piece in pieces],
+            [piece.momentum for piece in pieces],
+            [piece.variance for piece in pieces],
+        )
+
+
+class TorchKernels:
+    """Steps an arena with operations of PyTorch."""
+
+    def __init__(self, arena: Arena) -> None:
+        self.arena = arena
+        pieces = list(_pieces(arena))
+        self.layers = torch.tensor([piece.layer for piece in pieces], device=arena.score.device)
+        self.tiles = list(_tiles(pieces))
+        self.merge()
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Write the merged weights of all layers from W0, changes and scores."""
+        self.is_open = self._gates()
+        for tile in self.tiles:
+            for piece in tile.pieces:
+                piece.merge(self.is_open[piece.layer])
+
+    @torch.no_grad()
+    def step(self, rates: Rates, other_norm: Tensor | None) -> Tensor | None:
+        """One step of all scores and changes, see `ArenaKernels`.
+
+        Without clipping one pass does everything, on the assumption that no gate moves; the layers
+        of those that do are merged again. Clipping must see all gradients first.
+        """
+        arena = self.arena
+        arena.steps += 1
+        before = self.is_open
+        work = self._by_tile()
+        products: list[Tensor] = []
+        if other_norm is None:
+            for tile, gradients in work:
+                if not arena.locked:
+                    products += map(torch.dot, gradients, tile.deltas)
+                self._step_changes(tile, gradients, before, rates, None)
+                _merge(tile, before, before)
+            self._step_scores(self._score_gradient(products, rates), rates)
+            self._merge_moved(before)
+            return None
+        squares: list[Tensor] = []
+        for tile, gradients in work:
+            if not arena.locked:
+                products += map(torch.dot, gradients, tile.deltas)
+            squares += [
+                torch.dot(gradient, gradient)
+                for gradient, piece in zip(gradients, tile.pieces, strict=True)
+                if before[piece.layer]
+            ]
+        score_gradient = self._score_gradient(products, rates)
+        coefficient = self._clip(squares, score_gradient, other_norm)
+        self._step_scores(score_gradient * coefficient, rates)
+        # The optimizers divide by this; a factor of one is not worth a pass over the gradients.
+        scale = None if coefficient == 1 else coefficient.reciprocal().float()
+        for tile, gradients in work:
+            self._step_changes(tile, gradients, before, rates, scale)
+            _merge(tile, before, self.is_open)
+        return coefficient
+
+    def _gates(self) -> list[bool]:
+        return (self.arena.score >= self.arena.rule.threshold).tolist()
+
+    def _by_tile(self) -> list[tuple[Tile, list[Tensor]]]:
+        """Every tile with the gradients of its pieces."""
+        flat: list[Tensor] = []
+        for gradient in self.arena.gradients():
+            flat += _parts(in_memory_order(gradient))
+        found, start = [], 0
+        for tile in self.tiles:
+            found.append((tile, flat[start : start + len(tile.pieces)]))
+            start += len(tile.pieces)
+        return found
+
+    def _score_gradient(self, products: Sequence[Tensor], rates: Rates) -> Tensor:
+        """<G, delta> + penalty * sign(s) [L]; zero once the gates are locked."""
+        score = self.arena.score
+        if self.arena.locked:
+            return torch.zeros_like(score)
+        gradient = torch.mul(score.sign(), rates.penalty)
+        return gradient.index_add_(0, self.layers, torch.stack(products).to(score.dtype))
+
+    def _clip(
+        self, squares: Sequence[Tensor], score_gradient: Tensor, other_norm: Tensor
+    ) -> Tensor:
+        """The factor of `torch.nn.utils.clip_grad_norm_` over all parameters []."""
+        total = other_norm.square() + score_gradient.square().sum()
+        if squares:
+            total = total + torch.stack(squares).sum()
+        assert self.arena.rule.clip_norm is not None
+        return torch.clamp(self.arena.rule.clip_norm / (total.sqrt() + 1e-6), max=1.0)
+
+    def _step_scores(self, gradient: Tensor, rates: Rates) -> None:
+        arena = self.arena
+        if arena.locked:
+            return
+        self._optimize(
+            [arena.score],
+            [gradient],
+            [arena.score_momentum],
+            [arena.score_variance],
+            rates.score,
+            0.0,
+            None,
+        )
+        self.is_open = self._gates()
+
+    def _step_changes(
+        self,
+        tile: Tile,
+        gradients: Sequence[Tensor],
+        is_open: Sequence[bool],
+        rates: Rates,
+        scale: Tensor | None,
+    ) -> None:
+        gated = [
+            gradient if is_open[piece.layer] else piece.zero
+            for gradient, piece in zip(gradients, tile.pieces, strict=True)
+        ]
+        decay = self.arena.rule.weight_decay
+        self._optimize(tile.deltas, gated, tile.momenta, tile.variances, rates.change, decay, scale)
+
+    def _optimize(
+        self,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        momenta: list[Tensor],
+        variances: list[Tensor],
+        rate: float,
+        weight_decay: float,
+        scale: Tensor | None,
+    ) -> None:
+        """What `torch.optim.SGD` and `AdamW` do, without their bookkeeping."""
+        if self.arena.rule.optimizer == "sgd":
+            torch._fused_sgd_(
+                parameters,
+                gradients,
+                momenta,
+                weight_decay=weight_decay,
+                momentum=self.arena.rule.momentum,
+                lr=rate,
+                dampening=0.0,
+                nesterov=False,
+                maximize=False,
+                is_first_step=False,
+                grad_scale=scale,
+            )
+            return
+        torch._fused_adamw_(
+            parameters,
+            gradients,
+            momenta,
+            variances,
+            [],
+            [torch.tensor(float(self.arena.steps))] * len(parameters),
+            lr=rate,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            weight_decay=weight_decay,
+            eps=EPSILON,
+            amsgrad=False,
+            maximize=False,
+            grad_scale=scale,
+        )
+
+    def _merge_moved(self, before: Sequence[bool]) -> None:
+        if before == self.is_open:
+            return
+        for tile in self.tiles:
+            for piece in tile.pieces:
+                if before[piece.layer] != self.is_open[piece.layer]:
+                    piece.merge(self.is_open[piece.layer])
+
+
+def _merge(tile: Tile, before: Sequence[bool], after: Sequence[bool]) -> None:
+    """Merge what has changed: a layer that was closed and stays so computes with W0 already."""
+    for piece in tile.pieces:
+        if before[piece.layer] or after[piece.layer]:
+            piece.merge(after[piece.layer])
+
+
+def _pieces(arena: Arena) -> Iterator[Piece]:
+    # SGD has no second moment and does not look at this one.
+    variance = arena.momentum if arena.variance is None else arena.variance
+    zeros = arena.delta.new_zeros(TILE)
+    for layer, weight in enumerate(arena.weights):
+        start = arena.starts[layer]
+        parts = (
+            _parts(buffer[start : start + weight.numel()])
+            for buffer in (arena.merged, arena.delta, arena.momentum, variance)
+        )
+        for own, *views in zip(_parts(in_memory_order(weight)), *parts, strict=True):
+            yield Piece(layer, own, *views, zeros[: len(own)])
+
+
+def _tiles(pieces: Sequence[Piece]) -> Iterator[Tile]:
+    """Neighbouring pieces as long as they fit one tile together."""
+    tile: list[Piece] = []
+    for piece in pieces:
+        if tile and sum(len(own.weight) for own in [*tile, piece]) > TILE:
+            yield Tile.of(tile)
+            tile = []
+        tile.append(piece)
+    if tile:
+        yield Tile.of(tile)
+
+
+def _parts(flat: Tensor) -> Sequence[Tensor]:
+    return (flat,) if len(flat) <= TILE else flat.split(TILE)

@@ -1,0 +1,43 @@
+"""Convolutions split into a frozen filter bank and a task's mixture of its responses.
+
+RCM: Kanakis et al., "Reparameterizing Convolutions for Incremental Multi-Task Learning without Task
+Interference", ECCV 2020, arXiv 2007.12540, section 3.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from suite.backbones.per_task import PerTask, TaskContext
+from suite.nn.gated import GatedConv2d
+
+
+class Modulator(nn.Module):
+    """W = W_t W_s: W_s = U^T W0 frozen, W_t = U at first and then the task's own.
+
+    U [outputs, outputs] holds the principal directions of the layer's responses to white inputs,
+    which are the left singular vectors of W0. W_s follows from W0 and is not stored.
+    """
+
+    bank: Tensor
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        matrix = weight.detach().flatten(1).double()
+        directions = torch.linalg.svd(matrix).U
+        # A singular vector is only defined up to its sign: let its largest entry be positive.
+        largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
+        directions = directions * largest.sign()
+        bank = directions.T @ matrix
+        bank[min(matrix.shape) :] = 0  # No response there: what is left is rounding.
+        self.mixture = nn.Parameter(directions.to(weight.dtype).contiguous())
+        self.register_buffer("bank", bank.to(weight.dtype), persistent=False)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The task's kernel, of the shape of the frozen `weight`."""
+        return (self.mixture @ self.bank).view_as(weight)
+
+
+def reparameterised(conv: nn.Conv2d, context: TaskContext) -> GatedConv2d:
+    """`conv` with a mixture for every task; its output is the same, but for rounding, at first."""
+    modulators = {task: Modulator(conv.weight) for task in context.tasks}
+    return GatedConv2d(conv, PerTask(context, modulators))

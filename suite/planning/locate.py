@@ -1,0 +1,257 @@
+"""Where data and weights lie, found without reading them.
+
+Data sets: `$SUITE_DATA/datasets/HUB/CONFIG/SPLIT-*.parquet`, else the hub's cache.
+Weights: at the mini scale the package, or a folder `mini` beside the backbone's YAML; at the full
+scale `$SUITE_DATA/models/ID/`, else the hub's cache.
+Nothing is downloaded here; `python -m suite fetch` does that.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from suite.errors import UserError
+from suite.planning.fingerprint import files_digest
+from suite.registry.names import stays_inside
+from suite.registry.schema import BackboneEntry, HubSource, TaskEntry
+
+EMBEDDED = Path(__file__).parents[1] / "mini"
+MODEL_FILES = (".safetensors", ".json", ".txt", ".model")
+"""What belongs to a model's identity: weights, configuration and tokenizer, not the prose."""
+
+UNSET = "SUITE_DATA is not set"
+NO_FOLDER = " (SUITE_DATA names no folder)"
+Origin = Literal["package", "SUITE_DATA", "hub cache"]
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """The parquet files of the splits a task reads, by the task's own name of the split."""
+
+    splits: Mapping[str, tuple[Path, ...]]
+    origin: Origin
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """The folder with a model's weights, configuration and tokenizer."""
+
+    folder: Path
+    origin: Origin
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class HubFiles:
+    """Files of a hub repository, as globs."""
+
+    kind: Literal["model", "dataset"]
+    repository: str
+    revision: str | None
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What was not found, every place looked at, and what would bring it."""
+
+    what: str
+    looked: tuple[str, ...]
+    remedy: str
+    hub: HubFiles | None = None
+    """Where the hub has it; None if only the user can bring it."""
+
+    @property
+    def reason(self) -> str:
+        """One line, for a table."""
+        return f"{self.what} not found; {self.remedy}"
+
+    def __str__(self) -> str:
+        places = "".join(f"\n  looked in {place}" for place in self.looked)
+        return f"{self.what} not found{places}\n  {self.remedy}"
+
+
+def locate_dataset(task: TaskEntry) -> DatasetFiles | Missing:
+    """The files of a task's full-scale data set. Raises `ValueError` if it has none."""
+    source = task.sources.full
+    if source is None:
+        raise ValueError(f"{task.track}/{task.name} has no full-scale source")
+    looked: list[str] = []
+    root = data_folder()
+    if root:
+        splits = _parquet(_inside(root / "datasets", source.hub), source, looked)
+        if splits:
+            return DatasetFiles(splits, "SUITE_DATA", _splits_digest(splits))
+    else:
+        looked.append(f"$SUITE_DATA/datasets/{source.hub}/{source.config} ({UNSET})")
+    if root and not root.is_dir():
+        looked[-1] += NO_FOLDER
+    hub = None
+    if not source.local_only:
+        patterns = tuple(
+            f"{folder}/{name}-*.parquet"
+            for folder in _config_folders(source)
+            for name in hub_splits(source).values()
+        )
+        hub = HubFiles("dataset", source.hub, source.revision, patterns)
+        snapshot = _snapshot(hub, looked)
+        splits = snapshot and _parquet(snapshot, source, looked)
+        if snapshot and splits:
+            return DatasetFiles(splits, "hub cache", f"{source.hub}@{snapshot.name}")
+    place = f"datasets/{source.hub}/{source.config}/SPLIT-00000-of-00001.parquet"
+    return Missing(
+        f"data set {source.hub} ({source.config}) of task {task.track}/{task.name}",
+        tuple(looked),
+        _remedy(f"--tasks {task.track}/{task.name}", source.local_only, place),
+        hub,
+    )
+
+
+def locate_model(entry: BackboneEntry) -> Model | Missing:
+    """The folder of a backbone's weights."""
+    source = entry.source
+    looked: list[str] = []
+    if entry.scale == "mini":
+        own = entry.path.parent != EMBEDDED / "catalog"
+        folder = _inside(entry.path.parent / "mini" if own else EMBEDDED / "weights", source.id)
+        if _complete(folder, source.library, looked):
+            return Model(folder, "package", _model_digest(folder))
+        remedy = "put them there" if own else "they ship with the package: install it again"
+        return Missing(f"weights of backbone {entry.name}", tuple(looked), remedy)
+    root = data_folder()
+    if root:
+        folder = _inside(root / "models", source.id)
+        if _complete(folder, source.library, looked):
+            return Model(folder, "SUITE_DATA", _model_digest(folder))
+    else:
+        looked.append(f"$SUITE_DATA/models/{source.id} ({UNSET})")
+    if root and not root.is_dir():
+        looked[-1] += NO_FOLDER
+    hub = None
+    if not source.local_only:
+        patterns = tuple(f"*{ending}" for ending in MODEL_FILES)
+        hub = HubFiles("model", source.id, source.revision, patterns)
+        snapshot = _snapshot(hub, looked)
+        if snapshot and _complete(snapshot, source.library, looked):
+            return Model(snapshot, "hub cache", f"{source.id}@{snapshot.name}")
+    return Missing(
+        f"weights of backbone {entry.name} ({source.id})",
+        tuple(looked),
+        _remedy(f"--backbones {entry.name}", source.local_only, f"models/{source.id}/"),
+        hub,
+    )
+
+
+def dataset_files(task: TaskEntry) -> DatasetFiles:
+    """The files of a task's data set. Raises `UserError` if they are not on this machine."""
+    found = locate_dataset(task)
+    if isinstance(found, Missing):
+        raise UserError(str(found))
+    return found
+
+
+def model_folder(entry: BackboneEntry) -> Path:
+    """The folder of a backbone's files. Raises `UserError` if it is not on this machine."""
+    found = locate_model(entry)
+    if isinstance(found, Missing):
+        raise UserError(str(found))
+    return found.folder
+
+
+def data_folder() -> Path | None:
+    """The folder that SUITE_DATA names, or None where it is not set."""
+    named = os.environ.get("SUITE_DATA")
+    return Path(named).expanduser().absolute() if named else None
+
+
+def hub_splits(source: HubSource) -> dict[str, str]:
+    """The splits that a task reads from files -> the name each has on the hub."""
+    needed = {
+        "halve_validation": ("train", "validation"),
+        "carve_from_train": ("train", "test"),
+        "named": ("train", "validation", "test"),
+    }[source.split_rule]
+    return {split: source.splits.get(split, split) for split in needed}
+
+
+def _parquet(
+    root: Path, source: HubSource, looked: list[str]
+) -> dict[str, tuple[Path, ...]] | None:
+    for config in _config_folders(source):
+        folder = _inside(root, config)
+        found = {
+            split: _whole(sorted(folder.glob(f"{name}-*.parquet")))
+            for split, name in hub_splits(source).items()
+        }
+        if all(found.values()):
+            return found
+        lacking = ", ".join(split for split, files in found.items() if not files)
+        looked.append(f"{folder}" + (f" (lacks {lacking})" if folder.is_dir() else ""))
+    return None
+
+
+def _config_folders(source: HubSource) -> tuple[str, ...]:
+    """Where the hub keeps the files of a configuration; `data` where there is only one."""
+    return (source.config, "data") if source.config == "default" else (source.config,)
+
+
+def _whole(files: list[Path]) -> tuple[Path, ...]:
+    """The shards of a split, or nothing if one of them is missing."""
+    shards = re.search(r"-of-(\d+)\.parquet$", files[-1].name) if files else None
+    return tuple(files) if shards is None or len(files) == int(shards[1]) else ()
+
+
+def _complete(folder: Path, library: str, looked: list[str]) -> bool:
+    needed = {"weights (*.safetensors)": "*.safetensors"}
+    if library != "cifar":
+        needed["config.json"] = "config.json"
+    lacking = [name for name, pattern in needed.items() if not any(folder.glob(pattern))]
+    if lacking:
+        note = f" (lacks {', '.join(lacking)})" if folder.is_dir() else ""
+        looked.append(f"{folder}{note}")
+    return not lacking
+
+
+def _model_digest(folder: Path) -> str:
+    return files_digest(
+        (path.name, path) for path in folder.iterdir() if path.suffix in MODEL_FILES
+    )
+
+
+def _splits_digest(splits: Mapping[str, tuple[Path, ...]]) -> str:
+    return files_digest(
+        (f"{split}/{index}", path)
+        for split, files in splits.items()
+        for index, path in enumerate(files)
+    )
+
+
+def _snapshot(hub: HubFiles, looked: list[str]) -> Path | None:
+    """The folder of a cached revision; its name is the commit."""
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    looked.append(f"the hub's cache {constants.HF_HUB_CACHE} ({hub.repository})")
+    try:
+        folder = snapshot_download(
+            hub.repository, repo_type=hub.kind, revision=hub.revision, local_files_only=True
+        )
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return Path(folder)
+
+
+def _inside(root: Path, name: str) -> Path:
+    if not stays_inside(name):
+        raise UserError(f"'{name}' is not a plain relative name: it could leave {root}")
+    return root / name
+
+
+def _remedy(selection: str, local_only: bool, place: str) -> str:
+    if local_only:
+        return f"it is not on the hub: put it at $SUITE_DATA/{place} by hand"
+    return f"bring it with: python -m suite fetch {selection}"

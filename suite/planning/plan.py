@@ -1,0 +1,319 @@
+"""From a request to cells, each with the reason why it runs or not. Pure: writes nothing."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+from suite.errors import UserError
+from suite.planning.identity import (
+    UNKNOWN,
+    backbone_digest,
+    differences,
+    identity,
+    method_digest,
+    recipe_digest,
+    task_digest,
+)
+from suite.planning.locate import Missing, locate_dataset, locate_model
+from suite.registry.entries import Registry
+from suite.registry.names import normal
+from suite.registry.options import resolve_options
+from suite.registry.schema import (
+    BackboneEntry,
+    MethodEntry,
+    OptionValue,
+    Recipe,
+    Scale,
+    TaskEntry,
+    TrackEntry,
+)
+from suite.results.history import Past
+from suite.results.records import CellKey, Identity, Result
+
+Action = Literal["run", "cached", "unsupported", "missing"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for. Names may be globs; no backbones means those of each track."""
+
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    backbones: tuple[str, ...] = ()
+    scale: Scale = "mini"
+    seeds: tuple[int, ...] = (0,)
+    steps: int | None = None
+    batch_size: int | None = None
+    options: tuple[str, ...] = ()
+    """`METHOD.OPTION=VALUE`."""
+    force: bool = False
+    only_failed: bool = False
+    trial: int | None = None
+    """Take the learning rate of this place in each method's `tuning`, not its recipe's."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Everything that determines one result."""
+
+    key: CellKey
+    recipe: Recipe
+    options: Mapping[str, OptionValue]
+    identity: Identity
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell, what will happen to it, and why."""
+
+    cell: Cell
+    action: Action
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a request in the order in which they run."""
+
+    request: Request
+    planned: tuple[Planned, ...]
+    missing: tuple[Missing, ...] = ()
+    """Data and weights that cells need and that are not here."""
+    left_out: tuple[str, ...] = ()
+    """Tracks and backbones that were asked for and that give no cell, each with the reason."""
+
+    def with_action(self, action: Action) -> tuple[Planned, ...]:
+        """The cells with one action."""
+        return tuple(item for item in self.planned if item.action == action)
+
+
+def plan(request: Request, registry: Registry, results: Iterable[Result | Past] = ()) -> Plan:
+    """Every cell of the request, in the order track, backbone, method, task, seed.
+
+    Raises `UserError` if a name is unknown, a selected entry is broken, an option does not exist,
+    or nothing fits together.
+    """
+    history = {past.cell: past for past in results}
+    methods = registry.select_methods(request.methods)
+    if not methods:
+        raise UserError("--methods names no method")
+    options = resolve_options(methods, request.options, request.scale)
+    planner = _Planner(request, registry, history, options)
+    planned = [
+        item
+        for track, tasks in _by_track(registry, request)
+        for backbone in _backbones(registry, request, track)
+        for method in methods
+        for item in planner.cells(track, tasks, backbone, method)
+    ]
+    if not planned:
+        raise UserError(_nothing_fits(registry, request))
+    if request.only_failed:
+        planned = [item for item in planned if _failed(history.get(item.cell.key))]
+    left_out = _left_out(registry, request)
+    return Plan(request, tuple(planned), tuple(planner.missing.values()), left_out)
+
+
+class _Planner:
+    """Plans cells, computing each digest once however many cells share it."""
+
+    def __init__(
+        self,
+        request: Request,
+        registry: Registry,
+        history: Mapping[CellKey, Result | Past],
+        options: Mapping[str, Mapping[str, OptionValue]],
+    ) -> None:
+        self.request = request
+        self.registry = registry
+        self.history = history
+        self.options = options
+        self.missing: dict[str, Missing] = {}
+        self._absent: dict[str, Missing] = {}
+        self._data: dict[str, str] = {}
+        self._weights: dict[str, str] = {}
+        self._methods: dict[str, str] = {}
+
+    def cells(
+        self,
+        track: TrackEntry,
+        tasks: tuple[TaskEntry, ...],
+        backbone: BackboneEntry,
+        method: MethodEntry,
+    ) -> Iterator[Planned]:
+        """The cells of one method on one backbone and track."""
+        recipe = resolve_recipe(self.request, track, method, backbone)
+        recipe_part = recipe_digest(recipe)
+        method_part = self._method(method)
+        if backbone.family in method.unsupported:
+            method_part += ".unsupported"
+        backbone_part = self._backbone(backbone)
+        task_parts = {task.name: self._task(task, recipe, backbone.image_size) for task in tasks}
+        groups = [tasks] if method.regime == "joint" else [(task,) for task in tasks]
+        for group, seed in product(groups, self.request.seeds):
+            names = tuple(task.name for task in group)
+            key = CellKey(
+                method=method.name,
+                backbone=backbone.name,
+                scale=self.request.scale,
+                track=track.name,
+                tasks=names,
+                seed=seed,
+            )
+            cell = Cell(
+                key=key,
+                recipe=recipe,
+                options=self.options[method.name],
+                identity=identity(
+                    method_part,
+                    recipe_part,
+                    {name: task_parts[name] for name in names},
+                    backbone_part,
+                    seed,
+                ),
+            )
+            needs = [f"backbone {backbone.name}", *(f"task {track.name}/{name}" for name in names)]
+            yield self._decide(cell, method, backbone, needs)
+
+    def _decide(
+        self, cell: Cell, method: MethodEntry, backbone: BackboneEntry, needs: list[str]
+    ) -> Planned:
+        if backbone.family in method.unsupported:
+            return Planned(cell, "unsupported", method.unsupported[backbone.family])
+        absent = {need: self._absent[need] for need in needs if need in self._absent}
+        if absent:
+            self.missing |= absent
+            return Planned(cell, "missing", "; ".join(item.reason for item in absent.values()))
+        past = self.history.get(cell.key)
+        if self.request.force:
+            return Planned(cell, "run", "forced")
+        if past is None:
+            return Planned(cell, "run", "new")
+        if past.identity.digest != cell.identity.digest:
+            return Planned(cell, "run", differences(past, cell))
+        if past.status == "ok":
+            return Planned(cell, "cached", f"identity {cell.identity.digest[:4]} matches")
+        if past.status == "unsupported":
+            return Planned(cell, "unsupported", past.reason)
+        words = {"oom": "out of memory", "timeout": "timed out"}.get(past.status, past.status)
+        return Planned(cell, "run", f"{words} before: {past.reason}".removesuffix(": "))
+
+    def _method(self, method: MethodEntry) -> str:
+        if method.name not in self._methods:
+            self._methods[method.name] = method_digest(method, self.options[method.name])
+        return self._methods[method.name]
+
+    def _backbone(self, backbone: BackboneEntry) -> str:
+        if backbone.name not in self._weights:
+            found = locate_model(backbone)
+            if isinstance(found, Missing):
+                self._absent[f"backbone {backbone.name}"] = found
+            fingerprint = UNKNOWN if isinstance(found, Missing) else found.fingerprint
+            self._weights[backbone.name] = backbone_digest(backbone, fingerprint)
+        return self._weights[backbone.name]
+
+    def _task(self, task: TaskEntry, recipe: Recipe, image_size: int | None) -> str:
+        key = f"{task.track}/{task.name}"
+        if key not in self._data:
+            self._data[key] = self._examples(task, key)
+        return task_digest(task, self.request.scale, self._data[key], recipe, image_size)
+
+    def _examples(self, task: TaskEntry, key: str) -> str:
+        # The loader has checked that every task has a source at each scale of its track.
+        if self.request.scale == "mini":
+            return task.sources.mini.digest if task.sources.mini else UNKNOWN
+        found = locate_dataset(task)
+        if isinstance(found, Missing):
+            self._absent[f"task {key}"] = found
+            return UNKNOWN
+        return found.fingerprint
+
+
+def resolve_recipe(
+    request: Request, track: TrackEntry, method: MethodEntry, backbone: BackboneEntry
+) -> Recipe:
+    """Track default, track's family, method default, method's family, trial, command line: the
+    last wins."""
+    values: dict[str, object] = {}
+    for recipes in (track.recipe, method.recipe):
+        changes = recipes.get(request.scale, {})
+        for part in ("default", backbone.family):
+            if part in changes:
+                values |= changes[part].model_dump(exclude_unset=True)
+    if request.trial is not None:
+        rates = method.trial_rates(request.scale, backbone.family)
+        values["learning_rate"] = rates[request.trial]
+    asked = {"steps": request.steps, "batch_size": request.batch_size}
+    return Recipe(**values | {key: value for key, value in asked.items() if value is not None})
+
+
+def _by_track(
+    registry: Registry, request: Request
+) -> list[tuple[TrackEntry, tuple[TaskEntry, ...]]]:
+    groups: dict[str, list[TaskEntry]] = {}
+    for task in registry.select_tasks(request.tasks):
+        groups.setdefault(task.track, []).append(task)
+    return [(registry.tracks[name], tuple(tasks)) for name, tasks in groups.items()]
+
+
+def _backbones(
+    registry: Registry, request: Request, track: TrackEntry
+) -> tuple[BackboneEntry, ...]:
+    """The named backbones that fit the track, or the track's own; none at a scale it lacks."""
+    if request.scale not in track.backbones:
+        return ()
+    if not request.backbones:
+        return tuple(
+            entry
+            for name in track.backbones[request.scale]
+            for entry in registry.select_backbones([name])
+        )
+    return tuple(
+        entry
+        for entry in registry.select_backbones(request.backbones)
+        if entry.modality == track.modality and entry.scale == request.scale
+    )
+
+
+def _left_out(registry: Registry, request: Request) -> tuple[str, ...]:
+    """What was asked for and gives no cell: tracks, and backbones that were named in full."""
+    reasons = []
+    used: set[str] = set()
+    for track, _ in _by_track(registry, request):
+        found = _backbones(registry, request, track)
+        used |= {entry.name for entry in found}
+        if request.scale not in track.backbones:
+            scales = ", ".join(track.backbones)
+            reasons.append(f"track {track.name} has no {request.scale} scale, only: {scales}")
+        elif not found:
+            reasons.append(f"track {track.name} is on {track.modality}: no named backbone fits")
+    named = {normal(name) for name in request.backbones}
+    reasons += [
+        f"backbone {entry.name} is a {entry.scale}-scale backbone on {entry.modality}"
+        for entry in registry.select_backbones(request.backbones)
+        if entry.name not in used and normal(entry.name) in named
+    ]
+    return tuple(reasons)
+
+
+def _nothing_fits(registry: Registry, request: Request) -> str:
+    modalities = {track.modality for track, _ in _by_track(registry, request)}
+    if not modalities:
+        return "--tasks names no task"
+    usable = [
+        entry.name
+        for entry in registry.backbones.values()
+        if entry.scale == request.scale and entry.modality in modalities
+    ]
+    return "\n".join(
+        [
+            f"no cell to plan at the {request.scale} scale:",
+            *(f"  {reason}" for reason in _left_out(registry, request)),
+            f"backbones that fit: {', '.join(usable) or 'none; try --scale full'}",
+        ]
+    )
+
+
+def _failed(past: Result | Past | None) -> bool:
+    return past is not None and past.status not in ("ok", "unsupported")

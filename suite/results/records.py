@@ -1,0 +1,192 @@
+"""What one cell produced: one JSON file per cell, written atomically, never edited."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from suite.console import shown
+from suite.errors import UserError
+from suite.registry.schema import OptionValue, Recipe, Scale
+
+Status = Literal["ok", "failed", "oom", "timeout", "diverged", "unsupported"]
+R = TypeVar("R", bound=BaseModel)
+
+
+class Record(BaseModel):
+    """Base of everything in a result file: immutable, unknown keys rejected."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CellKey(Record):
+    """Names a cell: what is trained on what. A joint cell lists all its tasks."""
+
+    method: str
+    backbone: str
+    scale: Scale
+    track: str
+    tasks: tuple[str, ...]
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """Short, unique and safe as a file name."""
+        tasks = "+".join(self.tasks)
+        if len(tasks) > 80:
+            tasks = f"{len(self.tasks)}tasks-{hashlib.sha256(tasks.encode()).hexdigest()[:8]}"
+        return f"{self.method}.{self.track}-{tasks}.{self.backbone}.s{self.seed}"
+
+    @property
+    def file_name(self) -> str:
+        """Name of the cell's result file."""
+        return f"{self.scale}.{self.label}.json"
+
+
+class Identity(Record):
+    """What a result depends on, as one digest per component (see `suite.planning.identity`)."""
+
+    schema_version: int
+    method: str
+    recipe: str
+    tasks: dict[str, str]
+    backbone: str
+    seed: int
+    digest: str
+
+
+class TaskScore(Record):
+    """Scores of one task on its test split, computed from the reloaded delta.
+
+    Metrics are percentages (correlations and MCC times 100); `score` is their mean.
+    `predictions` and `targets` are class indices, or numbers for regression; -1 is an answer that
+    could not be parsed.
+    """
+
+    task: str
+    metrics: dict[str, float]
+    score: float
+    validation_score: float
+    predictions: tuple[float | int, ...] = Field(repr=False)
+    targets: tuple[float | int, ...] = Field(repr=False)
+    data: str = ""
+    """Says so where the data are not the official ones (a subset, re-split rows)."""
+
+
+class Ledger(Record):
+    """The counted cost of a delta in stored bits, read from the file's own header."""
+
+    shared_bits: int
+    task_bits: dict[str, int]
+    head_bits: dict[str, int]
+    buffer_bits: int
+    tensor_bytes: int
+    file_bytes: int
+
+    @staticmethod
+    def parameters(bits: float) -> float:
+        """Parameter equivalents: 32 stored bits are one parameter."""
+        return bits / 32
+
+
+class Environment(Record):
+    """Where and with what a cell ran. Recorded, never part of its identity."""
+
+    device: str
+    hardware: str
+    threads: int
+    versions: dict[str, str]
+    commit: str | None
+    dirty: bool | None
+    finished: str
+    """UTC, ISO 8601."""
+
+
+class Result(Record):
+    """One cell's outcome. Everything after `reason` is empty unless `status` is `ok`."""
+
+    schema_version: Literal[1] = 1
+    cell: CellKey
+    identity: Identity
+    status: Status
+    reason: str = ""
+    log: str = ""
+    scores: tuple[TaskScore, ...] = ()
+    ledger: Ledger | None = None
+    backbone_parameters: int = 0
+    trained_parameters: int = 0
+    facts: dict[str, float] = {}
+    recipe: Recipe | None = None
+    options: dict[str, OptionValue] = {}
+    steps: int = 0
+    train_seconds: float = 0.0
+    total_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    environment: Environment | None = None
+
+    def write(self, folder: Path) -> Path:
+        """Write to `folder` so that a reader sees the old file or the whole new one."""
+        text = json.dumps(self.model_dump(mode="json"), separators=(",", ":")) + "\n"
+        return replace_file(folder / self.cell.file_name, text)
+
+
+def replace_file(target: Path, content: str | bytes) -> Path:
+    """Write a file, its folder too, so that a crash leaves the old one or the whole new one.
+
+    Raises `UserError` where that is impossible: a full disk, a folder that is read-only.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    part = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".tmp", delete=False) as file:
+            part = Path(file.name)
+            os.fchmod(file.fileno(), 0o644)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return part.replace(target)
+    except OSError as error:
+        if part:
+            part.unlink(missing_ok=True)
+        raise UserError(f"{shown(target)}: cannot be written ({error.strerror})") from None
+
+
+def read_record(path: Path, kind: type[R]) -> R:
+    """The result file at `path`, or the part of it that `kind` declares.
+
+    Raises `UserError` for a file that is no such result: it is never overwritten unseen.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        what = f"{place}: {first['msg']}" if place else first["msg"]
+        raise UserError(
+            f"{shown(path)}: not a result of this version ({what}); "
+            "move it away or delete it, and its cell will run again"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{shown(path)}: cannot be read ({error.strerror})") from None
+
+
+def read_results(folder: Path) -> Iterator[Result]:
+    """Every result in `folder`, in the order of file names. Raises as `read_record`."""
+    for path in sorted(folder.glob("*.json")):
+        result = read_record(path, Result)
+        require_own_name(path, result.cell)
+        yield result
+
+
+def require_own_name(path: Path, cell: CellKey) -> None:
+    """Raise `UserError` for a result under another name: a copy would count as a second run."""
+    if path.name != cell.file_name:
+        raise UserError(
+            f"{shown(path)}: holds the result of {cell.file_name}; move it away or rename it"
+        )

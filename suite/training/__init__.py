@@ -1,1 +1,0 @@
-"""The training loop: lean, deterministic, selecting on validation only."""

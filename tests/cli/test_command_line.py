@@ -1,0 +1,181 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from planned import PLAN, RUN, write_results
+from registries import replace
+
+from suite.cli.main import build_parser
+
+HEAVY = ("torch", "transformers", "timm", "pandas", "datasets", "matplotlib", "rich", "sklearn")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--help",),
+        ("run", "--help"),
+        ("list",),
+        ("list", "backbones"),
+        ("list", "results"),
+        ("show", "one"),
+        ("validate",),
+        PLAN,
+        ("run", "--dry-run", *PLAN[1:]),
+        ("why", "*"),
+    ],
+)
+def test_nothing_heavy_is_imported_without_need(folder, words):
+    write_results(folder)
+    code = (
+        "import sys; from suite.cli.main import main\n"
+        "try: code = main(sys.argv[1:])\n"
+        "except SystemExit as stop: code = stop.code\n"
+        f"heavy = [name for name in {HEAVY} if name in sys.modules]\n"
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_states_the_exit_codes_and_imports_no_registry():
+    code = "import sys, suite.cli.main; sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    text = build_parser().format_help()
+    for line in ("every cell is ok", "some cell failed", "wrong usage", "interrupted"):
+        assert line in text
+
+
+def test_without_a_verb_the_help_is_printed(call):
+    code, out, _ = call()
+    assert code == 0
+    assert out.startswith("usage: python -m suite")
+
+
+def files(root: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in root.rglob("*")}
+
+
+def test_plan_writes_nothing(call, tmp_path):
+    before = files(tmp_path)
+    code, out, err = call(*PLAN)
+    assert code == 0
+    assert len(out.splitlines()) == 4
+    assert "3 to run. Nothing written." in err
+    after = files(tmp_path)
+    assert {path for path in after if "/cache" not in path} == set(before)
+    assert all(after[path] == when for path, when in before.items() if path != str(tmp_path))
+
+
+def test_the_plan_of_what_is_finished_is_cached(call, folder):
+    write_results(folder)
+    _, out, err = call(*PLAN)
+    assert out.count("cached") == 3
+    assert "3 cached. Nothing written." in err
+
+
+def test_lists_are_separated_by_commas_spaces_or_both(call):
+    expected = call(*PLAN)[1]
+    assert call("plan", "-m", "one", "together", "-t", "first,", "second")[1] == expected
+    assert call("plan", "-m", "[ot]?e", "together,one", "-t", "toy/*")[1] == expected
+
+
+def test_underscores_and_hyphens_in_options_are_alike(call):
+    for option in ("--batch-size", "--batch_size"):
+        code, out, _ = call(*PLAN, option, "3", "--json")
+        assert code == 0
+        assert {item["recipe"]["batch_size"] for item in json.loads(out)} == {3}
+
+
+def test_json_is_all_that_stdout_holds(call):
+    for words in (
+        (*PLAN, "--json"),
+        ("list", "methods", "--json"),
+        ("list", "results", "--json"),
+    ):
+        code, out, _ = call(*words)
+        assert code == 0
+        assert isinstance(json.loads(out), list)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("plan", "-m", "on", "-t", "toy"), "unknown method 'on'; did you mean 'one'?"),
+        (("plan", "-m", "one", "-t", "toi"), "unknown task or track 'toi'; did you mean 'toy'?"),
+        ((*PLAN, "-b", "bert_toi"), "unknown backbone 'bert_toi'; did you mean 'bert_toy'?"),
+        ((*PLAN, "--seeds", "0,x"), "--seeds: whole numbers"),
+        ((*PLAN, "--seeds", "-1"), "--seeds: give at least one number, none below 0"),
+        ((*PLAN, "--registry", "nowhere"), "nowhere is no registry"),
+        (("show", "onne"), "nothing is called 'onne'; did you mean 'one'?"),
+        (("why", "x"), "no result 'x' in runs/results"),
+        (("validate", "onne"), "nothing is called 'onne'; did you mean 'one'?"),
+        (("fetch",), "say what to fetch"),
+        (("check", "toy"), "'toy' is a track: check one of its tasks, as in toy/first"),
+        (("plan", "-m", ",", "-t", "toy"), "--methods names no method"),
+        (("plan", "-m", "one", "-t", ""), "--tasks names no task"),
+        ((*PLAN, "-b", ","), "--backbones names no backbone"),
+        (("check", ""), "'' is no method and no task: check a method or a task"),
+        (("check", "onne"), "check a method or a task; did you mean 'one'?"),
+        (("check", "bert_toy"), "'bert_toy' is a backbone"),
+        (("validate", ","), "no name is given"),
+        (("leaderboard",), "there is no folder runs/results"),
+        (("leaderboard", "--check"), "there is no folder runs/results"),
+        (("tune", "one", "-t", "toi"), "unknown task or track 'toi'; did you mean 'toy'?"),
+        (("new", "task", "toy/published"), "'published' is the name of another file of a track"),
+        (("rnu",), "invalid choice: 'rnu'"),
+        (("rnu",), "did you mean 'run'?"),
+        (("list", "method"), "did you mean 'methods'?"),
+        ((*PLAN, "--stepz", "3"), "--stepz 3; did you mean '--steps'?"),
+        (("plan",), "required: -m/--methods, -t/--tasks"),
+        (RUN[:3], "see: python -m suite run --help"),
+        ((*RUN, "--quiet", "--out", "registry/methods/one.yaml"), "cannot write results there"),
+    ],
+)
+def test_a_mistake_of_the_user_is_one_message_and_exit_code_2(call, words, message):
+    code, out, err = call(*words)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rnu",), ("plan",), (*PLAN, "--steps", "0"), (*PLAN, "--steps", "x"), (*PLAN, "--x"),
+        (*RUN, "--device", "gpu"), (*RUN, "--device", "cuda:x"), (*RUN, "--timeout", "nan"),
+        (*RUN, "--timeout", "0"), (*RUN, "--jobs", "0"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_one_message_and_exit_code_2(call, words):
+    code, out, err = call(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ") and err.count("\n") == 2
+
+
+def test_an_interruption_is_exit_code_130(call, monkeypatch):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("suite.cli.catalogue.list_entries", interrupted)
+    assert call("list")[0] == 130
+
+
+def test_a_pipe_gets_no_control_characters(folder):
+    replace(folder / "methods" / "one.yaml", "regime: per_task", "regime: never")
+    for words in (("list",), ("show", "together"), ("plan", "-m", "together", "-t", "toy")):
+        done = subprocess.run([sys.executable, "-m", "suite", *words], capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert b"\x1b" not in done.stdout + done.stderr
+        assert b"\r" not in done.stdout + done.stderr
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback(folder):
+    script = f"{sys.executable} -m suite list backbones | head -n 1"
+    done = subprocess.run(script, shell=True, capture_output=True, text=True, env={**os.environ})
+    assert done.stderr == ""

@@ -1,0 +1,118 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+from planned import PLAN, RUN, write_results
+from registries import replace
+
+from suite.results.records import Result
+
+
+@pytest.fixture
+def executed(monkeypatch):
+    """Replace the execution of cells by results of one status."""
+
+    def replace_by(status: str) -> None:
+        def execute(made, registry, settings, progress):
+            for item in made.with_action("run"):
+                Result(
+                    cell=item.cell.key,
+                    identity=item.cell.identity,
+                    status=status,
+                    reason="boom",
+                    log="work/log.txt",
+                ).write(settings.out / "results")
+
+        monkeypatch.setattr("suite.cli.run.execute", execute)
+
+    return replace_by
+
+
+def test_a_run_with_failures_names_them_their_logs_and_how_to_retry(call, executed):
+    executed("failed")
+    code, _, err = call(*RUN, "--steps", "5")
+    assert code == 1
+    lines = err.splitlines()
+    assert lines[0].startswith("mini scale:")
+    assert "--scale full" in lines[0]
+    assert "3 failed." in lines
+    assert "one.toy-first.bert_toy.s0: failed: boom (log: runs/work/log.txt)" in lines
+    retry = "python -m suite run -m one,together -t toy --steps 5 --only-failed"
+    assert lines[-1].strip() == retry
+    _, out, _ = call("plan", *retry.split()[4:], "--json")
+    assert [item["reason"] for item in json.loads(out)] == ["failed before: boom"] * 3
+
+
+def test_an_interrupted_run_says_that_the_same_command_continues(call, monkeypatch):
+    def execute(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("suite.cli.run.execute", execute)
+    code, out, err = call(*RUN)
+    assert (code, out) == (130, "")
+    assert err.splitlines()[-1].strip() == "python -m suite run -m one,together -t toy"
+
+
+def test_a_result_without_its_track_stops_only_the_leaderboards(call, folder, executed):
+    executed("unsupported")
+    stray = write_results(folder)[0]
+    key = stray.cell.model_copy(update={"track": "gone"})
+    stray.model_copy(update={"cell": key}).write(Path("runs") / "results")
+    code, _, err = call(*RUN, "--force")
+    assert code == 1
+    assert "leaderboards not written: result one.gone-first" in err
+    assert "3 unsupported." in err.splitlines()[-1]
+
+
+def test_a_copy_of_a_result_is_named_and_not_counted_twice(call, folder):
+    write_results(folder)
+    copy = Path("runs/results/copy.json")
+    copy.write_bytes(Path("runs/results/mini.one.toy-first.bert_toy.s0.json").read_bytes())
+    for words in (PLAN, ("leaderboard",), ("list", "results")):
+        code, out, err = call(*words)
+        assert (code, out) == (2, "")
+        assert "runs/results/copy.json: holds the result of mini.one.toy-first.bert_toy" in err
+
+
+def test_a_page_that_cannot_be_written_is_named(call, folder, executed):
+    executed("unsupported")
+    Path("runs/README.md").mkdir(parents=True)
+    code, _, err = call(*RUN)
+    assert code == 1
+    assert "leaderboards not written: runs/README.md: cannot be written (Is a directory)" in err
+    assert not list(Path("runs").glob("*.tmp"))
+
+
+def test_unsupported_cells_are_no_failure(call, executed):
+    executed("unsupported")
+    code, out, err = call(*RUN)
+    assert code == 0
+    assert "3 unsupported." in err
+    assert "unsupported: boom" in out
+
+
+def test_a_run_that_lacks_everything_names_it_and_runs_nothing(call, folder, executed):
+    executed("ok")
+    weights = folder / "backbones" / "mini" / "bert_toy"
+    (weights / "model.safetensors").unlink()
+    code, out, err = call(*RUN)
+    assert (code, out) == (2, "")
+    assert f"looked in {weights}" in err
+    assert not Path("runs").exists()
+
+
+def test_a_run_that_lacks_something_runs_the_rest_and_fails(call, folder, executed):
+    executed("unsupported")
+    replace(folder / "backbones" / "t5_toy.yaml", "family: t5", "family: bert")
+    (folder / "backbones" / "mini" / "t5_toy" / "model.safetensors").unlink()
+    code, _, err = call(*RUN, "-b", "bert_toy", "t5_toy")
+    assert code == 1
+    assert "3 unsupported, 3 missing." in err
+
+
+def test_offline_is_passed_on_to_the_libraries(call, executed, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    executed("unsupported")
+    call(*RUN, "--offline")
+    assert os.environ["HF_HUB_OFFLINE"] == "1"

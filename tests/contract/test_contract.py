@@ -1,0 +1,84 @@
+"""The contract test has teeth: each broken method fails with a message that names its fault."""
+
+import pytest
+import torch
+from broken_conduct import CONDUCT
+from broken_methods import BROKEN, NOISE
+from toy import SHARED_ADAPT, write_method, write_tasks
+
+from suite.backbones.load import load_backbone
+from suite.contract.fixture import family_bench
+from suite.contract.methods import check_method
+from suite.engine.ledger import dimensions
+from suite.registry import load
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def faults(tmp_path, monkeypatch):
+    # Some methods change these.
+    monkeypatch.setattr(torch.nn.ReLU, "forward", torch.nn.ReLU.forward)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+
+    def check(**method):
+        write_tasks(tmp_path)
+        write_method(tmp_path, "subject", **method)
+        source = tmp_path / "methods" / "subject.py"
+        source.write_text(source.read_text() + NOISE)
+        registry = load(tmp_path)
+        registry.require_valid()
+        findings = check_method(registry.methods["subject"], registry, "resnet")
+        return [finding.fault for finding in findings if finding.fault]
+
+    return check
+
+
+@pytest.mark.parametrize("fault", BROKEN | CONDUCT)
+def test_a_broken_method_is_caught_and_its_fault_named(faults, fault):
+    method, words = (BROKEN | CONDUCT)[fault]
+    found = faults(**method)
+    assert any(words in message for message in found), found
+
+
+def test_a_cost_that_is_right_on_one_family_only_is_caught_on_the_other(tmp_path):
+    write_tasks(tmp_path)
+    track = tmp_path / "tasks" / "colours" / "track.yaml"
+    track.write_text(track.read_text().replace("resnet_mini", "resnet_mini, densenet_mini"))
+    backbone, _ = family_bench(load(tmp_path), "resnet")
+    norms = dimensions(load_backbone(backbone))["norm"]
+    write_method(tmp_path, "subject", cost=str(norms))
+    file = tmp_path / "methods" / "subject.yaml"
+    text = file.read_text().replace("[resnet]", "[resnet, densenet]")
+    file.write_text(text.replace("densenet: toy, ", ""))
+    registry = load(tmp_path)
+    registry.require_valid()
+    entry = registry.methods["subject"]
+    assert not any(finding.fault for finding in check_method(entry, registry, "resnet"))
+    found = [finding.fault for finding in check_method(entry, registry, "densenet")]
+    assert any("cost.per_task in subject.yaml" in fault for fault in found), found
+
+
+def test_a_sound_method_has_no_faults(faults):
+    assert faults() == []
+
+
+def test_a_sound_joint_method_has_no_faults(faults):
+    python = f"""
+from dataclasses import dataclass
+
+from suite.method import Method, adapted, context_of
+
+
+@dataclass(frozen=True)
+class Joint(Method):
+    def adapt(self, backbone, tasks):
+        {SHARED_ADAPT}
+        return model
+"""
+    assert faults(python=python, regime="joint") == []

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from suite.results.resampling import resampled_scores
+from suite.results.statistics import Estimate, compare, holm, rank_groups, total, typical_half_width
+
+N, TASKS, SEEDS = 200, 4, 3
+
+
+def estimate(correct, *, joint=False, resamples=200):
+    """An estimate from whether each answer is right: bool [tasks, seeds, examples]."""
+    tasks = len(correct)
+    targets = np.ones(correct.shape[2], dtype=int)
+    parts = []
+    for i, right in enumerate(correct.astype(int)):
+        resampled = resampled_scores(f"task{i}", ("accuracy",), right, targets, resamples) / tasks
+        parts.append(Estimate(100 * right.mean(axis=1)[None] / tasks, resampled.mean(axis=1)))
+    return total(parts, trained_together=joint)
+
+
+def experiment(rng, truth, *, between_seeds, joint):
+    """Answers of one method whose accuracy is `truth` over all examples and seeds."""
+    between_examples = 1.0
+    shift = rng.normal(size=(1 if joint else TASKS, SEEDS, 1)) * between_seeds
+    hardness = rng.normal(size=(TASKS, 1, N)) * between_examples
+    scale = np.sqrt(1 + between_seeds**2 + between_examples**2)
+    return stats.norm.ppf(truth) * scale + shift + hardness + rng.normal(size=(TASKS, SEEDS, N)) > 0
+
+
+@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("between_seeds", [0.0, 0.2])
+def test_the_interval_covers_the_truth_nineteen_times_in_twenty(joint, between_seeds):
+    rng = np.random.default_rng(5)
+    covered = []
+    for _ in range(300):
+        answers = experiment(rng, 0.75, between_seeds=between_seeds, joint=joint)
+        low, high = estimate(answers, joint=joint).interval()
+        covered.append(low <= 75 <= high)
+    assert 0.89 <= np.mean(covered) <= 0.995
+
+
+def test_with_one_seed_the_interval_is_the_binomial_one():
+    right = np.arange(400)[None, None] < 300
+    low, high = estimate(right, resamples=1000).interval()
+    error = 100 * np.sqrt(0.75 * 0.25 / 400)
+    assert (low, high) == pytest.approx((75 - 1.96 * error, 75 + 1.96 * error), abs=0.4)
+
+
+def test_runs_that_disagree_widen_the_interval_more_when_they_are_one_joint_run():
+    right = np.ones((TASKS, SEEDS, N), dtype=bool)
+    right[:, 0, :20] = False
+    widths = []
+    for joint in (False, True):
+        low, high = estimate(right, joint=joint).interval()
+        widths.append(high - low)
+    assert widths[0] < widths[1]
+
+
+def test_a_paired_difference_is_surer_than_two_separate_intervals():
+    a = np.random.default_rng(6).random((1, 1, N)) < 0.7
+    b = a.copy()
+    b[0, 0, np.flatnonzero(a[0, 0])[:8]] = False  # b fails on eight examples that a solves
+    found = compare(estimate(a), estimate(b))
+    assert found.difference == pytest.approx(4)
+    assert found.low > 0
+    assert found.p < 0.05
+    assert estimate(b).interval()[1] > estimate(a).interval()[0]
+
+
+def test_a_method_cannot_be_told_apart_from_itself():
+    right = np.random.default_rng(7).random((TASKS, SEEDS, N)) < 0.7
+    found = compare(estimate(right), estimate(right))
+    assert found.difference == 0
+    assert found.p == 1
+
+
+def test_holm_agrees_with_the_worked_example():
+    # Four hypotheses against 0.05/4, 0.05/3, 0.05/2: the third fails, so the fourth does as well.
+    assert holm([0.030, 0.005, 0.010, 0.040]) == [False, True, True, False]
+    assert holm([]) == []
+
+
+def scores(*values, error=1.0):
+    """Estimates with these scores and independent errors."""
+    rng = np.random.default_rng(8)
+    return [Estimate(np.array([[v]]), v + error * rng.normal(size=1000)) for v in values]
+
+
+def test_a_clear_winner_stands_alone():
+    assert rank_groups(scores(70, 90, 71)) == [2, 1, 2]
+
+
+def test_methods_that_cannot_be_told_apart_share_a_group():
+    assert rank_groups(scores(80, 80.5, 79.5)) == [1, 1, 1]
+
+
+def test_a_group_holds_whoever_cannot_be_told_apart_from_its_best():
+    # The middle one is near both its neighbours, but the group belongs to 80, and 80 and 75 differ.
+    _, middle, last = estimates = scores(80, 77.7, 75.4)
+    assert compare(middle, last).p > 0.05
+    assert rank_groups(estimates) == [1, 1, 2]
+
+
+def test_among_many_methods_the_same_distance_is_weaker_evidence():
+    assert rank_groups(scores(80, 77)) == [1, 2]
+    assert rank_groups(scores(80, 77, 77, 77, 77, 77)) == [1, 1, 1, 1, 1, 1]
+
+
+def test_the_typical_half_width_is_that_of_a_difference():
+    assert typical_half_width(scores(70, 80, 90)) == pytest.approx(1.96 * 2**0.5, rel=0.1)
