@@ -89,9 +89,10 @@ def test_the_penalty_of_a_phase_sees_the_batch_and_is_part_of_the_loss():
 
 
 def test_mixed_batches_train_all_tasks_of_a_phase():
-    _, apart = run(lambda model: (Phase(("a", "b")),))
-    _, mixed = run(lambda model: (Phase(("a", "b")),), mixed_batches=True)
-    assert mixed.validation != apart.validation
+    apart, _ = run(lambda model: (Phase(("a", "b")),))
+    together, mixed = run(lambda model: (Phase(("a", "b")),), mixed_batches=True)
+    heads = [model.heads.by_task["a"].weight for model in (apart, together)]
+    assert not torch.allclose(*heads, rtol=0.01, atol=0.01)
     assert all(score > 60 for score in mixed.validation.values())
 
 

@@ -149,7 +149,7 @@ def test_training_runs_both_stages_and_the_file_restores_them(tmp_path):
 
 
 def test_training_goes_on_with_locked_gates_and_the_file_restores_them(tmp_path):
-    changes = {"lock_after": 0.5, "gate_penalty": 3.0, "gate_warmup": 0.0}
+    changes = {"lock_after": 0.5, "gate_penalty": 300.0, "gate_warmup": 0.0}
     method, model = build(**changes, score_learning_rate=0.02)
     # The first layer is far from the threshold; all others close before the gates are locked.
     gates(model, "a")[0].score.data.fill_(5.0)
