@@ -27,9 +27,9 @@ if __name__ == "__main__":
 
 from golden_tasks import IMAGES, TEXTS, write_tasks
 
-from suite.cell import Workspace, run_cell
-from suite.model import AdaptedModel
-from suite.plan import Request, plan
+from suite.engine.cell import Workspace, run_cell
+from suite.method.model import AdaptedModel
+from suite.planning.plan import Request, plan
 from suite.registry import load
 
 RECORD = Path(__file__).with_name("golden.json")

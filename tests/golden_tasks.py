@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from suite.data.splits import Splits
+from suite.mini import Splits
 
 SIZES = {"train": 44, "validation": 24, "test": 24}
 SIDE = 24
