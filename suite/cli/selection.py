@@ -5,7 +5,7 @@ from pathlib import Path
 
 from suite.console import say
 from suite.errors import UserError
-from suite.planning.fingerprint import remember
+from suite.planning.code_cache import remember
 from suite.planning.plan import Plan, Request, plan
 from suite.registry import Registry, load
 from suite.registry.entries import split_names

@@ -9,7 +9,7 @@ from suite.cli.run import command_again, require_writable, results_of, run_plan
 from suite.cli.selection import load_with_warnings, request, results_folder
 from suite.console import out, out_json, say, shown, table
 from suite.errors import UserError
-from suite.planning.fingerprint import remember
+from suite.planning.code_cache import remember
 from suite.planning.plan import Plan, plan
 from suite.registry import Registry
 from suite.registry.schema import TRIALS, Scale

@@ -17,6 +17,7 @@ from suite.errors import UserError
 from suite.method import Method
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel
+from suite.planning.code_cache import Codes
 from suite.planning.plan import Request, resolve_recipe
 from suite.registry import Registry
 from suite.registry.options import resolve_options
@@ -132,10 +133,12 @@ def make_bench(entry: MethodEntry, registry: Registry, family: Family, folder: P
             "weight_decay": 0.0,
         }
     )
+    code = Codes().of(entry, options, backbone_entry, "mini").parts["data"]
     data = {}
     for task in tasks:
         assert task.sources.mini is not None
-        encoded = encode_task(task, "mini", backbone, recipe.max_length, task.sources.mini.digest)
+        digest = f"{task.sources.mini.digest}.{code}"
+        encoded = encode_task(task, "mini", backbone, recipe.max_length, digest)
         data[task.name] = _small(encoded, backbone_entry)
     return Bench(
         entry=entry,

@@ -330,6 +330,9 @@ class TrackEntry(FileEntry):
     published: tuple[PublishedRow, ...] = ()
 
 
+Library = Literal["cifar", "timm", "transformers"]
+
+
 class BackboneSource(Entry):
     """Who builds the network and where its weights lie.
 
@@ -337,7 +340,7 @@ class BackboneSource(Entry):
     below `$SUITE_DATA/models`.
     """
 
-    library: Literal["cifar", "timm", "transformers"]
+    library: Library
     id: str
     revision: str | None = None
     local_only: bool = False
