@@ -4,10 +4,10 @@ Each library is imported only where it is used: either takes seconds.
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from suite.backbones import cifar
 from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
@@ -53,12 +53,12 @@ def _transformers(entry: BackboneEntry, folder: Path) -> Backbone:
 def _timm(entry: BackboneEntry, folder: Path) -> Backbone:
     import timm
 
-    network = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)
+    network: Any = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)
     return VisionBackbone(entry, network.float(), network.num_features)
 
 
 def _cifar(entry: BackboneEntry, folder: Path) -> Backbone:
-    network: nn.Module = getattr(cifar, entry.family)(**entry.source.arguments)
+    network: Any = getattr(cifar, entry.family)(**entry.source.arguments)
     state = load_file(folder / "model.safetensors")
     if entry.scale == "full":
         state = cifar.published_state(state)

@@ -65,6 +65,7 @@ class Bench:
         names = {id(parameter): name for name, parameter in model.named_parameters()}
 
         def note(parameter: nn.Parameter) -> None:
+            assert parameter.grad is not None, "the hook runs once there is a gradient"
             if names[id(parameter)] not in self.reached and parameter.grad.any():
                 self.reached.add(names[id(parameter)])
 

@@ -60,7 +60,8 @@ def _columns(task: TaskEntry, splits: Splits) -> str:
         kind = np.asarray(columns["label"]).dtype.kind
         if isinstance(task.output, Classification) and kind not in "iu":
             return f"label of {name} is no whole number: it is the index of a label"
-        if not task.text and (columns["image"].dtype != np.uint8 or columns["image"].ndim != 4):
+        image = np.asarray(columns.get("image", ()))
+        if not task.text and (image.dtype != np.uint8 or image.ndim != 4):
             return f"image of {name} is not uint8 [N, H, W, 3]"
     return ""
 

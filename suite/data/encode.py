@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from suite.backbones.base import Backbone, TextToTextBackbone
+from suite.backbones.base import Backbone, TextBackbone, TextToTextBackbone
 from suite.data.sources import load_splits
 from suite.data.splits import Columns
 from suite.planning.cache import cache_folder
@@ -126,6 +126,7 @@ def _tokens(
     task: TaskEntry, columns: Columns, backbone: Backbone, max_length: int
 ) -> dict[str, Tensor]:
     assert task.text is not None
+    assert isinstance(backbone, TextBackbone)
     texts = [columns[name] for name in task.text.columns]
     if isinstance(backbone, TextToTextBackbone):
         rows = zip(*texts, strict=True)

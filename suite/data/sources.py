@@ -35,9 +35,9 @@ def load_splits(task: TaskEntry, scale: Scale, image_size: int | None) -> Splits
     not what the registry says.
     """
     if scale == "mini":
-        source = task.sources.mini
-        assert source is not None, "the plan lets no task without a source through"
-        return _generated(task, source)
+        generated = task.sources.mini
+        assert generated is not None, "the plan lets no task without a source through"
+        return _generated(task, generated)
     source = task.sources.full
     assert source is not None, "the plan lets no task without a source through"
     return _tabular(task, source, image_size)

@@ -14,7 +14,7 @@ from torch import nn
 from suite.backbones.base import Backbone
 from suite.backbones.sites import Site
 from suite.registry.expression import Value, evaluate
-from suite.registry.schema import Cost, CostTerm
+from suite.registry.schema import Cost, CostTerm, SiteKind
 from suite.results.records import Ledger
 
 BITS = {"F64": 64, "I64": 64, "F32": 32, "I32": 32, "F16": 16, "BF16": 16, "I16": 16}
@@ -86,7 +86,7 @@ def closed_form(
     common = {name: value for name, value in facts.items() if "@" not in name}
     shared = _total(cost.shared, backbone, names | common)
     served = sorted({name.split("@")[1] for name in facts if "@" in name})
-    per_task = 0
+    per_task: float = 0
     for task in served or range(tasks):
         own = {
             name.split("@")[0]: value for name, value in facts.items() if name.endswith(f"@{task}")
@@ -95,7 +95,7 @@ def closed_form(
     return shared, per_task
 
 
-def disagreement(ledger: Ledger, expected: tuple[int, int], source: str) -> str:
+def disagreement(ledger: Ledger, expected: tuple[float, float], source: str) -> str:
     """How the counted file and the closed form (shared, summed over the tasks) of the YAML file
     `source` differ, in words; empty where they agree."""
     counted = (ledger.shared_bits / 32, sum(ledger.task_bits.values()) / 32)
@@ -111,7 +111,7 @@ def disagreement(ledger: Ledger, expected: tuple[int, int], source: str) -> str:
 def dimensions(backbone: Backbone) -> dict[str, int]:
     """The backbone's values of `suite.registry.cost_names.BACKBONE_NAMES`, T aside."""
 
-    def parameters(*kinds: str, bias: bool | None = None) -> int:
+    def parameters(*kinds: SiteKind, bias: bool | None = None) -> int:
         return sum(
             parameter.numel()
             for site in backbone.of_kind(*kinds)
