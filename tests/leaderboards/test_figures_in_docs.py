@@ -1,7 +1,7 @@
 """Figures that docs quote from the leaderboards are those of the committed results.
 
-An invisible comment after such a figure says whose it is: `76.8<!-- bert_mini taps -->`, of one task
-`21.2<!-- t5_mini hyperformer/stsb -->`, or how far two methods are apart
+An invisible comment after such a figure says whose it is: `76.8<!-- bert_mini taps -->`, of one
+task `21.2<!-- t5_mini hyperformer/stsb -->`, or how far two methods are apart
 `8<!-- resnet_mini taps - lora -->`. One that is on no leaderboard says `<!-- unpublished -->`.
 """
 
