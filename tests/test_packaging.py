@@ -1,4 +1,4 @@
-"""What is imported is declared, what is declared is imported, and every version is pinned once."""
+"""What is imported is declared and the other way round; versions are pinned, and said alike."""
 
 import ast
 import re
@@ -7,6 +7,10 @@ import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
+
+import yaml
+
+from suite import __version__
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -49,3 +53,8 @@ def test_the_constraints_pin_every_declared_dependency():
     assert len(pinned) == len(set(pinned))
     declared = required(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"])
     assert declared <= set(pinned)
+
+
+def test_the_citation_names_the_version_and_licence_of_the_package():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (__version__, PROJECT["license"])
