@@ -29,8 +29,8 @@ class TaskColumn:
 class Cost:
     """What a method costs on all tasks of a track, averaged over seeds.
 
-    `stored_x`, `shared`, `total_x`, `per_task`, `head`, `buffers` and `trained` are fractions of the
-    backbone's parameters without a head; the definitions stand under every leaderboard.
+    All but the last three are fractions of the backbone's parameters without a head; the
+    definitions stand under every leaderboard.
     """
 
     stored_x: float
