@@ -18,15 +18,6 @@ FLAGS = (
     "--disable-sync",
     "--virtual-time-budget=2000",
 )
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--virtual-time-budget=2000",
-]
 
 
 @pytest.fixture
