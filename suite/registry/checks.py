@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from suite.registry import expression
 from suite.registry.cost_names import BACKBONE_NAMES, SITE_NAMES
+from suite.registry.expression import parse
 from suite.registry.names import did_you_mean, stays_inside
 from suite.registry.problems import Location
 from suite.registry.python_source import functions, method_classes
@@ -65,7 +65,7 @@ def _cost_mistakes(entry: MethodEntry) -> Mistakes:
             at: Location = ("cost", part, index, "count")
             known = sorted(common | set(SITE_NAMES if term.each else ()))
             try:
-                unknown = sorted(expression.names(term.count) - set(known))
+                unknown = sorted(parse(term.count).names - set(known))
             except ValueError as error:
                 yield at, str(error)
                 continue

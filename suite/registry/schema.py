@@ -110,8 +110,8 @@ Tuning = dict[Scale, dict[RecipeKey, Rates]]
 class CostTerm(Entry):
     """One summand of a closed-form parameter count.
 
-    `count` is an arithmetic expression over the method's options, the facts it reports and the
-    backbone's dimensions (see `suite.registry.cost_names`). With `each`, it is summed over the
+    `count` is a formula (see `suite.registry.expression`) over the method's options, the facts it
+    reports and the backbone's dimensions (see `suite.registry.cost_names`). With `each`, it is summed over the
     sites of these kinds and may also use `w`, the width of the site, and `i`, `o`, `k` of a conv or
     linear site.
     """

@@ -145,6 +145,16 @@ MISTAKES = [
         id="code in a cost",
     ),
     pytest.param(
+        "methods/one.yaml", "count: rank * w", "count: w if part == 'query' else 9**9**9",
+        ["one.yaml:29:14: cost.per_task[0].count: '9**9**9' is not allowed: an exponent"],
+        id="endless power in a cost",
+    ),
+    pytest.param(
+        "methods/one.yaml", "count: rank * w", "count: 1" + " + 1" * 5000,
+        ["one.yaml:29:14: cost.per_task[0].count: the formula has 20,001 characters, at most 500"],
+        id="endless sum in a cost",
+    ),
+    pytest.param(
         "methods/one.yaml", "regime: per_task", "regime: per_task\npython: ../outside.py",
         ["one.yaml:6:9: python: '../outside.py' must be a file beside the YAML"],
         id="method outside its folder",
