@@ -11,9 +11,9 @@ from suite.errors import UserError
 from suite.leaderboards.board import Board, Row, TaskColumn
 from suite.leaderboards.rows import Usual, is_joint, listed, make_row
 from suite.registry.schema import Scale, TrackEntry
-from suite.results.metrics import contribution
 from suite.results.records import Result
 from suite.results.resampling import resampled_scores
+from suite.results.scores import contribution
 from suite.results.statistics import Estimate, rank_groups, total
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _estimated(track: TrackEntry, rows: Sequence[Row]) -> list[Row]:
             runs = [score for i in members for score in rows[i].tasks[task].scores]
             resampled = resampled_scores(
                 task,
-                tuple(runs[0].metrics),  # type: ignore[arg-type]
+                tuple(runs[0].metrics),
                 np.array([score.predictions for score in runs]),
                 np.array(runs[0].targets),
             )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from suite.registry.cost_names import BACKBONE_NAMES, SITE_NAMES
 from suite.registry.expression import parse
+from suite.registry.metrics import METRICS
 from suite.registry.names import did_you_mean, stays_inside
 from suite.registry.problems import Location
 from suite.registry.python_source import functions, method_classes
@@ -23,10 +24,6 @@ Mistakes = Iterator[tuple[Location, str]]
 """Where in the entry's file, and what is wrong there."""
 
 _NULLABLE = ("head_learning_rate", "clip_norm")
-_METRICS = {
-    "classification": ("accuracy", "f1", "matthews"),
-    "regression": ("pearson", "spearman"),
-}
 
 
 def name_mistakes(entry: FileEntry, stem: str) -> Mistakes:
@@ -111,16 +108,20 @@ def _class_mistakes(entry: MethodEntry) -> Mistakes:
 
 def task_mistakes(entry: TaskEntry) -> Mistakes:
     """A task's metrics and sources."""
-    fitting = _METRICS[entry.output.type]
-    for index, metric in enumerate(entry.metrics):
-        if metric not in fitting:
+    for index, name in enumerate(entry.metrics):
+        at: Location = ("metrics", index)
+        metric = METRICS.get(name)
+        if metric is None:
+            near = did_you_mean(name, METRICS)
+            yield at, f"'{name}' is not one of {', '.join(METRICS)}{near}"
+        elif metric.output != entry.output.type:
+            fitting = [each.name for each in METRICS.values() if each.output == entry.output.type]
             yield (
-                ("metrics", index),
-                f"'{metric}' does not fit {entry.output.type}; metrics that do: "
-                f"{', '.join(fitting)}",
+                at,
+                f"'{name}' does not fit {entry.output.type}; metrics that do: {', '.join(fitting)}",
             )
-        elif metric == "f1" and len(getattr(entry.output, "labels", ())) != 2:
-            yield ("metrics", index), "'f1' needs exactly two labels"
+        elif metric.labels and metric.labels != len(getattr(entry.output, "labels", ())):
+            yield at, f"'{name}' needs exactly {metric.labels} labels"
     if entry.sources.mini is None and entry.sources.full is None:
         yield ("sources",), "no source: give 'mini', 'full' or both"
     if entry.sources.mini:

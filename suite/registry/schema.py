@@ -111,9 +111,9 @@ class CostTerm(Entry):
     """One summand of a closed-form parameter count.
 
     `count` is a formula (see `suite.registry.expression`) over the method's options, the facts it
-    reports and the backbone's dimensions (see `suite.registry.cost_names`). With `each`, it is summed over the
-    sites of these kinds and may also use `w`, the width of the site, and `i`, `o`, `k` of a conv or
-    linear site.
+    reports and the backbone's dimensions (see `suite.registry.cost_names`). With `each`, it is
+    summed over the sites of these kinds and may also use `w`, the width of the site, and `i`, `o`,
+    `k` of a conv or linear site.
     """
 
     count: str
@@ -211,7 +211,6 @@ class Regression(Entry):
 
 
 Output = Annotated[Classification | Regression, Field(discriminator="type")]
-MetricName = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
 
 
 class Text(Entry):
@@ -270,7 +269,8 @@ class TaskEntry(FileEntry):
     description: str
     modality: Modality
     output: Output
-    metrics: Annotated[tuple[MetricName, ...], Field(min_length=1)]
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of `suite.registry.metrics`."""
     text: Text | None = None
     sources: Sources
     official: dict[str, int] = {}
