@@ -60,7 +60,7 @@ def _timm(entry: BackboneEntry, folder: Path) -> Backbone:
 def _cifar(entry: BackboneEntry, folder: Path) -> Backbone:
     network: nn.Module = getattr(cifar, entry.family)(**entry.source.arguments)
     state = load_file(folder / "model.safetensors")
-    if entry.scale == "full":
+    if not entry.scale.embedded:
         state = cifar.published_state(state)
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     return VisionBackbone(entry, network, network.num_features)

@@ -62,12 +62,12 @@ def _new_task(root: Path, qualified: str, modality: Modality) -> list[Path]:
         )
     generator = folder / f"{normal(name)}.py"
     modality = track.modality if track else modality
-    scales: tuple[Scale, ...] = tuple(track.backbones) if track else ("mini",)
+    scales: tuple[Scale, ...] = tuple(track.backbones) if track else (Scale.MINI,)
     _require_free(generator, folder / f"{name}.yaml", *([] if track else [folder / "track.yaml"]))
     written = []
-    if "mini" in scales:
+    if Scale.MINI in scales:
         written.append(_write(generator, templates.GENERATORS[modality]))
-    digest = _digest_of(generator) if "mini" in scales else ""
+    digest = _digest_of(generator) if Scale.MINI in scales else ""
     text = templates.task_yaml(name, modality, scales, generator.name, digest)
     written.append(_write(folder / f"{name}.yaml", text))
     if track:

@@ -216,8 +216,8 @@ def task_yaml(
         _TASK_HEAD.replace("MODALITY", modality).replace("CHOICES", _metrics()),
         _TASK_TEXT if modality == "text" else "",
         "sources:\n",
-        mini if "mini" in scales else "",
-        _TASK_FULL if "full" in scales else "",
+        mini if Scale.MINI in scales else "",
+        _TASK_FULL if Scale.FULL in scales else "",
         _TASK_TAIL,
     ]
     return "".join(parts).replace("NAME", name)

@@ -38,7 +38,8 @@ def boards(results: Iterable[Result], registry: "Registry") -> list[Board]:
     for track in registry.tracks.values():
         for row in track.published:
             entry = registry.backbones.get(row.backbone)
-            by_board.setdefault((track.name, row.backbone, entry.scale if entry else "full"), [])
+            scale = entry.scale if entry else Scale.FULL
+            by_board.setdefault((track.name, row.backbone, scale), [])
     return [
         board(registry.tracks[track], backbone, scale, cells, registry)
         for (track, backbone, scale), cells in sorted(by_board.items(), key=lambda item: item[0])

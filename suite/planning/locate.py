@@ -115,7 +115,7 @@ def locate_model(entry: BackboneEntry) -> Model | Missing:
     """The folder of a backbone's weights."""
     source = entry.source
     looked: list[str] = []
-    if entry.scale == "mini":
+    if entry.scale.embedded:
         own = entry.path.parent != EMBEDDED / "catalog"
         folder = _inside(entry.path.parent / "mini" if own else EMBEDDED / "weights", source.id)
         if _complete(folder, source.library, looked):

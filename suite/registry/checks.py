@@ -15,15 +15,12 @@ from suite.registry.schema import (
     GeneratedSource,
     HubSource,
     MethodEntry,
-    Recipes,
     TaskEntry,
     TrackEntry,
 )
 
 Mistakes = Iterator[tuple[Location, str]]
 """Where in the entry's file, and what is wrong there."""
-
-_NULLABLE = ("head_learning_rate", "clip_norm")
 
 
 def name_mistakes(entry: FileEntry, stem: str) -> Mistakes:
@@ -33,7 +30,7 @@ def name_mistakes(entry: FileEntry, stem: str) -> Mistakes:
 
 
 def method_mistakes(entry: MethodEntry) -> Mistakes:
-    """A method's options, recipe, cost and Python file."""
+    """A method's options, cost and Python file."""
     for name, option in entry.options.items():
         here: Location = ("options", name)
         for key, value in (("default", option.default), ("mini", option.mini)):
@@ -42,17 +39,8 @@ def method_mistakes(entry: MethodEntry) -> Mistakes:
                 yield (*here, key), f"'{value}' is not one of its choices: {choices}"
         if name in BACKBONE_NAMES or name in SITE_NAMES:
             yield here, f"'{name}' already has a meaning in cost expressions: rename the option"
-    yield from _recipe_mistakes(entry.recipe)
     yield from _cost_mistakes(entry)
     yield from _class_mistakes(entry)
-
-
-def _recipe_mistakes(recipes: Recipes) -> Mistakes:
-    for scale, families in recipes.items():
-        for family, change in families.items():
-            for key in change.model_fields_set:
-                if getattr(change, key) is None and key not in _NULLABLE:
-                    yield ("recipe", scale, family, key), "has no value"
 
 
 def _cost_mistakes(entry: MethodEntry) -> Mistakes:
@@ -188,7 +176,6 @@ def track_mistakes(
     broken_backbones: Collection[str],
 ) -> Mistakes:
     """A track's tasks and backbones exist and fit it. `tasks` are those of its folder."""
-    yield from _recipe_mistakes(entry.recipe)
     for index, name in enumerate(entry.tasks):
         at: Location = ("tasks", index)
         if name in entry.tasks[:index]:
@@ -201,7 +188,7 @@ def track_mistakes(
         if tasks[name].modality != entry.modality:
             yield at, f"'{name}' is a task on {tasks[name].modality}, the track on {entry.modality}"
         for scale in entry.backbones:
-            if getattr(tasks[name].sources, scale) is None:
+            if tasks[name].sources.at(scale) is None:
                 yield at, f"'{name}' has no {scale} source, but the track has {scale} backbones"
     for name in sorted({*tasks, *broken_tasks} - set(entry.tasks)):
         yield ("tasks",), f"{name}.yaml lies in the track's folder but is not listed"

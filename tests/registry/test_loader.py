@@ -101,7 +101,7 @@ MISTAKES = [
     ),
     pytest.param(
         "methods/one.yaml", "learning_rate: 2e-3", "steps: null",
-        ["one.yaml:24:14: recipe.mini.default.steps: has no value"],
+        ["one.yaml:24:14: recipe.mini.default.steps: must be a whole number, not nothing"],
         id="no value",
     ),
     pytest.param(
@@ -310,6 +310,13 @@ def test_fields_may_be_inherited_within_the_file(folder):
         "class _Base(Method):\n    rank: int\n\n\nclass Something(_Base):\n",
     )
     assert problems(folder) == []
+
+
+def test_only_the_keys_that_are_written_change_a_recipe(folder):
+    replace(folder / "methods" / "one.yaml", "learning_rate: 2e-3", "clip_norm: null")
+    recipe = load(folder).methods["one"].recipe["mini"]
+    assert recipe["default"].written == {"clip_norm": None}
+    assert recipe["bert"].written == {"weight_decay": 0.1}
 
 
 def test_two_entries_may_share_a_python_file(folder):
