@@ -79,7 +79,7 @@ def _described(kind: str, entry: FileEntry) -> str:
 
 
 def _tree(value: object, indent: str) -> Iterable[str]:
-    """Plain indented lines: keys, and values that fit behind them."""
+    """Plain indented lines: keys, and after them values that fit."""
     items: Iterable[tuple[str, object]]
     if isinstance(value, dict):
         items = ((f"{key}:", item) for key, item in value.items())

@@ -80,7 +80,7 @@ def _new_task(root: Path, qualified: str, modality: Modality) -> list[Path]:
 
 
 def _list_in_track(track: TrackEntry, name: str) -> None:
-    """Add the task behind the last one, in the style in which the file lists them."""
+    """Add the task after the last one, in the style in which the file lists them."""
     document = read(track.path)
     lines = track.path.read_text().splitlines(keepends=True)
     last = ("tasks", len(track.tasks) - 1)

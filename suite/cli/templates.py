@@ -84,7 +84,7 @@ class CLASS(Method):
     reduction: int
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
-        """Insert a bottleneck of the task behind every feed-forward sublayer."""
+        """Insert a bottleneck of the task after every feed-forward sublayer."""
         context = context_of(tasks)
         for site in backbone.of_kind("feed_forward"):
             layers = {task.name: Bottleneck(site.width, self.reduction) for task in tasks}

@@ -59,7 +59,7 @@ def _columns(task: TaskEntry, splits: Splits) -> str:
             return f"{name} has no examples"
         kind = np.asarray(columns["label"]).dtype.kind
         if isinstance(task.output, Classification) and kind not in "iu":
-            return f"label of {name} is no whole number: it is the index of a label"
+            return f"label of {name} must be whole numbers: indices of output.labels"
         if not task.text and (columns["image"].dtype != np.uint8 or columns["image"].ndim != 4):
             return f"image of {name} is not uint8 [N, H, W, 3]"
     return ""

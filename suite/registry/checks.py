@@ -1,4 +1,4 @@
-"""What a schema cannot say: files beside an entry, and entries that name each other."""
+"""Checks beyond the schema: files beside an entry, and entries that name each other."""
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -165,7 +165,7 @@ def backbone_mistakes(entry: BackboneEntry) -> Mistakes:
     if entry.modality == "image":
         for key in ("image_size", "mean", "std"):
             if getattr(entry, key) is None:
-                yield (key,), "an image backbone needs it"
+                yield (key,), "an image backbone must state it"
 
 
 def track_mistakes(

@@ -1,4 +1,4 @@
-"""Turns what pydantic finds into plain words at the place in the file where it stands."""
+"""Turn the errors of pydantic into plain words, each with its place in the file."""
 
 import json
 import types

@@ -23,7 +23,7 @@ def weighted_scores(metrics: Sequence[str], p_RN: Array, t_N: Array, counts_BN: 
     Each row of `counts_BN` sums to N.
     """
     found = [METRICS[name].weighted(p_RN, t_N, counts_BN) for name in metrics]
-    return 100 * sum(found) / len(metrics)
+    return 100 * sum(found[1:], start=found[0]) / len(metrics)
 
 
 def resampled_scores(

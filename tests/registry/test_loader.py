@@ -73,8 +73,7 @@ MISTAKES = [
     ),
     pytest.param(
         "methods/one.yaml", "families: [vit, bert]", "families: [vit]",
-        ["one.yaml:6:11: families: say here, or in 'unsupported' with the reason, what holds for: "
-         "bert"],
+        ["one.yaml:6:11: families: list here, or in 'unsupported' with the reason: bert"],
         id="family without a word",
     ),
     pytest.param(

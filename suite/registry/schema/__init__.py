@@ -26,6 +26,7 @@ from suite.registry.schema.task import (
     Output,
     Regression,
     Sources,
+    SplitName,
     TaskEntry,
     Text,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "Scale",
     "SiteKind",
     "Sources",
+    "SplitName",
     "TaskEntry",
     "Text",
     "TrackEntry",

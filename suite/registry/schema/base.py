@@ -21,7 +21,7 @@ OptionValue = bool | int | float | str
 class Entry(BaseModel):
     """Base of every model: immutable, and unknown keys are errors.
 
-    A validator over several keys starts its message with the key at which the loader shall point.
+    A validator over several keys starts its message with the key that is at fault.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

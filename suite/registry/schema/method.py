@@ -74,9 +74,9 @@ class MethodEntry(FileEntry):
     tuning: Tuning = {}
     cost: Cost
     task_prefix: bool = False
-    """Text-to-text sources begin with the task's name, for a network that nothing else tells."""
+    """Text-to-text sources begin with the task's name, where nothing else names the task."""
     replaces_backbone: bool = False
-    """Joint only: what is stored once is a changed copy of the whole backbone, in its place."""
+    """Joint only: the shared part is a changed copy of the whole backbone and replaces it."""
     notes: str = ""
 
     @property
@@ -95,8 +95,7 @@ class MethodEntry(FileEntry):
         missing = [family for family in FAMILIES if family not in covered]
         if missing:
             raise ValueError(
-                f"families: say here, or in 'unsupported' with the reason, what holds for: "
-                f"{', '.join(missing)}"
+                f"families: list here, or in 'unsupported' with the reason: {', '.join(missing)}"
             )
         twice = [family for family in self.families if family in self.unsupported]
         if twice:

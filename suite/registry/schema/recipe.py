@@ -28,7 +28,7 @@ class Recipe(Entry):
     augmentation: Literal["none", "flip", "crop", "crop_flip"] = "none"
     temperature: Annotated[float, Field(ge=1)] = 10.0
     mixed_batches: bool = False
-    """Whether a joint method's batches hold rows of several tasks, not of one."""
+    """Whether each batch of a joint method holds examples of several tasks, not of one."""
     max_length: Annotated[int, Field(ge=4)] = 128
 
 

@@ -48,6 +48,9 @@ class Text(Entry):
         return self
 
 
+SplitName = Literal["train", "validation", "test"]
+
+
 class GeneratedSource(Entry):
     """Examples made by a function of a Python file beside the task's YAML."""
 
@@ -73,7 +76,7 @@ class HubSource(Entry):
     label: str = "label"
     image: str = "image"
     split_rule: Literal["halve_validation", "carve_from_train", "named"]
-    splits: dict[Literal["train", "validation", "test"], str] = {}
+    splits: dict[SplitName, str] = {}
     carve: Annotated[int, Field(ge=1)] = 1000
 
 
