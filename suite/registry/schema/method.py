@@ -76,7 +76,7 @@ class MethodEntry(FileEntry):
     task_prefix: bool = False
     """Text-to-text sources begin with the task's name, where nothing else names the task."""
     replaces_backbone: bool = False
-    """Joint only: the shared part is a changed copy of the whole backbone and replaces it."""
+    """What is stored holds a changed copy of the whole backbone: the frozen one is not needed."""
     notes: str = ""
 
     @property
