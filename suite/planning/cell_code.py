@@ -21,8 +21,8 @@ SHORT = 16
 """Digits by which the change of a part is known."""
 PARTS: Mapping[str, tuple[Place, ...]] = {
     "metrics": (
-        Place("suite.results.metrics", "evaluate"),
-        Place("suite.results.metrics", "score"),
+        Place("suite.results.scores", "evaluate"),
+        Place("suite.results.scores", "score"),
     ),
     "backbones": (Place("suite.backbones.load", "load_backbone"),),
     "data": (
@@ -41,7 +41,8 @@ LEAVES = frozenset(
         "suite.console",
         "suite.errors",
         "suite.planning",
-        "suite.registry",
+        "suite.registry.modules",
+        "suite.registry.schema",
         "suite.results.records",
         "suite.engine.environment",
         "suite.engine.peak_memory",
@@ -146,5 +147,5 @@ def choice_of(backbone: BackboneEntry, scale: Scale, metrics: Collection[str] = 
     lines: set[tuple[str, str]] = {("MetricName", name) for name in metrics}
     lines |= {("Family", backbone.family), ("Library", backbone.source.library)}
     other = {name for name, families in OF_FAMILIES.items() if backbone.family not in families}
-    generated = {SOURCES} if scale == "mini" else set()
+    generated = {SOURCES} if scale.embedded else set()
     return Choice(DOMAINS, frozenset(lines), LEAVES | other | generated)

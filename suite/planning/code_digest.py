@@ -54,14 +54,21 @@ class Choice:
 class Program:
     """Source files, and the token streams of their definitions, each made once.
 
-    `outside` is the module of the classes whose objects come from elsewhere.
+    `outside` is the package of the classes whose objects come from elsewhere.
     """
 
     def __init__(self, sources: Sources, outside: str) -> None:
         self.sources = sources
-        self.outside = sources.module(outside)
-        self._outside_name = outside
+        self.fields: set[str] = set()
+        """Of the classes whose objects come from outside."""
+        self._methods: dict[str, list[Place]] = {}
         self._streams: dict[Place, Stream] = {}
+        for name in sources.inside(outside):
+            module = sources.module(name)
+            assert module is not None
+            self.fields |= module.fields
+            for method, full in module.methods.items():
+                self._methods.setdefault(method, []).extend(Place(name, each) for each in full)
 
     def stream(self, place: Place, choice: Choice) -> Stream:
         """The stream of a definition; of what a module does, or with no name of all of it."""
@@ -109,9 +116,8 @@ class Program:
             if token.kind == "place":
                 assert isinstance(token.name, Place)
                 yield token.name
-            elif token.kind == "member" and self.outside:
-                for full in self.outside.methods.get(str(token.name), ()):
-                    yield Place(self._outside_name, full)
+            elif token.kind == "member":
+                yield from self._methods.get(str(token.name), ())
 
     def _made(self, place: Place) -> Stream:
         module = self.sources.module(place.module)
@@ -216,7 +222,7 @@ class Spelling:
         spelled = {name for own in streams for name in own.spelled}
         names = {name for own in streams for name in own.bound | (own.parameters & spelled)}
         names -= {name for own in streams for name in own.public}
-        names -= program.outside.fields if program.outside else set()
+        names -= program.fields
         names -= set(public)
         owned = (name for name in names if not (name.startswith("__") and name.endswith("__")))
         return cls(frozenset(owned), frozenset(spelled))

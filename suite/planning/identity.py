@@ -66,7 +66,7 @@ def task_digest(
     `data` is the digest of the generated examples or the fingerprint of the files, `metrics` that
     of their code.
     """
-    full = task.sources.full if scale == "full" else None
+    full = None if scale.embedded else task.sources.full
     split = full and full.model_dump(
         mode="json", include={"split_rule", "splits", "carve", "label", "image"}
     )

@@ -70,6 +70,11 @@ class Sources:
             self._modules[name] = None if path is None else _read(path.read_bytes())
         return self._modules[name]
 
+    def inside(self, package: str) -> list[str]:
+        """The modules right below a package of the suite, by name."""
+        folder = self.package.joinpath(*package.split(".")[1:])
+        return [f"{package}.{path.stem}" for path in sorted(folder.glob("[!_]*.py"))]
+
     def resolve(self, dotted: str) -> Target:
         """What a dotted name refers to, through any number of imports."""
         words = dotted.split(".")

@@ -17,7 +17,7 @@ CELLS = {
     HYPERFORMER: ("hyperformer_pp", "t5_mini"),
     PROBE: ("linear_probe", "vit_mini"),
 }
-METRICS = ("accuracy", "f1", "matthews", "pearson")
+METRICS = ("accuracy", "f1", "matthews", "pearson", "spearman")
 ALL = tuple(CELLS)
 
 Change = Callable[[Path], None]
@@ -130,10 +130,11 @@ ADAPTER, GATED, ARENA = "suite/nn/adapter.py", "suite/nn/gated.py", "suite/nn/ke
 ARENA_TORCH = "suite/nn/kernels/arena_torch.py"
 LOOP, OPTIMIZER, CELL = "suite/engine/loop.py", "suite/engine/optimizer.py", "suite/engine/cell.py"
 SITES, BACKBONE = "suite/backbones/sites.py", "suite/backbones/base.py"
+FORMULAS = "suite/registry/metrics.py"
 BATCHING, MODEL, SCORING = (
     "suite/data/batching.py",
     "suite/method/model.py",
-    "suite/results/metrics.py",
+    "suite/results/scores.py",
 )
 
 
@@ -178,7 +179,7 @@ EDITS = (
     ),
     Edit(
         "a new key of the recipe",
-        swap("suite/registry/schema.py", KEY, KEY + "    more: int = 0\n"),
+        swap("suite/registry/schema/recipe.py", KEY, KEY + "    more: int = 0\n"),
     ),
     Edit("another method", swap("methods/lora.py", "r=self.rank", "r=2 * self.rank")),
     Edit("another method's layer", swap("suite/nn/bias.py", "torch.zeros(", "torch.ones(")),
@@ -305,7 +306,7 @@ EDITS = (
     Edit(
         "the text before a source",
         swap(
-            "suite/registry/schema.py",
+            "suite/registry/schema/task.py",
             'f"{self.name} {self.text.template}"',
             'f"{self.name}: {self.text.template}"',
         ),
@@ -327,11 +328,16 @@ EDITS = (
     ),
     Edit(
         "accuracy",
-        swap(SCORING, "np.mean(predictions == targets)", "np.median(predictions == targets)"),
+        swap(FORMULAS, "return counts_BN @ (p_RN == t_N)", "return counts_BN @ (p_RN != t_N)"),
         ("accuracy",),
     ),
-    Edit("F1", swap(SCORING, "zero_division=0.0", "zero_division=1.0"), ("f1",)),
-    Edit("correlations", swap(SCORING, "return 0.0", "return 1.0"), ("pearson",)),
+    Edit("F1", swap(FORMULAS, "_ratio(2 * hits_BR", "_ratio(3 * hits_BR"), ("f1",)),
+    Edit("ties", swap(FORMULAS, "last_UB[:-1] / 2", "last_UB[:-1] / 3"), ("spearman",)),
+    Edit(
+        "what a constant is worth",
+        swap(FORMULAS, "where=denominator > 0", "where=denominator >= 0"),
+        ("f1", "matthews", "pearson", "spearman"),
+    ),
     Edit(
         "the score of a task",
         swap(SCORING, "sum(metrics.values()) / len(metrics)", "max(metrics.values())"),

@@ -138,7 +138,7 @@ def tracer(ran, method, choice):
             return None
         words = path.relative_to(PACKAGE.parent).with_suffix("").parts
         first, *rest = code.co_qualname.split(".")
-        of_entry = rest[:1] if ".".join(words) == ENTRIES else []
+        of_entry = rest[:1] if ".".join(words).startswith(ENTRIES) else []
         return Place(".".join(words), ".".join((first, *of_entry)))
 
     @functools.cache
