@@ -19,7 +19,7 @@ from suite.data.sources import load_splits
 from suite.data.splits import Columns
 from suite.planning.cache import cache_folder
 from suite.planning.locate import Model, locate_model
-from suite.registry.schema import Classification, Scale, TaskEntry
+from suite.registry.schema import Classification, GeneratedSource, Scale, TaskEntry
 
 CACHE_VERSION = 1
 PADDING = -100
@@ -75,7 +75,8 @@ def encode_task(
     (tokens). The generator's file is part of it too, so that a changed one is run again and held
     against its digest.
     """
-    generated = task.sources.mini if scale == "mini" else None
+    source = task.sources.at(scale)
+    generated = source if isinstance(source, GeneratedSource) else None
     key = json.dumps(
         [
             CACHE_VERSION,
