@@ -16,6 +16,7 @@ from pathlib import Path
 from suite.errors import Diverged, Unsupported, UserError
 from suite.planning.plan import Cell
 from suite.registry import Registry
+from suite.results.folder import SINGLES
 from suite.results.records import Result, Status
 
 REPORT_EVERY_SECONDS = 0.2
@@ -71,7 +72,7 @@ def work(pipe: Connection, registry: Registry, out: Path, device: str, threads: 
                 result = _attempt(cell, workspace, folder, pipe)
             if device.startswith("cuda"):
                 torch.cuda.empty_cache()  # cells of other processes may need what this one gives up
-            result.write(out / "results")
+            result.write(out / SINGLES)
         except OSError as error:
             pipe.send(Unwritable(f"{folder}: cannot be written ({error.strerror})"))
         except UserError as error:

@@ -12,6 +12,7 @@ from suite.leaderboards.board import Board, Row, TaskColumn
 from suite.leaderboards.rows import Usual, is_joint, listed, make_row
 from suite.registry.schema import Scale, TrackEntry
 from suite.results.metrics import contribution
+from suite.results.packs import FOLDER, pack_name
 from suite.results.records import Result
 from suite.results.resampling import resampled_scores
 from suite.results.statistics import Estimate, rank_groups, total
@@ -31,8 +32,8 @@ def boards(results: Iterable[Result], registry: "Registry") -> list[Board]:
         if cell.track not in registry.tracks:
             raise UserError(
                 f"result {cell.label}: the registry has no track '{cell.track}' "
-                f"(it has: {', '.join(sorted(registry.tracks))}); bring the track back, or move "
-                f"results/{cell.file_name} away"
+                f"(it has: {', '.join(sorted(registry.tracks))}); bring the track back, or remove "
+                f"results/{cell.file_name}, or its line in {FOLDER}/{pack_name(cell.model_dump())}"
             )
         by_board[cell.track, cell.backbone, cell.scale].append(result)
     for track in registry.tracks.values():

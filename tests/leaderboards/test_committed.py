@@ -9,7 +9,7 @@ from suite.leaderboards import check
 from suite.planning.identity import recipe_digest
 from suite.planning.plan import Request, resolve_recipe
 from suite.registry import load
-from suite.results.records import read_results
+from suite.results.folder import read_results
 from suite.results.searches import read_searches
 
 FOLDER = Path(__file__).parents[2] / "leaderboards"
@@ -20,7 +20,7 @@ BACKBONES = ("resnet_mini", "densenet_mini", "vit_mini", "bert_mini", "t5_mini")
 def scores():
     """(backbone, method) -> task -> one score for each seed."""
     table = {}
-    for result in read_results(FOLDER / "results"):
+    for result in read_results(FOLDER).values():
         if result.cell.scale == "mini" and result.status == "ok":
             tasks = table.setdefault((result.cell.backbone, result.cell.method), {})
             for score in result.scores:
@@ -58,7 +58,7 @@ def test_parameter_efficient_methods_lie_between_or_above(scores, backbone, meth
 
 
 def test_new_recipe_keys_leave_the_identity_of_older_results():
-    results = [r for r in read_results(FOLDER / "results") if r.recipe is not None]
+    results = [r for r in read_results(FOLDER).values() if r.recipe is not None]
     assert results
     assert all(recipe_digest(result.recipe) == result.identity.recipe for result in results)
 
