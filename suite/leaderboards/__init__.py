@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suite.console import say
-from suite.leaderboards import index, markdown, methods_page, plot, searches_page
-from suite.leaderboards.aggregate import boards
+from suite.leaderboards import explorer, index, markdown, methods_page, plot, searches_page
+from suite.leaderboards.aggregate import boards, pools_of
+from suite.results import noise
 from suite.results.folder import read_results
 from suite.results.packing import is_packed, pack
 from suite.results.records import Result, replace_file
@@ -26,7 +27,7 @@ def pages(
     `found` are the searches for learning rates that the recipes rest on.
     """
     files: dict[str, bytes] = {}
-    every = boards(results, registry)
+    every = boards(results, registry, noise.published())
     for board in every:
         image = plot.render(board)
         if image:
@@ -36,6 +37,10 @@ def pages(
     entries = {row.method: row.entry for board in every for row in board.rows if row.entry}
     if entries:
         files[methods_page.NAME] = methods_page.render([*entries.values()]).encode()
+    if pools := [pool for board in every for pool in pools_of(board)]:
+        files[noise.NAME] = noise.written(pools)
+    if any(board.rows for board in every):
+        files[explorer.NAME] = explorer.render(every)
     files["README.md"] = index.render(every, searched=bool(found)).encode()
     if found:
         files[searches_page.NAME] = searches_page.render(found).encode()
