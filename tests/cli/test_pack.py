@@ -4,7 +4,9 @@ from pathlib import Path
 
 from planned import PLAN, RUN, write_results
 
+from suite.engine.worker import failure
 from suite.results.folder import read_results
+from suite.results.searches import read_searches
 
 PACK = Path("runs/data/toy.bert_toy.mini.jsonl")
 
@@ -53,3 +55,20 @@ def test_what_a_merge_left_is_named_with_the_command_that_settles_it(call, folde
     assert call("pack")[0] == 0
     assert "3 cached" in call(*PLAN)[2]
     assert call("leaderboard", "--check")[0] == 0
+
+
+def test_a_search_in_a_packed_folder_ends_in_its_pack(call, folder, monkeypatch):
+    def execute(made, registry, settings, progress):
+        for item in made.with_action("run"):
+            failure(item.cell, "failed", "boom").write(settings.out / "results")
+
+    monkeypatch.setattr("suite.cli.run.execute", execute)
+    method = folder / "methods" / "one.yaml"
+    method.write_text(method.read_text() + "tuning: {mini: {bert: [1e-3, 2e-3, 3e-3, 4e-3]}}\n")
+    write_results(folder)
+    call("pack")
+    code, _, err = call("tune", "one", "-t", "toy")
+    assert (code, err.splitlines()[-1]) == (1, "recorded: runs/data/tuning.jsonl")
+    assert not [*Path("runs/tuning").glob("*.json")]
+    (search,) = read_searches(Path("runs"))
+    assert {trial.reason for trial in search.trials} == {"failed: boom"}
