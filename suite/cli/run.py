@@ -68,12 +68,9 @@ def run(options: argparse.Namespace) -> int:
     if made.planned and len(made.with_action("missing")) == len(made.planned):
         raise UserError("nothing can run: everything asked for needs what is missing")
     require_writable(options.out)
-    if options.scale == "mini" and not options.quiet:
-        say(
-            "mini scale: embedded backbones and tasks, minutes on a CPU. "
-            "For real data and weights add: --scale full"
-        )
     if not options.quiet:
+        if introduction := made.request.scale.introduction:
+            say(introduction)
         say(f"{_counts(made)}.")
     try:
         run_plan(made, registry, options, options.out)

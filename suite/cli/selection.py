@@ -9,6 +9,7 @@ from suite.planning.fingerprint import remember
 from suite.planning.plan import Plan, Request, plan
 from suite.registry import Registry, load
 from suite.registry.entries import split_names
+from suite.registry.schema import Scale
 from suite.results.folder import SINGLES, Lookup, Results, read_history
 from suite.results.history import Past
 
@@ -50,7 +51,7 @@ def request(options: argparse.Namespace) -> Request:
         methods=split_names(options.methods),
         tasks=split_names(options.tasks),
         backbones=backbones,
-        scale=options.scale,
+        scale=Scale(options.scale),
         seeds=_seeds(split_names(options.seeds)),
         steps=options.steps,
         batch_size=options.batch_size,

@@ -30,7 +30,7 @@ def tune(options: argparse.Namespace) -> int:
     asked = request(options)
     used = {item.cell.key.backbone for item in plan(asked, registry).planned}
     families = {registry.backbones[name].family for name in used}
-    _require_rates(registry, asked.methods, options.scale, families)
+    _require_rates(registry, asked.methods, asked.scale, families)
     require_writable(options.out)
     plans = []
     results: list[list[Result]] = []

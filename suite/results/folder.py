@@ -24,7 +24,7 @@ SINGLES = "results"
 
 _SHOWN = 10
 
-R = TypeVar("R", Result, Past)
+R = TypeVar("R", bound=Result | Past)
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,7 +76,7 @@ def read_searches(out: Path) -> list[Search]:
     """Every search recorded below an output folder, in the order of file names.
 
     A file of its own counts before the pack: it is the later. Raises `UserError` for a file or line
-    that is no such record, and for a pack in which a merge left both sides.
+    that is not such a record, and for a pack in which a merge left both sides.
     """
     found = _by_name(pack_path(out), packs.read_lines(pack_path(out)))
     found |= {path.name: read_record(path, Search) for path in search_paths(out)}

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from suite.errors import Diverged
+from suite.registry.metrics import UNPARSED
 from suite.registry.schema import TaskEntry
-from suite.results.metrics import UNPARSED, evaluate, score
 from suite.results.records import Ledger, Result, TaskScore
+from suite.results.scores import evaluate, score
 
 TOLERANCE = 0.02
 """Points by which a metric may differ when computed from predictions that were rounded to four
