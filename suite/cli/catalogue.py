@@ -3,13 +3,12 @@
 import argparse
 from collections.abc import Iterable
 
-from suite.cli.selection import results_folder
+from suite.cli.selection import history_with_warnings, results_folder
 from suite.console import coloured, out, out_json, say, shown, table
 from suite.errors import UserError
 from suite.registry import Registry, load
 from suite.registry.names import did_you_mean, normal
 from suite.registry.schema import FileEntry, MethodEntry, Scale, TaskEntry
-from suite.results.history import read_history
 
 Row = tuple[str, ...]
 
@@ -141,7 +140,7 @@ def _backbones(registry: Registry) -> tuple[Row, list[Row]]:
 def _results(options: argparse.Namespace) -> tuple[Row, list[Row]]:
     rows = [
         (past.cell.label, past.cell.scale, past.status, past.identity.digest[:8], past.reason)
-        for past in read_history(results_folder(options.out)).values()
+        for past in history_with_warnings(options.out).values()
     ]
     return ("cell", "scale", "status", "identity", "reason"), rows
 

@@ -1,9 +1,9 @@
 """From a request to cells, each with the reason why it runs or not. Pure: writes nothing."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
+from typing import Literal, Protocol
 
 from suite.errors import UserError
 from suite.planning.code_cache import Codes
@@ -91,13 +91,19 @@ class Plan:
         return tuple(item for item in self.planned if item.action == action)
 
 
-def plan(request: Request, registry: Registry, results: Iterable[Result | Past] = ()) -> Plan:
+class Known(Protocol):
+    """Where what is known of a cell is looked up: a mapping, or a folder's `Lookup`."""
+
+    def get(self, cell: CellKey, /) -> Result | Past | None: ...  # noqa: D102
+
+
+def plan(request: Request, registry: Registry, known: Known | None = None) -> Plan:
     """Every cell of the request, in the order track, backbone, method, task, seed.
 
     Raises `UserError` if a name is unknown, a selected entry is broken, an option does not exist,
     or nothing fits together.
     """
-    history = {past.cell: past for past in results}
+    history: Known = {} if known is None else known
     methods = registry.select_methods(request.methods)
     if not methods:
         raise UserError("--methods names no method")
@@ -125,7 +131,7 @@ class _Planner:
         self,
         request: Request,
         registry: Registry,
-        history: Mapping[CellKey, Result | Past],
+        history: Known,
         options: Mapping[str, Mapping[str, OptionValue]],
     ) -> None:
         self.request = request
