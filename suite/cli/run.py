@@ -10,6 +10,7 @@ from pathlib import Path
 
 from suite.cli.selection import load_with_warnings, planned, results_folder
 from suite.console import coloured, out, out_json, say, shown, table
+from suite.engine import environment
 from suite.engine.pool import Settings
 from suite.engine.pool import run as execute
 from suite.engine.progress import make_progress
@@ -68,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
     if made.planned and len(made.with_action("missing")) == len(made.planned):
         raise UserError("nothing can run: everything asked for needs what is missing")
     require_writable(options.out)
+    require_committed(options.out, options.allow_dirty)
     if not options.quiet:
         if introduction := made.request.scale.introduction:
             say(introduction)
@@ -108,6 +110,16 @@ def require_writable(folder: Path) -> None:
         raise UserError(
             f"--out {folder}: cannot write results there ({error.strerror}); name another folder"
         ) from None
+
+
+def require_committed(folder: Path, allow_dirty: bool) -> None:
+    """Raise `UserError` for results that would be published without the code that made them."""
+    if not allow_dirty and environment.revision()[1] and environment.is_published(folder):
+        raise UserError(
+            f"--out {shown(folder)} is kept in git, but the code has changes that are not "
+            "committed: nobody could run it again. Commit suite/, methods/ and tasks/ first, name "
+            "another folder, or add --allow-dirty: pages then mark these results"
+        )
 
 
 def results_of(made: Plan, folder: Path) -> list[Result]:

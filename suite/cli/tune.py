@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from suite.cli.run import command_again, require_writable, results_of, run_plan
+from suite.cli.run import command_again, require_committed, require_writable, results_of, run_plan
 from suite.cli.selection import load_with_warnings, request
 from suite.console import out, out_json, say, shown, table
 from suite.errors import UserError
@@ -32,6 +32,7 @@ def tune(options: argparse.Namespace) -> int:
     families = {registry.backbones[name].family for name in used}
     _require_rates(registry, asked.methods, asked.scale, families)
     require_writable(options.out)
+    require_committed(options.out, options.allow_dirty)
     plans = []
     results: list[list[Result]] = []
     for number in range(TRIALS):
