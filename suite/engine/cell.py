@@ -22,7 +22,7 @@ from suite.engine.seeding import seed_for
 from suite.method import Method
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel
-from suite.planning.plan import Cell
+from suite.planning.cells import Cell
 from suite.registry import Registry
 from suite.registry.schema import MethodEntry, TaskEntry
 from suite.results.metrics import evaluate, score

@@ -3,7 +3,7 @@
 import sys
 from types import TracebackType
 
-from suite.planning.plan import Cell
+from suite.planning.cells import Cell
 from suite.results.records import CellKey, Result
 
 

@@ -1,0 +1,48 @@
+"""An output folder: what a request still needs of it, and what it holds of a plan."""
+
+import tempfile
+from pathlib import Path
+
+from suite.errors import UserError
+from suite.planning.fingerprint import remember
+from suite.planning.plan import Plan, plan
+from suite.planning.request import Request
+from suite.registry.entries import Registry
+from suite.results.history import read_history
+from suite.results.records import Result, read_record
+
+
+def results_folder(out: Path) -> Path:
+    """Where the results of an output folder lie."""
+    return out / "results"
+
+
+def planned(request: Request, registry: Registry, out: Path) -> Plan:
+    """The plan of a request, in the light of the results below `out`."""
+    made = plan(request, registry, read_history(results_folder(out)).values())
+    remember()
+    return made
+
+
+def results_of(made: Plan, out: Path) -> list[Result]:
+    """The results of the planned cells, as they are now on disk."""
+    found = []
+    for item in made.planned:
+        path = results_folder(out) / item.cell.key.file_name
+        if path.is_file():
+            result = read_record(path, Result)
+            if result.identity.digest == item.cell.identity.digest:
+                found.append(result)
+    return found
+
+
+def require_writable(out: Path) -> None:
+    """Find out before hours of training, not after, that results cannot be kept."""
+    try:
+        results_folder(out).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results_folder(out)):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"--out {out}: cannot write results there ({error.strerror}); name another folder"
+        ) from None
