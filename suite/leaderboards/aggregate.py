@@ -45,6 +45,20 @@ def boards(results: Iterable[Result], registry: "Registry") -> list[Board]:
     ]
 
 
+def boards_of_tasks_run(results: Sequence[Result], registry: "Registry") -> list[Board]:
+    """Boards of these results alone, over the tasks that were run, in the order of the track."""
+    by_board: dict[tuple[str, str, Scale], list[Result]] = defaultdict(list)
+    for result in results:
+        by_board[result.cell.track, result.cell.backbone, result.cell.scale].append(result)
+    found = []
+    for (name, backbone, scale), cells in sorted(by_board.items(), key=lambda item: item[0]):
+        run = {task for result in cells for task in result.cell.tasks}
+        track = registry.tracks[name]
+        only = track.model_copy(update={"tasks": tuple(t for t in track.tasks if t in run)})
+        found.append(board(only, backbone, scale, cells, registry))
+    return found
+
+
 def board(
     track: TrackEntry,
     backbone: str,

@@ -9,7 +9,6 @@ nothing more stand in a column of their own, left of a break.
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from suite.leaderboards.board import Board
+from suite.leaderboards.front import Point, pareto_front, points
 from suite.leaderboards.label_placement import nearest, place
 
 # Okabe and Ito's colours, told apart by readers with any colour vision; shapes differ as well.
@@ -37,42 +37,6 @@ _STYLE = {
 }
 _NOTHING_STORED = -0.7
 """Where total x = 1 stands: decades left of the first tick."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """One method of the plot."""
-
-    label: str
-    total_x: float
-    score: float
-    interval: tuple[float, float] | None
-    joint: bool
-    published: bool
-
-
-def points(board: Board) -> list[Point]:
-    """What a board's plot shows: its ranked rows, and published rows whose cost is known."""
-    measured = [
-        Point(row.label, row.cost.total_x, row.score, row.estimate.interval(), row.joint, False)
-        for row in board.ranked
-        if row.cost and row.estimate
-    ]
-    published = [
-        Point(row.label, row.total_x, row.score, None, False, True)
-        for row in board.published
-        if row.total_x is not None
-    ]
-    return measured + published
-
-
-def pareto_front(candidates: Sequence[Point]) -> list[Point]:
-    """The points that no other point beats in score at the same or a lower cost, by cost."""
-    front: list[Point] = []
-    for point in sorted(candidates, key=lambda p: (p.total_x, -p.score)):
-        if not front or point.score > front[-1].score:
-            front.append(point)
-    return front
 
 
 def render(board: Board) -> bytes | None:

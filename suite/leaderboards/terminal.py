@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from suite.console import table
 from suite.leaderboards import formats
-from suite.leaderboards.aggregate import board
+from suite.leaderboards.aggregate import boards_of_tasks_run
 from suite.leaderboards.board import Board, Row
 from suite.results.records import Result
 
@@ -47,13 +47,13 @@ def render(results: Sequence[Result], registry: "Registry") -> str:
     Scores are over the tasks that were run, and the heading says so where that is not the whole
     track; a method without a score for one of them shows `5/6 tasks` instead.
     """
-    return "\n\n".join(_table(board, registry) for board in _boards(results, registry))
+    return "\n\n".join(_table(board, registry) for board in boards_of_tasks_run(results, registry))
 
 
 def summaries(results: Sequence[Result], registry: "Registry") -> list[Summary]:
     """The rows of `render`, as numbers."""
     found = []
-    for shown in _boards(results, registry):
+    for shown in boards_of_tasks_run(results, registry):
         place = {"track": shown.track.name, "backbone": shown.backbone, "scale": shown.scale}
         found += [_summary(row, place) for row in shown.rows]
         found += [
@@ -81,25 +81,6 @@ def _summary(row: Row, place: Mapping[str, str]) -> Summary:
         train_seconds=cost.train_seconds if cost else None,
         reason="; ".join(row.objections),
     )
-
-
-def _boards(results: Sequence[Result], registry: "Registry") -> list[Board]:
-    """Boards over the tasks that were run, in the order of the track."""
-    found = []
-    for name, backbone, scale in sorted(
-        {(r.cell.track, r.cell.backbone, r.cell.scale) for r in results}
-    ):
-        cells = [
-            r
-            for r in results
-            if (r.cell.track, r.cell.backbone, r.cell.scale) == (name, backbone, scale)
-        ]
-        run = {task for r in cells for task in r.cell.tasks}
-        track = registry.tracks[name]
-        tasks = tuple(task for task in track.tasks if task in run)
-        only = track.model_copy(update={"tasks": tasks})
-        found.append(board(only, backbone, scale, cells, registry))
-    return found
 
 
 def _table(board: Board, registry: "Registry") -> str:

@@ -157,6 +157,8 @@ class MethodEntry(FileEntry):
     recipe: Recipes = {}
     tuning: Tuning = {}
     cost: Cost
+    cost_stated: bool = Field(default=True, exclude=True)
+    """False only for a class that is tried out without a closed form, never written in YAML."""
     task_prefix: bool = False
     """Text-to-text sources begin with the task's name, for a network that nothing else tells."""
     replaces_backbone: bool = False
