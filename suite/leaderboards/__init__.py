@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suite.leaderboards import index, markdown, methods_page, plot, searches_page
-from suite.leaderboards.aggregate import boards
+from suite.leaderboards.aggregate import boards, pools_of
+from suite.results import noise
 from suite.results.records import Result, read_results, replace_file
 from suite.results.searches import Search, read_searches
 
@@ -23,7 +24,7 @@ def pages(
     `found` are the searches for learning rates that the recipes rest on.
     """
     files: dict[str, bytes] = {}
-    every = boards(results, registry)
+    every = boards(results, registry, noise.published())
     for board in every:
         image = plot.render(board)
         if image:
@@ -33,6 +34,8 @@ def pages(
     entries = {row.method: row.entry for board in every for row in board.rows if row.entry}
     if entries:
         files[methods_page.NAME] = methods_page.render([*entries.values()]).encode()
+    if pools := [pool for board in every for pool in pools_of(board)]:
+        files[noise.NAME] = noise.written(pools)
     files["README.md"] = index.render(every, searched=bool(found)).encode()
     if found:
         files[searches_page.NAME] = searches_page.render(found).encode()

@@ -1,5 +1,6 @@
 """Results as tables of pandas."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -9,15 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from suite.console import shown
-from suite.leaderboards.aggregate import boards_of_tasks_run
 from suite.leaderboards.front import pareto_front, points
 from suite.leaderboards.rows import cost_of, is_joint, label
-from suite.leaderboards.terminal import render
+from suite.leaderboards.terminal import boards_of_tasks_run, render
 from suite.planning.cells import Planned
 from suite.registry.schema import OptionValue
 from suite.results.records import CellKey, Result, TaskScore
 from suite.results.resampling import resampled_scores
-from suite.results.statistics import Estimate
+from suite.results.statistics import Estimate, RunNoise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from suite.registry import Registry
 
 Interval = tuple[float, float]
+_THIS_RUN = RunNoise(variance=0.0, freedom=math.inf)
+"""Of the trained model itself, whatever another seed would have given."""
 _WHOLE = (
     "shared_bits", "task_bits", "head_bits", "buffer_bits", "trained", "steps", "peak_memory_bytes",
 )  # fmt: skip
@@ -58,7 +60,7 @@ class Line:
     score: float | None = None
     """Mean of the task's metrics on its test split, in per cent."""
     low: float | None = None
-    """`low` to `high`: the 95 % interval over test examples. It says nothing of other seeds."""
+    """`low` to `high`: the 95 % interval over test examples, for the model of this seed."""
     high: float | None = None
     validation_score: float | None = None
     stored_x: float | None = None
@@ -153,7 +155,7 @@ class Results:
         import pandas as pd
 
         columns = (
-            "track", "backbone", "scale", "method", "score", "low", "high", "total_x", "regime",
+            "track", "backbone", "scale", "method", "score", "low", "high", "stored_x", "regime",
         )  # fmt: skip
         rows = []
         for board in boards_of_tasks_run(self.cells, self.registry):
@@ -161,7 +163,7 @@ class Results:
                 low, high = point.interval or (None, None)
                 place = (board.track.name, board.backbone, board.scale)
                 regime = "joint" if point.joint else "per_task"
-                rows.append((*place, point.label, point.score, low, high, point.total_x, regime))
+                rows.append((*place, point.label, point.score, low, high, point.stored_x, regime))
         return pd.DataFrame(rows, columns=columns)
 
     def _line(
@@ -178,7 +180,7 @@ class Results:
         ledger, where = result.ledger, result.environment
         if score is None or ledger is None:
             return line
-        cost = cost_of([result], 1, entry, joint=joint)
+        cost = cost_of([result], 1, entry)
         low, high = interval or (None, None)
         delta = self.folder / "work" / f"{result.cell.scale}.{result.cell.label}/delta.safetensors"
         return replace(
@@ -187,7 +189,7 @@ class Results:
             low=low,
             high=high,
             validation_score=score.validation_score,
-            stored_x=cost.per_task + cost.head + cost.buffers,
+            stored_x=cost.stored_x,
             total_x=cost.total_x,
             shared_bits=ledger.shared_bits,
             task_bits=ledger.task_bits.get(task, 0),
@@ -249,5 +251,7 @@ def _intervals(results: Sequence[Result]) -> dict[tuple[CellKey, str], Interval]
         metrics = tuple(first.metrics)
         resampled = resampled_scores(first.task, metrics, predictions, np.array(first.targets))
         for (cell, score), own in zip(members, resampled.T, strict=True):
-            found[cell, score.task] = Estimate(np.array([[score.score]]), own).interval()
+            interval = Estimate(np.array([[score.score]]), own, _THIS_RUN).interval()
+            if interval:
+                found[cell, score.task] = interval
     return found

@@ -162,7 +162,7 @@ class MethodEntry(FileEntry):
     task_prefix: bool = False
     """Text-to-text sources begin with the task's name, for a network that nothing else tells."""
     replaces_backbone: bool = False
-    """Joint only: what is stored once is a changed copy of the whole backbone, in its place."""
+    """What is stored holds a changed copy of the whole backbone: the frozen one is not needed."""
     notes: str = ""
 
     @property
@@ -311,11 +311,22 @@ class PublishedRow(Entry):
     score: float
     scores: dict[str, float] = {}
     total_x: float | None = None
+    """The frozen backbone, unless it is not needed, and what is stored beside it, without heads."""
+    replaces_backbone: bool = False
+    """Whether the frozen backbone is not needed, as after full fine-tuning."""
     per_task_percent: float | None = None
     source: str
     verified: bool
     """False: not read in the source itself; shown as "published (unverified)"."""
     setting: str = ""
+
+    @property
+    def stored_x(self) -> float | None:
+        """What is stored beyond the frozen backbone, in backbones; heads, which no paper counts,
+        left out."""
+        if self.total_x is None:
+            return None
+        return self.total_x if self.replaces_backbone else self.total_x - 1
 
 
 class TrackEntry(FileEntry):

@@ -98,7 +98,7 @@ def registry():
         }
     )
     methods = [
-        method("full"),
+        method("full", replaces_backbone=True),
         method("probe"),
         method("hyper", "joint"),
         method("shared", "joint", replaces_backbone=True),
