@@ -201,9 +201,9 @@ class Results:
             train_seconds=result.train_seconds,
             seconds=result.total_seconds,
             peak_memory_bytes=result.peak_memory_bytes,
-            device=where and where.device,
-            commit=where and where.commit,
-            dirty=where and where.dirty,
+            device=where.device if where else None,
+            commit=where.commit if where else None,
+            dirty=where.dirty if where else None,
             delta=str(delta) if delta.is_file() else None,
         )
 
@@ -225,7 +225,7 @@ class Results:
             method=cell.method,
             setting=cell.method,
             options=options,
-            family=backbone and backbone.family,
+            family=backbone.family if backbone else None,
             backbone=cell.backbone,
             scale=cell.scale,
             track=cell.track,
@@ -248,8 +248,12 @@ def _intervals(results: Sequence[Result]) -> dict[tuple[CellKey, str], Interval]
     for members in groups.values():
         first = members[0][1]
         predictions = np.array([score.predictions for _, score in members])
-        metrics = tuple(first.metrics)
-        resampled = resampled_scores(first.task, metrics, predictions, np.array(first.targets))
+        resampled = resampled_scores(
+            first.task,
+            tuple(first.metrics),  # type: ignore[arg-type]
+            predictions,
+            np.array(first.targets),
+        )
         for (cell, score), own in zip(members, resampled.T, strict=True):
             interval = Estimate(np.array([[score.score]]), own, _THIS_RUN).interval()
             if interval:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields, replace
+from dataclasses import fields, replace
 
 from pydantic import ValidationError
 
@@ -87,13 +87,14 @@ def with_methods(registry: Registry, entries: Iterable[MethodEntry]) -> Registry
 
 
 def _defaults(cls: type[Method]) -> dict[str, OptionValue]:
-    defaults = {field.name: field.default for field in fields(cls)}
-    for option, value in defaults.items():
-        if value is MISSING or not isinstance(value, bool | int | float | str):
+    defaults: dict[str, OptionValue] = {}
+    for field in fields(cls):
+        if not isinstance(field.default, bool | int | float | str):
             raise UserError(
-                f"{cls.__name__}: option '{option}' needs a number, a text or a truth value as its "
-                f"default, as in {option}: int = 4"
+                f"{cls.__name__}: option '{field.name}' needs a number, a text or a truth value "
+                f"as its default, as in {field.name}: int = 4"
             )
+        defaults[field.name] = field.default
     return defaults
 
 

@@ -4,8 +4,9 @@ import tempfile
 from pathlib import Path
 
 from suite.errors import UserError
+from suite.planning.cells import Plan
 from suite.planning.fingerprint import remember
-from suite.planning.plan import Plan, plan
+from suite.planning.plan import plan
 from suite.planning.request import Request
 from suite.registry.entries import Registry
 from suite.results.history import read_history

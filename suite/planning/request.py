@@ -87,7 +87,7 @@ def _scale(word: str) -> Scale:
 
 
 def _seeds(seeds: Seeds) -> tuple[int, ...]:
-    several = [seeds] if isinstance(seeds, int | str) else seeds
+    several = seeds if isinstance(seeds, Iterable) and not isinstance(seeds, str) else [seeds]
     words = split_names(map(str, several))
     try:
         numbers = tuple(dict.fromkeys(int(word) for word in words))
