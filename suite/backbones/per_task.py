@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,9 +78,11 @@ class PerTask(nn.Module):
         return self.by_task[self.leader or self.context.active]
 
     @property
-    def weight(self) -> nn.Parameter:
+    def weight(self) -> Tensor:
         """The current module's weight: T5 looks at its type before it calls a layer."""
-        return self.current.weight
+        weight = self.current.weight
+        assert isinstance(weight, Tensor)
+        return weight
 
     def tie(self) -> None:
         """Let the first task's module serve every task, until `separate`."""
@@ -92,7 +95,7 @@ class PerTask(nn.Module):
         for module in self.by_task.values():
             module.load_state_dict(state)
 
-    def forward(self, *args: object, **kwargs: object) -> object:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the current module, in a mixed batch each task's module with its rows."""
         if self.context.rows is not None and self.leader is None:
             return self.context.apart(lambda x: self.current(x, *args[1:], **kwargs), args[0])

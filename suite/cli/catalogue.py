@@ -9,7 +9,7 @@ from suite.console import coloured, out, out_json, say, shown, table
 from suite.errors import UserError
 from suite.registry import Registry, load
 from suite.registry.names import did_you_mean, normal
-from suite.registry.schema import FileEntry, MethodEntry, TaskEntry
+from suite.registry.schema import FileEntry, MethodEntry, Scale, TaskEntry
 from suite.results.history import read_history
 
 Row = tuple[str, ...]
@@ -75,14 +75,12 @@ def _described(kind: str, entry: FileEntry) -> str:
     lines = [coloured(f"{kind} {entry.name}", "bold"), f"  file: {shown(entry.path)}"]
     if isinstance(entry, MethodEntry):
         lines.append(f"  code: {shown(entry.python_path)}")
-    fields = entry.model_dump(
-        mode="json", exclude={"schema_version", "name"}, exclude_defaults=True
-    )
+    fields = entry.model_dump(mode="json", exclude={"schema_version", "name"}, exclude_unset=True)
     return "\n".join([*lines, *_tree(fields, "  ")])
 
 
 def _tree(value: object, indent: str) -> Iterable[str]:
-    """Plain indented lines: keys, and values that fit behind them."""
+    """Plain indented lines: keys, and after them values that fit."""
     items: Iterable[tuple[str, object]]
     if isinstance(value, dict):
         items = ((f"{key}:", item) for key, item in value.items())
@@ -115,7 +113,7 @@ def _tasks(registry: Registry) -> tuple[Row, list[Row]]:
 
 
 def _scales(entry: TaskEntry) -> str:
-    return " ".join(scale for scale in ("mini", "full") if getattr(entry.sources, scale))
+    return " ".join(scale for scale in Scale if entry.sources.at(scale))
 
 
 def _tracks(registry: Registry) -> tuple[Row, list[Row]]:
@@ -124,13 +122,13 @@ def _tracks(registry: Registry) -> tuple[Row, list[Row]]:
             entry.name,
             entry.modality,
             str(len(entry.tasks)),
-            " ".join(entry.backbones.get("mini", ())) or "-",
-            " ".join(entry.backbones.get("full", ())) or "-",
+            *(" ".join(entry.backbones.get(scale, ())) or "-" for scale in Scale),
             entry.description,
         )
         for entry in registry.tracks.values()
     ]
-    return ("name", "modality", "tasks", "mini backbones", "full backbones", "description"), rows
+    columns = (f"{scale} backbones" for scale in Scale)
+    return ("name", "modality", "tasks", *columns, "description"), rows
 
 
 def _backbones(registry: Registry) -> tuple[Row, list[Row]]:

@@ -65,11 +65,8 @@ def _announce(made: Plan, asked: Invocation) -> None:
         say(f"missing: {missing}")
     if asked.settings.quiet:
         return
-    if asked.request.scale == "mini":
-        say(
-            "mini scale: embedded backbones and tasks, minutes on a CPU. "
-            "For real data and weights add: --scale full"
-        )
+    if introduction := asked.request.scale.introduction:
+        say(introduction)
     say(f"{made.counts}.")
 
 

@@ -26,8 +26,8 @@ from suite.planning.cells import Cell
 from suite.planning.locate import Model, locate_model
 from suite.registry import Registry
 from suite.registry.schema import MethodEntry, TaskEntry
-from suite.results.metrics import evaluate, score
 from suite.results.records import Ledger, Result, TaskScore
+from suite.results.scores import evaluate, score
 
 RESTORE_BATCH = 64
 

@@ -90,16 +90,15 @@ def resolve_device(wanted: str) -> str:
 
 
 def _share_cores(plan: Plan, cells: int, device: str, jobs: int | None) -> tuple[int, int]:
-    """(worker processes, threads of each). Networks of the mini scale are too small to share a
-    step between cores, so there every core runs a cell of its own."""
+    """(worker processes, threads of each)."""
+    alone = plan.request.scale.one_core_per_cell
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    mini = plan.request.scale == "mini"
     if jobs is None:
-        jobs = cores if mini and device == "cpu" else 1
+        jobs = cores if alone and device == "cpu" else 1
     jobs = max(1, min(jobs, cells))
-    return jobs, 1 if mini else max(1, cores // jobs)
+    return jobs, 1 if alone else max(1, cores // jobs)
 
 
 def _start(registry: Registry, settings: Settings, device: str, threads: int) -> _Worker:

@@ -20,9 +20,9 @@ from suite.method.load import load_method
 from suite.method.model import AdaptedModel
 from suite.planning.locate import Model, locate_model
 from suite.registry import Registry
+from suite.registry.metrics import UNPARSED
 from suite.registry.names import did_you_mean
 from suite.registry.schema import BackboneEntry, Classification, TaskEntry
-from suite.results.metrics import UNPARSED
 
 E = TypeVar("E")
 Answer = str | float | None

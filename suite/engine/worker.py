@@ -12,11 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from suite.errors import Diverged, Unsupported, UserError
 from suite.planning.cells import Cell
 from suite.registry import Registry
 from suite.results.records import Result, Status
+
+if TYPE_CHECKING:
+    from suite.engine.cell import Workspace
 
 REPORT_EVERY_SECONDS = 0.2
 
@@ -84,7 +88,7 @@ def work(
             pipe.send(Finished(result))
 
 
-def _attempt(cell: Cell, workspace: object, folder: Path, pipe: Connection) -> Result:
+def _attempt(cell: Cell, workspace: "Workspace", folder: Path, pipe: Connection) -> Result:
     import torch
 
     from suite.engine.cell import CellError, run_cell
@@ -115,8 +119,7 @@ def _attempt(cell: Cell, workspace: object, folder: Path, pipe: Connection) -> R
         return unfinished("oom", error)
     except Exception as error:
         # "DefaultCPUAllocator: can't allocate memory" is a plain RuntimeError.
-        status = "oom" if "allocate memory" in str(error) else "failed"
-        return unfinished(status, error)
+        return unfinished("oom" if "allocate memory" in str(error) else "failed", error)
 
 
 def work_folder(cell: Cell) -> Path:

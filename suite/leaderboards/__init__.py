@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suite.leaderboards import index, markdown, methods_page, plot, searches_page
+from suite.leaderboards import explorer, index, markdown, methods_page, plot, searches_page
 from suite.leaderboards.aggregate import boards, pools_of
 from suite.results import noise
 from suite.results.records import Result, read_results, replace_file
@@ -36,6 +36,8 @@ def pages(
         files[methods_page.NAME] = methods_page.render([*entries.values()]).encode()
     if pools := [pool for board in every for pool in pools_of(board)]:
         files[noise.NAME] = noise.written(pools)
+    if any(board.rows for board in every):
+        files[explorer.NAME] = explorer.render(every)
     files["README.md"] = index.render(every, searched=bool(found)).encode()
     if found:
         files[searches_page.NAME] = searches_page.render(found).encode()

@@ -11,12 +11,12 @@ from suite.errors import UserError
 from suite.leaderboards.board import Board, Row, TaskColumn
 from suite.leaderboards.rows import Usual, is_joint, listed, make_row
 from suite.registry.schema import Scale, TrackEntry
-from suite.results.metrics import contribution
 from suite.results.moderation import moderated
 from suite.results.noise import Pool, Variance
 from suite.results.ranks import ranks
 from suite.results.records import CellKey, Result
 from suite.results.resampling import resampled_scores, weighted_scores
+from suite.results.scores import contribution
 from suite.results.statistics import Estimate, RunNoise, total
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def boards(
     for track in registry.tracks.values():
         for row in track.published:
             entry = registry.backbones.get(row.backbone)
-            by_board.setdefault((track.name, row.backbone, entry.scale if entry else "full"), [])
+            scale = entry.scale if entry else Scale.FULL
+            by_board.setdefault((track.name, row.backbone, scale), [])
     return [
         board(registry.tracks[track], backbone, scale, cells, registry, pools)
         for (track, backbone, scale), cells in sorted(by_board.items(), key=lambda item: item[0])
@@ -198,7 +199,7 @@ def _constants(track: TrackEntry, rows: Sequence[Row]) -> dict[str, float]:
         answers = np.unique(targets)[:, None].repeat(len(targets), axis=1)
         once = np.ones((1, len(targets)))
         metrics = tuple(scores[0].metrics)
-        best[task] = float(weighted_scores(metrics, answers, targets, once).max())  # type: ignore[arg-type]
+        best[task] = float(weighted_scores(metrics, answers, targets, once).max())
     return best
 
 
@@ -240,7 +241,7 @@ def _estimated(track: TrackEntry, rows: Sequence[Row]) -> list[Row]:
             runs = [score for i in members for score in rows[i].tasks[task].scores]
             resampled = resampled_scores(
                 task,
-                tuple(runs[0].metrics),  # type: ignore[arg-type]
+                tuple(runs[0].metrics),
                 np.array([score.predictions for score in runs]),
                 np.array(runs[0].targets),
             )

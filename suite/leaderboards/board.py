@@ -29,11 +29,13 @@ class TaskColumn:
 class Cost:
     """What a method costs on all tasks of a track, averaged over seeds.
 
-    `stored_x`, `total_x`, `per_task`, `head`, `buffers` and `trained` are fractions of the
-    backbone's parameters without a head; the definitions stand under every leaderboard.
+    All but the last three are fractions of the backbone's parameters without a head; the
+    definitions stand under every leaderboard.
     """
 
     stored_x: float
+    shared: float
+    """The part of `stored_x` that does not grow with the number of tasks."""
     total_x: float
     per_task: float
     head: float

@@ -161,7 +161,7 @@ class Results:
         for board in boards_of_tasks_run(self.cells, self.registry):
             for point in pareto_front([p for p in points(board) if not p.published]):
                 low, high = point.interval or (None, None)
-                place = (board.track.name, board.backbone, board.scale)
+                place = (board.track.name, board.backbone, board.scale.value)
                 regime = "joint" if point.joint else "per_task"
                 rows.append((*place, point.label, point.score, low, high, point.stored_x, regime))
         return pd.DataFrame(rows, columns=columns)
@@ -180,7 +180,7 @@ class Results:
         ledger, where = result.ledger, result.environment
         if score is None or ledger is None:
             return line
-        cost = cost_of([result], 1, entry)
+        cost = cost_of([result], 1, entry, joint=joint)
         low, high = interval or (None, None)
         delta = self.folder / "work" / f"{result.cell.scale}.{result.cell.label}/delta.safetensors"
         return replace(
@@ -227,7 +227,7 @@ class Results:
             options=options,
             family=backbone.family if backbone else None,
             backbone=cell.backbone,
-            scale=cell.scale,
+            scale=cell.scale.value,
             track=cell.track,
             task=task,
             regime="joint" if joint else "per_task",

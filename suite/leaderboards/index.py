@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from suite.leaderboards import formats, methods_page, searches_page
+from suite.leaderboards import explorer, formats, methods_page, searches_page
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.markdown import MARK
 
@@ -28,6 +28,8 @@ def render(boards: Sequence[Board], *, searched: bool = False) -> str:
         if any(b.rows for b in boards)
         else []
     )
+    if any(b.rows for b in boards):
+        links.insert(0, f"[Explore them by hand]({explorer.NAME})")
     if searched:
         links.append(f"[How the learning rates were chosen]({searches_page.NAME})")
     if links:

@@ -275,10 +275,9 @@ def _how_made(board: Board) -> str:
     names = f"--tasks {board.track.name}"
     methods = ",".join(sorted({row.method for row in board.rows}))
     if methods:
-        scale = "" if board.scale == "mini" else f" --scale {board.scale}"
         lines.append(
             "Measure again:\n\n"
-            f"    python -m suite run{scale} --methods {methods} {names} "
+            f"    python -m suite run{board.scale.argument} --methods {methods} {names} "
             f"--backbones {board.backbone} --seeds {_seeds(board.rows)}"
         )
     lines.append("Write the pages again from the results: `python -m suite leaderboard`.")

@@ -177,14 +177,14 @@ def _draw_labels(axes: Axes, shown: Sequence[Point], front: Sequence[Point]) -> 
         )
         for point in ordered
     ]
-    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    extents = [text.get_window_extent(renderer) for text in texts]
+    extents = [text.get_window_extent() for text in texts]
     sizes = np.array([(extent.width, extent.height) for extent in extents])
     boxes = place(
         anchors, sizes, np.array(obstacles).reshape(-1, 4), np.array(axes.bbox.extents), scale
     )
     for point, anchor, text, box in zip(ordered, anchors, texts, boxes, strict=True):
-        text.set_position(to_data.transform(box[:2]))
+        left, bottom = to_data.transform(box[:2])
+        text.set_position((left, bottom))
         end = nearest(anchor, box)
         if math.dist(end, anchor) > 12 * scale:
             (x, y), (end_x, end_y) = to_data.transform(anchor), to_data.transform(end)
@@ -205,6 +205,6 @@ def _steps(axes: Axes, front: Sequence[Point]) -> list[tuple[float, float, float
         return []
     places = [axes.transData.transform((_x(p.stored_x), p.score)) for p in front]
     boxes = []
-    for (x, y), (end, top) in pairwise([*places, (axes.bbox.x1, places[-1][1])]):
+    for (x, y), (end, top) in pairwise([*places, np.array([axes.bbox.x1, places[-1][1]])]):
         boxes += [(x, y - 1, end, y + 1), (end - 1, y, end + 1, top)]
     return boxes

@@ -58,7 +58,7 @@ def make_row(
         tasks=columns,
         objections=tuple(_objections(track, cells, columns, usual, partial=partial)),
         estimate=None,
-        cost=cost_of(ok, len(track.tasks), entry) if complete else None,
+        cost=cost_of(ok, len(track.tasks), entry, joint=joint) if complete else None,
         hardware=tuple(sorted({c.environment.hardware for c in ok if c.environment})),
     )
 
@@ -129,7 +129,7 @@ def _objections(
             yield f"its cells come from different versions of the {component}"
 
 
-def cost_of(ok: Sequence[Result], tasks: int, entry: MethodEntry | None) -> Cost:
+def cost_of(ok: Sequence[Result], tasks: int, entry: MethodEntry | None, *, joint: bool) -> Cost:
     """Averages over seeds of what the cells of all tasks store and took."""
     seeds = len({r.cell.seed for r in ok})
     parameters = ok[0].backbone_parameters
@@ -146,6 +146,7 @@ def cost_of(ok: Sequence[Result], tasks: int, entry: MethodEntry | None) -> Cost
     replaces = entry is not None and entry.replaces_backbone
     return Cost(
         stored_x=shared + own + heads + buffers,
+        shared=shared if joint else 0.0,
         total_x=shared + own + (0 if replaces else 1),
         per_task=(shared + own) / tasks,
         head=heads / tasks,

@@ -1,6 +1,7 @@
 """The table that a run prints when it ends, and the same as records for machines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -60,20 +61,21 @@ def summaries(results: Sequence[Result], registry: "Registry") -> list[Summary]:
     """The rows of `render`, as numbers."""
     found = []
     for shown in boards_of_tasks_run(results, registry):
-        place = {"track": shown.track.name, "backbone": shown.backbone, "scale": shown.scale}
-        found += [_summary(row, place) for row in shown.rows]
+        summary = partial(
+            Summary, track=shown.track.name, backbone=shown.backbone, scale=shown.scale
+        )
+        found += [_summary(row, summary) for row in shown.rows]
         found += [
-            Summary(**place, method=method, reason=f"unsupported: {reason}")
+            summary(method=method, reason=f"unsupported: {reason}")
             for method, reason in shown.unsupported.items()
         ]
     return found
 
 
-def _summary(row: Row, place: Mapping[str, str]) -> Summary:
+def _summary(row: Row, summary: Callable[..., Summary]) -> Summary:
     low, high = (row.estimate.interval() if row.estimate else None) or (None, None)
     cost, rank = row.cost, row.rank
-    return Summary(
-        **place,
+    return summary(
         method=row.label,
         rank=rank.place if rank else None,
         rank_low=rank.low if rank else None,

@@ -14,7 +14,7 @@ from suite.planning.cache import cache_folder
 from suite.registry import Registry
 from suite.registry.checks import method_mistakes
 from suite.registry.problems import dotted
-from suite.registry.schema import FAMILIES, SCALES, MethodEntry, OptionValue
+from suite.registry.schema import FAMILIES, MethodEntry, OptionValue, Scale
 from suite.results.records import replace_file
 
 Terms = str | Mapping[str, object]
@@ -55,7 +55,7 @@ def as_method(
             option: {"default": value, "description": f"field of {cls.__name__}"}
             for option, value in _defaults(cls).items()
         },
-        "recipe": {scale: {"default": dict(recipe)} for scale in SCALES} if recipe else {},
+        "recipe": {scale: {"default": dict(recipe)} for scale in Scale} if recipe else {},
         "cost": _cost(cost, regime),
     }
     try:

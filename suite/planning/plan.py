@@ -21,6 +21,7 @@ from suite.registry.names import normal
 from suite.registry.options import resolve_options
 from suite.registry.schema import (
     BackboneEntry,
+    GeneratedSource,
     MethodEntry,
     OptionValue,
     Recipe,
@@ -163,9 +164,10 @@ class _Planner:
         return task_digest(task, self.request.scale, self._data[key], recipe, image_size)
 
     def _examples(self, task: TaskEntry, key: str) -> str:
+        source = task.sources.at(self.request.scale)
+        if isinstance(source, GeneratedSource):
+            return source.digest
         # The loader has checked that every task has a source at each scale of its track.
-        if self.request.scale == "mini":
-            return task.sources.mini.digest if task.sources.mini else UNKNOWN
         found = locate_dataset(task)
         if isinstance(found, Missing):
             self._absent[f"task {key}"] = found
@@ -183,12 +185,14 @@ def resolve_recipe(
         changes = recipes.get(request.scale, {})
         for part in ("default", backbone.family):
             if part in changes:
-                values |= changes[part].model_dump(exclude_unset=True)
+                values |= changes[part].written
     if request.trial is not None:
         rates = method.trial_rates(request.scale, backbone.family)
         values["learning_rate"] = rates[request.trial]
     asked = {"steps": request.steps, "batch_size": request.batch_size}
-    return Recipe(**values | {key: value for key, value in asked.items() if value is not None})
+    return Recipe.model_validate(
+        values | {key: value for key, value in asked.items() if value is not None}
+    )
 
 
 def _by_track(

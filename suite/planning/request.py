@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import get_args
 
 from suite.errors import UserError
 from suite.planning.limits import positive
@@ -24,7 +23,7 @@ class Request:
     methods: tuple[str, ...]
     tasks: tuple[str, ...]
     backbones: tuple[str, ...] = ()
-    scale: Scale = "mini"
+    scale: Scale = Scale.MINI
     seeds: tuple[int, ...] = (0,)
     steps: int | None = None
     batch_size: int | None = None
@@ -77,13 +76,11 @@ def _backbones(words: Names) -> tuple[str, ...]:
 
 
 def _scale(word: str) -> Scale:
-    scales: tuple[Scale, ...] = get_args(Scale)
-    for scale in scales:
-        if scale == word:
-            return scale
-    raise UserError(
-        f"--scale: must be {' or '.join(scales)}, not '{word}'{did_you_mean(str(word), scales)}"
-    )
+    try:
+        return Scale(word)
+    except ValueError:
+        near = did_you_mean(str(word), Scale)
+        raise UserError(f"--scale: must be {' or '.join(Scale)}, not '{word}'{near}") from None
 
 
 def _seeds(seeds: Seeds) -> tuple[int, ...]:

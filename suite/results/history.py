@@ -28,7 +28,7 @@ class Past(BaseModel):
 def read_history(folder: Path) -> Mapping[CellKey, Past]:
     """The head of every result in `folder`; empty where there is none.
 
-    Raises `UserError` for a file that is no result, because running over it would lose it.
+    Raises `UserError` for a file that is not a result, because a run would overwrite it.
     """
     history = {}
     for path in sorted(folder.glob("*.json")):

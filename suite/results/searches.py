@@ -58,7 +58,7 @@ class Search(Record):
 def read_searches(out: Path) -> list[Search]:
     """Every search recorded below an output folder, in the order of file names.
 
-    Raises `UserError` for a file that is no such record.
+    Raises `UserError` for a file that is not such a record.
     """
     return [read_record(path, Search) for path in sorted((out / FOLDER).glob("*.json"))]
 

@@ -27,7 +27,7 @@ from suite.engine.optimizer import Optimizer, make_optimizer
 from suite.method.load import load_method
 from suite.registry import load
 from suite.registry.options import resolve_options
-from suite.registry.schema import BackboneEntry, Recipe
+from suite.registry.schema import BackboneEntry, Recipe, Scale
 
 pytestmark = pytest.mark.benchmark
 
@@ -88,7 +88,7 @@ def runners(registry, backbone, task, recipe):
         ("taps", True, "arena"),
     ):
         entry = registry.methods[name]
-        method = load_method(entry, resolve_options([entry], [], "mini")[name])
+        method = load_method(entry, resolve_options([entry], [], Scale.MINI)[name])
         if not stepper:
             entry_class = type(method)
             plain = type("AsWritten", (entry_class,), {"stepper": lambda *args: None})

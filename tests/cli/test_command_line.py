@@ -109,7 +109,7 @@ def test_json_is_all_that_stdout_holds(call):
         ((*PLAN, "-b", "bert_toi"), "unknown backbone 'bert_toi'; did you mean 'bert_toy'?"),
         ((*PLAN, "--seeds", "0,x"), "--seeds: whole numbers"),
         ((*PLAN, "--seeds", "-1"), "--seeds: give at least one number, none below 0"),
-        ((*PLAN, "--registry", "nowhere"), "nowhere is no registry"),
+        ((*PLAN, "--registry", "nowhere"), "nowhere is not a registry"),
         (("show", "onne"), "nothing is called 'onne'; did you mean 'one'?"),
         (("why", "x"), "no result 'x' in runs/results"),
         (("validate", "onne"), "nothing is called 'onne'; did you mean 'one'?"),

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from suite.registry.schema import BackboneEntry, MethodEntry, PublishedRow, TaskEntry, TrackEntry
-from suite.results.metrics import evaluate, score
 from suite.results.records import CellKey, Environment, Identity, Ledger, Result, TaskScore
+from suite.results.scores import evaluate, score
 
 PARAMETERS = 1000
 TASKS = ("cola", "mrpc", "rte")

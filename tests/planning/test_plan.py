@@ -7,6 +7,7 @@ from registries import replace, write_registry
 from suite.errors import UserError
 from suite.planning.plan import Plan, Request, plan
 from suite.registry import Registry, load
+from suite.registry.schema import Scale
 from suite.results.history import read_history
 from suite.results.records import CellKey, Result, read_results
 
@@ -263,7 +264,7 @@ def test_no_backbone_brings_a_track_to_a_scale_it_lacks(registry):
 
 def test_a_track_without_the_scale_says_which_it_has(registry):
     with pytest.raises(UserError, match="track toy has no full scale, only: mini"):
-        plan(changed(BOTH, scale="full"), registry)
+        plan(changed(BOTH, scale=Scale.FULL), registry)
 
 
 @pytest.mark.parametrize(

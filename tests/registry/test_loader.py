@@ -73,8 +73,7 @@ MISTAKES = [
     ),
     pytest.param(
         "methods/one.yaml", "families: [vit, bert]", "families: [vit]",
-        ["one.yaml:6:11: families: say here, or in 'unsupported' with the reason, what holds for: "
-         "bert"],
+        ["one.yaml:6:11: families: list here, or in 'unsupported' with the reason: bert"],
         id="family without a word",
     ),
     pytest.param(
@@ -101,7 +100,7 @@ MISTAKES = [
     ),
     pytest.param(
         "methods/one.yaml", "learning_rate: 2e-3", "steps: null",
-        ["one.yaml:24:14: recipe.mini.default.steps: has no value"],
+        ["one.yaml:24:14: recipe.mini.default.steps: must be a whole number, not nothing"],
         id="no value",
     ),
     pytest.param(
@@ -143,6 +142,16 @@ MISTAKES = [
         "methods/one.yaml", "count: rank * w", "count: __import__('os').system('true')",
         ["one.yaml:29:14: cost.per_task[0].count: '__import__('os').system"],
         id="code in a cost",
+    ),
+    pytest.param(
+        "methods/one.yaml", "count: rank * w", "count: w if part == 'query' else 9**9**9",
+        ["one.yaml:29:14: cost.per_task[0].count: '9**9**9' is not allowed: an exponent"],
+        id="endless power in a cost",
+    ),
+    pytest.param(
+        "methods/one.yaml", "count: rank * w", "count: 1" + " + 1" * 5000,
+        ["one.yaml:29:14: cost.per_task[0].count: the formula has 20,001 characters, at most 500"],
+        id="endless sum in a cost",
     ),
     pytest.param(
         "methods/one.yaml", "regime: per_task", "regime: per_task\npython: ../outside.py",
@@ -300,6 +309,13 @@ def test_fields_may_be_inherited_within_the_file(folder):
         "class _Base(Method):\n    rank: int\n\n\nclass Something(_Base):\n",
     )
     assert problems(folder) == []
+
+
+def test_only_the_keys_that_are_written_change_a_recipe(folder):
+    replace(folder / "methods" / "one.yaml", "learning_rate: 2e-3", "clip_norm: null")
+    recipe = load(folder).methods["one"].recipe["mini"]
+    assert recipe["default"].written == {"clip_norm": None}
+    assert recipe["bert"].written == {"weight_decay": 0.1}
 
 
 def test_two_entries_may_share_a_python_file(folder):

@@ -128,7 +128,7 @@ class TorchKernels:
             start += len(tile.pieces)
         return found
 
-    def _score_gradient(self, products: Sequence[Tensor], rates: Rates) -> Tensor:
+    def _score_gradient(self, products: list[Tensor], rates: Rates) -> Tensor:
         """<G, delta> + penalty * sign(s) [L]; zero once the gates are locked."""
         score = self.arena.score
         if self.arena.locked:
@@ -136,9 +136,7 @@ class TorchKernels:
         gradient = torch.mul(score.sign(), rates.penalty)
         return gradient.index_add_(0, self.layers, torch.stack(products).to(score.dtype))
 
-    def _clip(
-        self, squares: Sequence[Tensor], score_gradient: Tensor, other_norm: Tensor
-    ) -> Tensor:
+    def _clip(self, squares: list[Tensor], score_gradient: Tensor, other_norm: Tensor) -> Tensor:
         """The factor of `torch.nn.utils.clip_grad_norm_` over all parameters []."""
         total = other_norm.square() + score_gradient.square().sum()
         if squares:
@@ -246,7 +244,8 @@ def _pieces(arena: Arena) -> Iterator[Piece]:
             for buffer in (arena.merged, arena.delta, arena.momentum, variance)
         )
         for own, *views in zip(_parts(in_memory_order(weight)), *parts, strict=True):
-            yield Piece(layer, own, *views, zeros[: len(own)])
+            merged, delta, momentum, second = views
+            yield Piece(layer, own, merged, delta, momentum, second, zeros[: len(own)])
 
 
 def _tiles(pieces: Sequence[Piece]) -> Iterator[Tile]:
