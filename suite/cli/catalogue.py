@@ -52,9 +52,9 @@ def show(options: argparse.Namespace) -> int:
         for name, entry in mapping.items():
             for called in {normal(name), normal(entry.name)}:
                 entries.setdefault(called, []).append((kind, entry))
-    for entry in registry.broken:
-        if normal(options.name) == normal(entry.name):
-            raise UserError("\n".join(map(str, entry.problems)))
+    for broken in registry.broken:
+        if normal(options.name) == normal(broken.name):
+            raise UserError("\n".join(map(str, broken.problems)))
     found = entries.get(normal(options.name))
     if not found:
         raise UserError(f"nothing is called '{options.name}'{did_you_mean(options.name, entries)}")
@@ -97,7 +97,7 @@ def _tree(value: object, indent: str) -> Iterable[str]:
 
 
 def _methods(registry: Registry) -> tuple[Row, list[Row]]:
-    rows = [
+    rows: list[Row] = [
         (entry.name, entry.regime, " ".join(entry.families), entry.title)
         for entry in registry.methods.values()
     ]
@@ -105,7 +105,7 @@ def _methods(registry: Registry) -> tuple[Row, list[Row]]:
 
 
 def _tasks(registry: Registry) -> tuple[Row, list[Row]]:
-    rows = [
+    rows: list[Row] = [
         (name, entry.output.type, " ".join(entry.metrics), _scales(entry), entry.description)
         for name, entry in registry.tasks.items()
     ]
@@ -132,7 +132,7 @@ def _tracks(registry: Registry) -> tuple[Row, list[Row]]:
 
 
 def _backbones(registry: Registry) -> tuple[Row, list[Row]]:
-    rows = [
+    rows: list[Row] = [
         (entry.name, entry.family, entry.modality, entry.scale, entry.description)
         for entry in registry.backbones.values()
     ]
@@ -140,7 +140,7 @@ def _backbones(registry: Registry) -> tuple[Row, list[Row]]:
 
 
 def _results(folder: Path) -> tuple[Row, list[Row]]:
-    rows = [
+    rows: list[Row] = [
         (past.cell.label, past.cell.scale, past.status, past.identity.digest[:8], past.reason)
         for past in read_history(results_folder(folder)).values()
     ]

@@ -250,7 +250,7 @@ def _intervals(results: Sequence[Result]) -> dict[tuple[CellKey, str], Interval]
         predictions = np.array([score.predictions for _, score in members])
         resampled = resampled_scores(
             first.task,
-            tuple(first.metrics),  # type: ignore[arg-type]
+            tuple(first.metrics),
             predictions,
             np.array(first.targets),
         )
