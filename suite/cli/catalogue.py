@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterable
+from pathlib import Path
 
 from suite.cli.selection import history_with_warnings, results_folder
 from suite.console import coloured, out, out_json, say, shown, table
@@ -16,7 +17,7 @@ Row = tuple[str, ...]
 def list_entries(options: argparse.Namespace) -> int:
     """Print one kind of entry as a table; broken ones are in it."""
     if options.what == "results":
-        header, rows = _results(options)
+        header, rows = _results(options.out)
         broken: list[Row] = []
     else:
         registry = load(options.registry)
@@ -137,10 +138,10 @@ def _backbones(registry: Registry) -> tuple[Row, list[Row]]:
     return ("name", "family", "modality", "scale", "description"), rows
 
 
-def _results(options: argparse.Namespace) -> tuple[Row, list[Row]]:
+def _results(folder: Path) -> tuple[Row, list[Row]]:
     rows = [
         (past.cell.label, past.cell.scale, past.status, past.identity.digest[:8], past.reason)
-        for past in history_with_warnings(options.out).values()
+        for past in history_with_warnings(folder).values()
     ]
     return ("cell", "scale", "status", "identity", "reason"), rows
 

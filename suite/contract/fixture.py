@@ -17,7 +17,8 @@ from suite.errors import UserError
 from suite.method import Method
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel
-from suite.planning.plan import Request, resolve_recipe
+from suite.planning.plan import resolve_recipe
+from suite.planning.request import Request
 from suite.registry import Registry
 from suite.registry.options import resolve_options
 from suite.registry.schema import (

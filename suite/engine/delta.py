@@ -4,13 +4,12 @@ Tensors are keyed `role/task/name`: role `shared` (stored once for all tasks, ta
 `head` or `buffer` (running statistics); `name` is the tensor's name in the adapted model.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -18,8 +17,29 @@ from suite.backbones.base import Backbone
 from suite.backbones.per_task import PerTask
 from suite.method import Method
 from suite.method.model import AdaptedModel
+from suite.registry.schema import OptionValue
+from suite.results.records import CellKey, Record
 
-FORMAT = "suite-delta-1"
+FORMAT = "suite-delta-2"
+"""Key of the file's metadata that holds its `Header`."""
+
+
+class Origin(Record):
+    """The cell that a delta comes from: all that is needed to build its model again."""
+
+    cell: CellKey
+    options: dict[str, OptionValue]
+    max_length: int
+    """Tokens to which texts were cut."""
+    weights: str
+    """Fingerprint of the backbone's files."""
+
+
+class Header(Record):
+    """The tasks a delta serves, in the order of the model, and where it comes from."""
+
+    tasks: tuple[str, ...]
+    origin: Origin | None = None
 
 
 def live_tensors(model: AdaptedModel) -> dict[str, Tensor]:
@@ -55,7 +75,9 @@ def stored_tensors(model: AdaptedModel, method: Method) -> dict[str, Tensor]:
     return {name: tensors[name] for name in method.stored(model, tuple(tensors))}
 
 
-def save_delta(path: Path, model: AdaptedModel, method: Method, regime: str) -> None:
+def save_delta(
+    path: Path, model: AdaptedModel, method: Method, regime: str, origin: Origin | None = None
+) -> None:
     """Write the delta so that a reader sees no file or the whole file.
 
     Raises ValueError for a tensor without elements.
@@ -73,7 +95,8 @@ def save_delta(path: Path, model: AdaptedModel, method: Method, regime: str) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     # One metadata key: with several, their order in the file would vary from run to run.
-    save_file(tensors, part, {FORMAT: json.dumps(list(model.tasks))})
+    header = Header(tasks=tuple(model.tasks), origin=origin)
+    save_file(tensors, part, {FORMAT: header.model_dump_json()})
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(path)
@@ -81,16 +104,25 @@ def save_delta(path: Path, model: AdaptedModel, method: Method, regime: str) -> 
 
 def load_delta(path: Path, model: AdaptedModel, method: Method) -> None:
     """Load a delta into a freshly adapted model; raises ValueError if it is not one of its own."""
+    tasks = read_header(path).tasks
+    if tasks != tuple(model.tasks):
+        raise ValueError(f"{path.name} serves {tasks}, not {tuple(model.tasks)}")
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        if FORMAT not in metadata:
-            raise ValueError(f"{path.name} is no delta of this suite")
-        tasks = json.loads(metadata[FORMAT])
-        if tasks != list(model.tasks):
-            raise ValueError(f"{path.name} serves {tasks}, not {list(model.tasks)}")
         tensors = {key.split("/", 2)[2]: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     with torch.no_grad():
         method.load(model, tensors)
+
+
+def read_header(path: Path) -> Header:
+    """What a delta says of itself; raises ValueError for any other file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{path.name} is no safetensors file ({error})") from None
+    if FORMAT not in metadata:
+        raise ValueError(f"{path.name} is no delta of this version of the suite")
+    return Header.model_validate_json(metadata[FORMAT])
 
 
 def changed_tensors(model: AdaptedModel, pristine: Backbone, method: Method) -> list[str]:

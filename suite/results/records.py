@@ -90,6 +90,8 @@ class Ledger(Record):
     buffer_bits: int
     tensor_bytes: int
     file_bytes: int
+    closed_form: bool = True
+    """Whether the counts were held against one; a class that is only tried out may state none."""
 
     @staticmethod
     def parameters(bits: float) -> float:
