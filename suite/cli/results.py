@@ -82,6 +82,8 @@ def _explained(past: Past, registry: Registry) -> str:
         f"  log       {past.log or '-'}",
         f"  identity  {parts.digest} (scheme {parts.schema_version})",
         f"    method    {parts.method}",
+        f"    code      {parts.code or '-'}",
+        *(f"      {name:<9} {digest}" for name, digest in parts.parts.items()),
         f"    recipe    {parts.recipe}",
         f"    backbone  {parts.backbone}",
         *(f"    task      {digest} {name}" for name, digest in parts.tasks.items()),

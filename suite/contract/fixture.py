@@ -17,6 +17,7 @@ from suite.errors import UserError
 from suite.method import Method
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel
+from suite.planning.code_cache import Codes
 from suite.planning.plan import resolve_recipe
 from suite.planning.request import Request
 from suite.registry import Registry
@@ -142,12 +143,12 @@ def make_bench(entry: MethodEntry, registry: Registry, family: Family, folder: P
             "weight_decay": 0.0,
         }
     )
+    code = Codes().of(entry, options, backbone_entry, Scale.MINI).parts["data"]
     data = {}
     for task in tasks:
         assert task.sources.mini is not None
-        encoded = encode_task(
-            task, Scale.MINI, backbone, recipe.max_length, task.sources.mini.digest
-        )
+        digest = f"{task.sources.mini.digest}.{code}"
+        encoded = encode_task(task, Scale.MINI, backbone, recipe.max_length, digest)
         data[task.name] = _small(encoded, backbone_entry)
     return Bench(
         entry=entry,

@@ -57,7 +57,8 @@ class Workspace:
 
     def task(self, cell: Cell, entry: TaskEntry) -> EncodedTask:
         """A task's examples for the cell's backbone, on the device."""
-        digest = cell.identity.tasks[entry.name]
+        # Examples, and what encodes them: either makes other tensors.
+        digest = f"{cell.identity.tasks[entry.name]}.{cell.identity.parts['data']}"
         if self.registry.methods[cell.key.method].task_prefix:
             entry = entry.prefixed()
         template = entry.text.template if entry.text else ""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from suite.errors import UserError
 from suite.planning.cells import Plan
-from suite.planning.fingerprint import remember
+from suite.planning.code_cache import remember
 from suite.planning.plan import plan
 from suite.planning.request import Request
 from suite.registry.entries import Registry

@@ -6,7 +6,9 @@ from typing import Protocol
 
 from suite.errors import UserError
 from suite.planning.cells import Cell, Plan, Planned
+from suite.planning.code_cache import Codes
 from suite.planning.identity import (
+    NO_CODE,
     UNKNOWN,
     backbone_digest,
     differences,
@@ -84,7 +86,7 @@ class _Planner:
         self._absent: dict[str, Missing] = {}
         self._data: dict[str, str] = {}
         self._weights: dict[str, str] = {}
-        self._methods: dict[str, str] = {}
+        self._codes = Codes()
 
     def cells(
         self,
@@ -96,11 +98,20 @@ class _Planner:
         """The cells of one method on one backbone and track."""
         recipe = resolve_recipe(self.request, track, method, backbone)
         recipe_part = recipe_digest(recipe)
-        method_part = self._method(method)
+        options = self.options[method.name]
+        method_part = method_digest(method, options)
         if backbone.family in method.unsupported:
             method_part += ".unsupported"
+            code = NO_CODE
+        else:
+            code = self._codes.of(method, options, backbone, self.request.scale)
         backbone_part = self._backbone(backbone)
-        task_parts = {task.name: self._task(task, recipe, backbone.image_size) for task in tasks}
+        task_parts = {
+            task.name: self._task(
+                task, recipe, backbone.image_size, self._codes.metrics(task.metrics, method)
+            )
+            for task in tasks
+        }
         groups = [tasks] if method.regime == "joint" else [(task,) for task in tasks]
         for group, seed in product(groups, self.request.seeds):
             names = tuple(task.name for task in group)
@@ -115,9 +126,10 @@ class _Planner:
             cell = Cell(
                 key=key,
                 recipe=recipe,
-                options=self.options[method.name],
+                options=options,
                 identity=identity(
                     method_part,
+                    code,
                     recipe_part,
                     {name: task_parts[name] for name in names},
                     backbone_part,
@@ -150,11 +162,6 @@ class _Planner:
         words = {"oom": "out of memory", "timeout": "timed out"}.get(past.status, past.status)
         return Planned(cell, "run", f"{words} before: {past.reason}".removesuffix(": "))
 
-    def _method(self, method: MethodEntry) -> str:
-        if method.name not in self._methods:
-            self._methods[method.name] = method_digest(method, self.options[method.name])
-        return self._methods[method.name]
-
     def _backbone(self, backbone: BackboneEntry) -> str:
         if backbone.name not in self._weights:
             found = locate_model(backbone)
@@ -164,11 +171,11 @@ class _Planner:
             self._weights[backbone.name] = backbone_digest(backbone, fingerprint)
         return self._weights[backbone.name]
 
-    def _task(self, task: TaskEntry, recipe: Recipe, image_size: int | None) -> str:
+    def _task(self, task: TaskEntry, recipe: Recipe, image_size: int | None, metrics: str) -> str:
         key = f"{task.track}/{task.name}"
         if key not in self._data:
             self._data[key] = self._examples(task, key)
-        return task_digest(task, self.request.scale, self._data[key], recipe, image_size)
+        return task_digest(task, self.request.scale, self._data[key], recipe, image_size, metrics)
 
     def _examples(self, task: TaskEntry, key: str) -> str:
         source = task.sources.at(self.request.scale)

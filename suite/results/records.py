@@ -56,6 +56,10 @@ class Identity(Record):
 
     schema_version: int
     method: str
+    code: str = ""
+    """Of all code that decides the cell; empty in results of before version 2."""
+    parts: dict[str, str] = {}
+    """Of its parts, by which a change of `code` is named; they decide nothing."""
     recipe: str
     tasks: dict[str, str]
     backbone: str

@@ -124,7 +124,7 @@ def reasons(folder: Path, finished: list[Result], **change: object) -> list[str]
 def test_a_change_of_code_is_named(folder, finished):
     replace(folder / "methods" / "one.py", "NotImplementedError", "ValueError")
     code, other, joint = reasons(folder, finished)
-    assert code == other == "method code changed"
+    assert code == other == "code changed: method"
     assert joint.startswith("identity")
 
 
