@@ -4,6 +4,7 @@ Tensors are keyed `role/task/name`: role `shared` (stored once for all tasks, ta
 `head` or `buffer` (running statistics); `name` is the tensor's name in the adapted model.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,6 +124,12 @@ def read_header(path: Path) -> Header:
     if FORMAT not in metadata:
         raise ValueError(f"{path.name} is no delta of this version of the suite")
     return Header.model_validate_json(metadata[FORMAT])
+
+
+def delta_digest(path: Path) -> str:
+    """SHA-256 of a delta's file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def changed_tensors(model: AdaptedModel, pristine: Backbone, method: Method) -> list[str]:

@@ -126,6 +126,8 @@ class Result(Record):
     reason: str = ""
     log: str = ""
     scores: tuple[TaskScore, ...] = ()
+    delta: str = ""
+    """SHA-256 of the file that was scored; empty in results of before it was recorded."""
     ledger: Ledger | None = None
     backbone_parameters: int = 0
     trained_parameters: int = 0
