@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from suite.method import (
     AdaptedModel,
@@ -17,6 +17,7 @@ from suite.method import (
     Batch,
     Method,
     ParameterGroup,
+    ParameterSet,
     Phase,
     Recipe,
     TaskEntry,
@@ -51,8 +52,8 @@ class KDMultiTask(Method):
         """A teacher for each task, then from the first state again the student of them all."""
         start = State(model)
         teachers: dict[str, AdaptedModel] = {}
-        aside = {id(parameter) for parameter in model.adaptors.parameters()}
-        taught = [p for p in model.parameters() if p.requires_grad and id(p) not in aside]
+        trained = ParameterSet(p for p in model.parameters() if p.requires_grad)
+        taught = trained - ParameterSet(model.adaptors.parameters())
         tasks = tuple(model.tasks)
 
         def teacher_phase(task: str) -> Phase:
@@ -73,14 +74,12 @@ class KDMultiTask(Method):
         return (*(teacher_phase(task) for task in tasks), student_phase)
 
     def parameter_groups(
-        self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
+        self, model: AdaptedModel, parameters: ParameterSet, recipe: Recipe
     ) -> tuple[ParameterGroup, ...]:
         """Adaptors have a learning rate of their own."""
-        ids = {id(parameter) for parameter in model.adaptors.parameters()}
-        own = [parameter for parameter in parameters if id(parameter) in ids]
-        others = [parameter for parameter in parameters if id(parameter) not in ids]
+        own = parameters & ParameterSet(model.adaptors.parameters())
         return (
-            *super().parameter_groups(model, others, recipe),
+            *super().parameter_groups(model, parameters - own, recipe),
             ParameterGroup(own, self.adaptor_learning_rate, weight_decay=0.0),
         )
 

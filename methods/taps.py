@@ -7,13 +7,13 @@ https://arxiv.org/abs/2203.16708, with its memory-efficient joint variant.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from suite.method import (
     AdaptedModel,
     Backbone,
     Method,
-    ParameterGroup,
+    ParameterSet,
     PerTask,
     Phase,
     Recipe,
@@ -23,7 +23,7 @@ from suite.method import (
     context_of,
     parameters_of,
 )
-from suite.nn.gated import gated, gates, mean_score, open_stored, split_scores, without_closed
+from suite.nn.gated import gated, gates, open_stored, without_closed
 from suite.nn.gated_training import GateTraining, gate_stepper
 
 
@@ -58,9 +58,9 @@ class Taps(Method):
             return super().phases(model)
         tasks = tuple(model.tasks)
         norms = [model.backbone.module(site) for site in model.backbone.of_kind("norm")]
-        changes = {id(p) for task in tasks for p in parameters_of(model, task, head=False)}
-        shared = [p for p in model.parameters() if id(p) not in changes]
-        shared += [p for norm in norms for p in norm.by_task[tasks[0]].parameters()]
+        own = ParameterSet(p for task in tasks for p in parameters_of(model, task, head=False))
+        tied = ParameterSet(p for norm in norms for p in norm.by_task[tasks[0]].parameters())
+        shared = ParameterSet(model.parameters()) - own | tied
         share = (1 - self.first_stage) / len(tasks)
         first, *others = (Phase((task,), share, parameters_of(model, task)) for task in tasks)
         return (
@@ -69,24 +69,8 @@ class Taps(Method):
             *others,
         )
 
-    def parameter_groups(
-        self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
-    ) -> tuple[ParameterGroup, ...]:
-        """Scores have a learning rate of their own and no weight decay."""
-        scores, others = split_scores(model, parameters)
-        return (
-            *super().parameter_groups(model, others, recipe),
-            ParameterGroup(scores, self.score_learning_rate, weight_decay=0.0),
-        )
-
-    def penalty(self, model: AdaptedModel, progress: float) -> Tensor | None:
-        """lambda * mean |s|, after a warm-up in which changes may prove themselves."""
-        if progress < self.gate_warmup:
-            return None
-        return self.gate_penalty * mean_score(model, model.context.active)
-
     def stepper(
-        self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
+        self, model: AdaptedModel, parameters: ParameterSet, recipe: Recipe
     ) -> Stepper | None:
         """Gates and changes step in an arena, which costs what training the layers would."""
         training = GateTraining(

@@ -31,9 +31,8 @@ class Backbone(nn.Module):
 
     def _mark_originals(self) -> None:
         tensors = [*self.network.named_parameters(), *self.network.named_buffers()]
-        self.originals = {id(tensor): name for name, tensor in tensors}
-        # Held so that no tensor made after one of these is dropped can be given its id.
-        self._held = [tensor for _, tensor in tensors]
+        # A tensor is the same key as itself alone, whatever it holds.
+        self.originals: dict[Tensor, str] = {tensor: name for name, tensor in tensors}
 
     def fresh(self) -> "Backbone":
         """An independent copy for one cell."""

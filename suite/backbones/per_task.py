@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from suite.backbones.parameters import ParameterSet
+
 
 class TaskContext:
     """Which task the network serves now: one object, shared by every layer that switches."""
@@ -99,11 +101,11 @@ class PerTask(nn.Module):
         return self.current(*args, **kwargs)
 
 
-def parameters_of(model: nn.Module, task: str, head: bool = True) -> list[nn.Parameter]:
+def parameters_of(model: nn.Module, task: str, head: bool = True) -> ParameterSet:
     """The parameters that belong to `task` alone, with or without those of its head."""
-    return [
+    return ParameterSet(
         parameter
         for module in model.modules()
         if isinstance(module, PerTask) and (head or not module.head)
         for parameter in module.by_task[task].parameters()
-    ]
+    )

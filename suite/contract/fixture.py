@@ -62,11 +62,11 @@ class Bench:
     ) -> AdaptedModel:
         """The model after a few steps on some of the tasks; `watch` sees it after each of them."""
         model = self.adapt(tasks)
-        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        names = {parameter: name for name, parameter in model.named_parameters()}
 
         def note(parameter: nn.Parameter) -> None:
-            if names[id(parameter)] not in self.reached and parameter.grad.any():
-                self.reached.add(names[id(parameter)])
+            if names[parameter] not in self.reached and parameter.grad.any():
+                self.reached.add(names[parameter])
 
         for parameter in model.parameters():
             if parameter.requires_grad:
@@ -83,7 +83,7 @@ class Bench:
         )
         for parameter, value in zip(model.parameters(), before, strict=True):
             if not torch.equal(parameter, value):
-                self.moved.add(names[id(parameter)])
+                self.moved.add(names[parameter])
         # A method's stepper may bring gradients to a parameter without the help of autograd.
         self.reached |= self.moved
         return model

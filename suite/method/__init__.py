@@ -1,6 +1,7 @@
 """What a contributor imports: the contract of a method, and the model it returns."""
 
 from suite.backbones.base import Backbone
+from suite.backbones.parameters import ParameterSet
 from suite.backbones.per_task import PerTask, TaskContext, parameters_of
 from suite.data.batching import Batch
 from suite.errors import Unsupported
@@ -14,6 +15,7 @@ __all__ = [
     "Batch",
     "Method",
     "ParameterGroup",
+    "ParameterSet",
     "PerTask",
     "Phase",
     "Recipe",

@@ -178,17 +178,6 @@ def mean_score(model: nn.Module, task: str) -> Tensor:
     return torch.stack([gate.score for gate in gates(model, task)]).abs().mean()
 
 
-def split_scores(
-    model: nn.Module, parameters: Iterable[nn.Parameter]
-) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """`parameters` as (scores of gates, all others)."""
-    ids = {id(gate.score) for _, gate in _named_gates(model)}
-    own, others = [], []
-    for parameter in parameters:
-        (own if id(parameter) in ids else others).append(parameter)
-    return own, others
-
-
 def without_closed(model: nn.Module, names: Iterable[str]) -> Sequence[str]:
     """`names` less all scores and the changes behind closed gates: what inference needs."""
     unused = {f"{name}.score" for name, _ in _named_gates(model)}

@@ -1,11 +1,12 @@
 """Trains gates and changes through an arena, beside the optimizer of all other parameters."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from suite.backbones.parameters import ParameterSet
 from suite.nn.gated import GatedConv2d, GatedLinear, GatedResidual
 from suite.nn.kernels.arena import Arena, ArenaKernels, Rates, Rule
 from suite.nn.kernels.arena_torch import TorchKernels
@@ -45,7 +46,7 @@ class GateStepper:
         self.gates = list(gates)
         self.training = training
         self.recipe = recipe
-        self.parameters = [p for gate in gates for p in (gate.delta, gate.score)]
+        self.parameters = ParameterSet(p for gate in gates for p in (gate.delta, gate.score))
         self.rearranged = False
         device = self.weights[0].device
         arena = Arena(
@@ -113,7 +114,7 @@ class GateStepper:
 
 def gate_stepper(
     model: nn.Module,
-    parameters: Collection[nn.Parameter],
+    parameters: ParameterSet,
     training: GateTraining,
     recipe: Recipe,
 ) -> GateStepper | None:
@@ -121,13 +122,12 @@ def gate_stepper(
 
     Raises ValueError if these gates belong to several tasks: an arena serves one network.
     """
-    wanted = {id(parameter) for parameter in parameters}
     weights, gates, tasks = [], [], set()
     for layer in model.modules():
         if not isinstance(layer, GatedConv2d | GatedLinear):
             continue
         for task, gate in layer.residuals.by_task.items():
-            if id(gate.delta) in wanted:
+            if gate.delta in parameters:
                 weights.append(layer.weight)
                 gates.append(gate)
                 tasks.add(task)

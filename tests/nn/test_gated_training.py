@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from suite.backbones.parameters import ParameterSet
 from suite.backbones.per_task import TaskContext
 from suite.nn.gated import gated, gates
 from suite.nn.gated_training import GateTraining, gate_stepper
@@ -27,7 +28,7 @@ def network(tasks=("a",)):
 
 
 def trained_parameters(model):
-    return [p for p in model.parameters() if p.requires_grad]
+    return ParameterSet(p for p in model.parameters() if p.requires_grad)
 
 
 def make(model, training=TRAINING):
@@ -140,4 +141,4 @@ def test_one_arena_serves_one_task():
 
 def test_a_phase_that_trains_no_gates_needs_no_arena():
     model = network()
-    assert gate_stepper(model, [model[0].weight], TRAINING, RECIPE) is None
+    assert gate_stepper(model, ParameterSet([model[0].weight]), TRAINING, RECIPE) is None

@@ -187,13 +187,15 @@ class TorchKernels:
         scale: Tensor | None,
     ) -> None:
         """What `torch.optim.SGD` and `AdamW` do, without their bookkeeping."""
-        if self.arena.rule.optimizer == "sgd":
+        rule = self.arena.rule
+        if rule.optimizer == "sgd":
             torch._fused_sgd_(
                 parameters,
                 gradients,
-                momenta,
+                # It refuses buffers for a momentum that it would not use.
+                momenta if rule.momentum else [],
                 weight_decay=weight_decay,
-                momentum=self.arena.rule.momentum,
+                momentum=rule.momentum,
                 lr=rate,
                 dampening=0.0,
                 nesterov=False,
