@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,8 @@ from suite.backbones.parallel_insert import Parallel, SublayerInput
 from suite.backbones.per_task import PerTask, TaskContext
 from suite.backbones.sites import SITES, Site
 from suite.registry.schema import BackboneEntry, SiteKind
+
+Form = TypeVar("Form", bound=nn.Module)
 
 
 class Backbone(nn.Module):
@@ -61,6 +64,13 @@ class Backbone(nn.Module):
     def module(self, site: Site) -> nn.Module:
         """The module at a site, as it is now."""
         return self.network.get_submodule(site.name)
+
+    def layer(self, site: Site, form: type[Form]) -> Form:
+        """The module at a site that is a layer of this form; raises TypeError if it is another."""
+        module = self.module(site)
+        if not isinstance(module, form):
+            raise TypeError(f"{site.name} is a {type(module).__name__}, no {form.__name__}")
+        return module
 
     def replace(self, site: Site, module: nn.Module) -> None:
         """Put `module` in the place of the one at `site`."""

@@ -9,8 +9,8 @@ from torch import nn
 class ParameterSet(Set[nn.Parameter]):
     """Parameters in the order in which they were given, each once.
 
-    `in`, `&`, `|`, `-` and comparisons as for any set. A parameter equals itself alone, where `==`
-    of tensors would compare their elements.
+    `in`, `&`, `|`, `-` and comparisons as for any set; what they give has the order of the left
+    side. A parameter equals itself alone, where `==` of tensors would compare their elements.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter] = ()) -> None:
@@ -27,5 +27,10 @@ class ParameterSet(Set[nn.Parameter]):
         return len(self._by_id)
 
     def __and__(self, other: Set[Any]) -> "ParameterSet":
-        """Those that `other` has, too, in the order of this set."""
         return ParameterSet(parameter for parameter in self if parameter in other)
+
+    def __sub__(self, other: Set[Any]) -> "ParameterSet":
+        return ParameterSet(parameter for parameter in self if parameter not in other)
+
+    def __or__(self, other: Set[Any]) -> "ParameterSet":
+        return ParameterSet((*self, *other))

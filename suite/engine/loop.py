@@ -193,6 +193,8 @@ def _train_stretch(
             if penalty is not None:
                 loss = loss + penalty
             if phase.penalty is not None:
+                # `_stretches` refuses such a phase where tasks are mixed.
+                assert isinstance(batch, Batch)
                 loss = loss + phase.penalty(batch)
         total_loss += loss.detach()
         loss.backward()

@@ -7,7 +7,7 @@ from suite.data.batching import Batch
 from suite.errors import Unsupported
 from suite.method.interface import Method, ParameterGroup, Phase, Stepper, Validate
 from suite.method.model import AdaptedModel, adapted, context_of
-from suite.registry.schema import Recipe, TaskEntry
+from suite.registry.schema import Recipe, SiteKind, TaskEntry
 
 __all__ = [
     "AdaptedModel",
@@ -19,6 +19,7 @@ __all__ = [
     "PerTask",
     "Phase",
     "Recipe",
+    "SiteKind",
     "Stepper",
     "TaskContext",
     "TaskEntry",
