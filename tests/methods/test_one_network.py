@@ -110,5 +110,5 @@ def test_adaptors_have_a_rate_of_their_own():
     groups = method.parameter_groups(model, parameters, Recipe(learning_rate=0.01))
     assert sum(len(group.parameters) for group in groups) == len(parameters)
     rates = {p: group.learning_rate for group in groups for p in group.parameters}
-    assert {rates[p] for p in model.adaptors.parameters()} == {0.7}
+    assert {rates[p] for p in model.parts["adaptors"].parameters()} == {0.7}
     assert {rates[p] for p in model.backbone.parameters()} == {0.01}

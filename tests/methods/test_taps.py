@@ -26,13 +26,13 @@ def test_an_overwhelming_penalty_leaves_norms_and_head():
     method, model = build(gate_penalty=1e4, gate_warmup=0.0, score_learning_rate=0.1)
     train_briefly(model, method, "resnet", learning_rate=0.1)
     assert method.facts(model) == {"gated_layers@a": 7, "open_layers@a": 0, "open_weights@a": 0}
-    assert not [name for name in stored_tensors(model, method) if ".residuals." in name]
+    assert not [name for name in stored_tensors(model, method) if ".transforms." in name]
 
 
 def test_without_penalty_every_layer_stays_open():
     method, model = build(gate_penalty=0.0, initial_score=0.5)
     train_briefly(model, method, "resnet")
-    weights = sum(gate.delta.numel() for gate in gates(model, "a"))
+    weights = sum(gate.change.numel() for gate in gates(model, "a"))
     assert method.facts(model) == {
         "gated_layers@a": 7,
         "open_layers@a": 7,
@@ -46,11 +46,11 @@ def test_only_the_changes_of_open_layers_norms_and_head_are_stored():
     for gate in others:
         gate.set_open(False)
     names = stored_tensors(model, method)
-    assert [name for name in names if ".residuals." in name] == [
-        "backbone.network.conv1.residuals.by_task.a.delta"
+    assert [name for name in names if ".transforms." in name] == [
+        "backbone.network.conv1.transforms.by_task.a.change"
     ]
-    assert torch.equal(names["backbone.network.conv1.residuals.by_task.a.delta"], first.delta)
-    assert not [name for name in names if name.endswith("score")]
+    assert torch.equal(names["backbone.network.conv1.transforms.by_task.a.change"], first.change)
+    assert not [name for name in names if name.endswith("gate_score")]
     assert "backbone.network.bn1.by_task.a.running_mean" in names
 
 
@@ -59,17 +59,17 @@ def test_the_penalty_is_the_mean_absolute_score_after_the_warm_up():
     their own and no weight decay."""
     method, model = build(gate_penalty=2.0, gate_warmup=0.25, score_learning_rate=0.7)
     first, *others = gates(model, "a")
-    first.score.data.fill_(-1.0)
+    first.gate_score.data.fill_(-1.0)
     recipe = Recipe(
         optimizer="sgd", momentum=0.0, learning_rate=0.01, weight_decay=0.1, clip_norm=None
     )
     parameters = ParameterSet(p for p in model.parameters() if p.requires_grad)
     optimizer = make_optimizer(method, model, parameters, recipe)
-    before = torch.stack([gate.score.detach().clone() for gate in gates(model, "a")])
+    before = torch.stack([gate.gate_score.detach().clone() for gate in gates(model, "a")])
     optimizer.step(factor=0.5, progress=0.24)
-    assert [gate.score.item() for gate in gates(model, "a")] == before.tolist()
+    assert [gate.gate_score.item() for gate in gates(model, "a")] == before.tolist()
     optimizer.step(factor=0.5, progress=0.25)
-    after = torch.stack([gate.score.detach() for gate in gates(model, "a")])
+    after = torch.stack([gate.gate_score.detach() for gate in gates(model, "a")])
     step = 0.5 * 0.7 * 2.0 / (1 + len(others))
     torch.testing.assert_close(after, before - step * before.sign())
 
@@ -78,7 +78,7 @@ def test_the_output_layer_and_embeddings_of_t5_stay_frozen():
     _, model = build(family="t5")
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
     assert not [name for name in trained if "shared" in name or "lm_head" in name]
-    assert [name for name in trained if "EncDecAttention.q.residuals" in name]
+    assert [name for name in trained if "EncDecAttention.q.transforms" in name]
 
 
 def test_the_first_stage_is_shared_and_the_second_each_tasks_own():
@@ -91,9 +91,9 @@ def test_the_first_stage_is_shared_and_the_second_each_tasks_own():
     assert "backbone.network.conv1.weight" in first
     assert "backbone.network.bn1.by_task.a.weight" in first
     assert "heads.by_task.b.weight" in first
-    assert not [name for name in first if ".residuals." in name or "network.bn1.by_task.b" in name]
+    assert not [name for name in first if ".transforms." in name or "network.bn1.by_task.b" in name]
     for task, names in zip("ab", second, strict=True):
-        assert f"backbone.network.conv1.residuals.by_task.{task}.delta" in names
+        assert f"backbone.network.conv1.transforms.by_task.{task}.change" in names
         assert all(f".by_task.{task}." in name for name in names)
 
 
@@ -155,13 +155,13 @@ def test_training_goes_on_with_locked_gates_and_the_file_restores_them(tmp_path)
     changes = {"lock_after": 0.5, "gate_penalty": 300.0, "gate_warmup": 0.0}
     method, model = build(**changes, score_learning_rate=0.02)
     # The first layer is far from the threshold; all others close before the gates are locked.
-    gates(model, "a")[0].score.data.fill_(5.0)
+    gates(model, "a")[0].gate_score.data.fill_(5.0)
     recipe = Recipe(steps=12, batch_size=8, evaluations=4, learning_rate=0.01)
     train(model, method, {"a": tiny_data("a")}, recipe, seed=0, progress=lambda done, total: None)
     assert method.facts(model)["open_layers@a"] == 1
     first, *closed = gates(model, "a")
-    assert first.delta.abs().max() > 0
-    assert not [gate for gate in closed if gate.delta.any()]
+    assert first.change.abs().max() > 0
+    assert not [gate for gate in closed if gate.change.any()]
 
     save_delta(tmp_path / "delta", model, method, "per_task")
     restored = method.adapt(tiny_backbone("resnet"), tiny_tasks("resnet", 1))
