@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """A mistake the user can mend: printed as one message, without a traceback, exit code 2.
+    """A mistake that the user can correct: printed as one message without a traceback, exit code 2.
 
     The message names the file, line and key (or the option) at fault and the nearest valid choice.
     """

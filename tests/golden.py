@@ -97,7 +97,12 @@ CELLS = (
         },
         ("gate_warmup=0.3", "gate_penalty=0.4", "score_learning_rate=3"),
     ),
-    Golden("piggyback", "densenet_mini", (COLOUR,), {"learning_rate": 8e-4}),
+    Golden(
+        "piggyback",
+        "densenet_mini",
+        (COLOUR,),
+        {"optimizer": "sgd", "learning_rate": 0.01, "clip_norm": None},
+    ),
     Golden(
         "lora",
         "bert_mini",

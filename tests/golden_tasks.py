@@ -1,13 +1,17 @@
 """Four easy tasks, two on images and two on texts, that belong to the golden cells alone."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from suite.mini import Splits
+from suite.mini import Columns, Splits
 
-SIZES = {"train": 44, "validation": 24, "test": 24}
+TRAIN = {"colour": 44, "amount": 26, "mood": 26, "overlap": 44}
+"""Training examples: of unequal number, so that it matters how tasks are drawn."""
+HELD_OUT = 24
+"""Examples for validation, and for the test."""
 SIDE = 24
 """Pixels of an image."""
 NOUNS = ["cats", "dogs", "cows", "boats", "cars", "apples", "cherries", "donkeys"]
@@ -85,7 +89,7 @@ def colour() -> Splits:
         image[np.arange(count), :, :, 2 * label] += 90
         return {"image": image.astype(np.uint8), "label": label.astype(np.int64)}
 
-    return _splits(make, seed=1)
+    return _splits("colour", make)
 
 
 def amount() -> Splits:
@@ -98,7 +102,7 @@ def amount() -> Splits:
             picture[:length, SIDE - length :] += 130
         return {"image": image.astype(np.uint8), "label": (side / SIDE).astype(np.float32) ** 2}
 
-    return _splits(make, seed=2)
+    return _splits("amount", make)
 
 
 def mood() -> Splits:
@@ -113,24 +117,25 @@ def mood() -> Splits:
             sentences.append(f"the farmer {rng.choice(words[kind])} {nouns}")
         return {"sentence": sentences, "label": label.astype(np.int64)}
 
-    return _splits(make, seed=3)
+    return _splits("mood", make)
 
 
 def overlap() -> Splits:
-    """How many of five words two texts have in common."""
+    """The share of the words of two texts that stands in both, times five."""
 
     def make(rng, count):
-        label = rng.integers(0, 6, count)
-        one, two = [], []
-        for common in label:
+        one, two, label = [], [], []
+        for common in rng.integers(0, 6, count):
             words = rng.permutation(NOUNS)
+            others = words[5 : 8 - common // 2]
             one.append(" ".join(words[:5]))
-            two.append(" ".join([*words[:common], *words[5 : 8 - common // 2]]))
-        return {"one": one, "two": two, "label": label.astype(np.float32)}
+            two.append(" ".join([*words[:common], *others]))
+            label.append(5 * common / (5 + len(others)))
+        return {"one": one, "two": two, "label": np.array(label, np.float32)}
 
-    return _splits(make, seed=4)
+    return _splits("overlap", make)
 
 
-def _splits(make, seed: int) -> Splits:
-    rng = np.random.Generator(np.random.PCG64(seed))
-    return Splits(**{split: make(rng, count) for split, count in SIZES.items()})
+def _splits(task: str, make: Callable[[np.random.Generator, int], Columns]) -> Splits:
+    rng = np.random.Generator(np.random.PCG64(list(TRAIN).index(task)))
+    return Splits(make(rng, TRAIN[task]), make(rng, HELD_OUT), make(rng, HELD_OUT))

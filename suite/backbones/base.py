@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,9 @@ from suite.backbones.parallel_insert import Parallel, SublayerInput
 from suite.backbones.per_task import PerTask, TaskContext
 from suite.backbones.sites import SITES, Site
 from suite.registry.schema import BackboneEntry, SiteKind
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Form = TypeVar("Form", bound=nn.Module)
 
@@ -126,14 +129,24 @@ class VisionBackbone(Backbone):
         return self.network(inputs["image"])
 
 
-class EncoderBackbone(Backbone):
-    """Token ids to one pooled vector per text (or text pair)."""
+class TextBackbone(Backbone):
+    """A network that reads tokens, and the tokenizer that makes them."""
+
+    network: Any  # a model of transformers, whose calls and outputs have no type in common
 
     def __init__(
-        self, entry: BackboneEntry, network: nn.Module, width: int, tokenizer: object
+        self,
+        entry: BackboneEntry,
+        network: nn.Module,
+        width: int,
+        tokenizer: "PreTrainedTokenizerBase",
     ) -> None:
         super().__init__(entry, network, width)
         self.tokenizer = tokenizer
+
+
+class EncoderBackbone(TextBackbone):
+    """Token ids to one pooled vector per text (or text pair)."""
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """`input_ids`, `attention_mask` (and `token_type_ids`) [B, L] -> features [B, width]."""
@@ -144,14 +157,8 @@ class EncoderBackbone(Backbone):
         return (hidden * mask).sum(1) / mask.sum(1)
 
 
-class TextToTextBackbone(Backbone):
+class TextToTextBackbone(TextBackbone):
     """An encoder-decoder that reads a source text and writes the answer."""
-
-    def __init__(
-        self, entry: BackboneEntry, network: nn.Module, width: int, tokenizer: object
-    ) -> None:
-        super().__init__(entry, network, width)
-        self.tokenizer = tokenizer
 
     def forward(self, inputs: Mapping[str, Tensor], labels: Tensor) -> Tensor:
         """Source `input_ids`, `attention_mask` [B, L] and target ids [B, M] (teacher forcing, -100

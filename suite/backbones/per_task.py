@@ -81,9 +81,11 @@ class PerTask(nn.Module):
         return self.by_task[self.leader or self.context.active]
 
     @property
-    def weight(self) -> nn.Parameter:
+    def weight(self) -> Tensor:
         """The current module's weight: T5 looks at its type before it calls a layer."""
-        return self.current.get_parameter("weight")
+        weight = self.current.weight
+        assert isinstance(weight, Tensor)
+        return weight
 
     @property
     def splits_batch(self) -> bool:

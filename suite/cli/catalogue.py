@@ -3,13 +3,12 @@
 import argparse
 from collections.abc import Iterable
 
-from suite.cli.selection import results_folder
+from suite.cli.selection import history_with_warnings, results_folder
 from suite.console import coloured, out, out_json, say, shown, table
 from suite.errors import UserError
 from suite.registry import Registry, load
 from suite.registry.names import did_you_mean, normal
-from suite.registry.schema import FileEntry, MethodEntry, TaskEntry
-from suite.results.history import read_history
+from suite.registry.schema import FileEntry, MethodEntry, Scale, TaskEntry
 
 Row = tuple[str, ...]
 
@@ -74,14 +73,12 @@ def _described(kind: str, entry: FileEntry) -> str:
     lines = [coloured(f"{kind} {entry.name}", "bold"), f"  file: {shown(entry.path)}"]
     if isinstance(entry, MethodEntry):
         lines.append(f"  code: {shown(entry.python_path)}")
-    fields = entry.model_dump(
-        mode="json", exclude={"schema_version", "name"}, exclude_defaults=True
-    )
+    fields = entry.model_dump(mode="json", exclude={"schema_version", "name"}, exclude_unset=True)
     return "\n".join([*lines, *_tree(fields, "  ")])
 
 
 def _tree(value: object, indent: str) -> Iterable[str]:
-    """Plain indented lines: keys, and values that fit behind them."""
+    """Plain indented lines: keys, and after them values that fit."""
     items: Iterable[tuple[str, object]]
     if isinstance(value, dict):
         items = ((f"{key}:", item) for key, item in value.items())
@@ -114,7 +111,7 @@ def _tasks(registry: Registry) -> tuple[Row, list[Row]]:
 
 
 def _scales(entry: TaskEntry) -> str:
-    return " ".join(scale for scale in ("mini", "full") if getattr(entry.sources, scale))
+    return " ".join(scale for scale in Scale if entry.sources.at(scale))
 
 
 def _tracks(registry: Registry) -> tuple[Row, list[Row]]:
@@ -123,13 +120,13 @@ def _tracks(registry: Registry) -> tuple[Row, list[Row]]:
             entry.name,
             entry.modality,
             str(len(entry.tasks)),
-            " ".join(entry.backbones.get("mini", ())) or "-",
-            " ".join(entry.backbones.get("full", ())) or "-",
+            *(" ".join(entry.backbones.get(scale, ())) or "-" for scale in Scale),
             entry.description,
         )
         for entry in registry.tracks.values()
     ]
-    return ("name", "modality", "tasks", "mini backbones", "full backbones", "description"), rows
+    columns = (f"{scale} backbones" for scale in Scale)
+    return ("name", "modality", "tasks", *columns, "description"), rows
 
 
 def _backbones(registry: Registry) -> tuple[Row, list[Row]]:
@@ -143,7 +140,7 @@ def _backbones(registry: Registry) -> tuple[Row, list[Row]]:
 def _results(options: argparse.Namespace) -> tuple[Row, list[Row]]:
     rows = [
         (past.cell.label, past.cell.scale, past.status, past.identity.digest[:8], past.reason)
-        for past in read_history(results_folder(options.out)).values()
+        for past in history_with_warnings(options.out).values()
     ]
     return ("cell", "scale", "status", "identity", "reason"), rows
 

@@ -133,6 +133,8 @@ def build_parser() -> argparse.ArgumentParser:
     board = verb("leaderboard", "results", "write the leaderboards again from the results")
     board.add_argument("--check", action="store_true", help="write nothing, exit 1 if they differ")
     _out(board)
+    pack = verb("pack", "results", "pack results, one file a board; settle what a merge left")
+    _out(pack)
     _json(verb("env", "env", "print what a bug report needs", "show"))
     return parser
 

@@ -16,7 +16,8 @@ from suite.engine.progress import make_progress
 from suite.errors import UserError
 from suite.planning.plan import Plan, Planned
 from suite.registry import Registry
-from suite.results.records import CellKey, Result, read_record
+from suite.results.folder import Lookup
+from suite.results.records import CellKey, Result
 
 _COLOURS = {"run": "bold", "cached": "green", "unsupported": "dim", "missing": "yellow"}
 _WORDS = {"run": "to run"}
@@ -67,12 +68,9 @@ def run(options: argparse.Namespace) -> int:
     if made.planned and len(made.with_action("missing")) == len(made.planned):
         raise UserError("nothing can run: everything asked for needs what is missing")
     require_writable(options.out)
-    if options.scale == "mini" and not options.quiet:
-        say(
-            "mini scale: embedded backbones and tasks, minutes on a CPU. "
-            "For real data and weights add: --scale full"
-        )
     if not options.quiet:
+        if introduction := made.request.scale.introduction:
+            say(introduction)
         say(f"{_counts(made)}.")
     try:
         run_plan(made, registry, options, options.out)
@@ -114,13 +112,12 @@ def require_writable(folder: Path) -> None:
 
 def results_of(made: Plan, folder: Path) -> list[Result]:
     """The results of the planned cells, as they are now on disk."""
+    lookup = Lookup(folder, Result)
     found = []
     for item in made.planned:
-        path = results_folder(folder) / item.cell.key.file_name
-        if path.is_file():
-            result = read_record(path, Result)
-            if result.identity.digest == item.cell.identity.digest:
-                found.append(result)
+        result = lookup.get(item.cell.key)
+        if result and result.identity.digest == item.cell.identity.digest:
+            found.append(result)
     return found
 
 

@@ -9,12 +9,14 @@ from suite.planning.fingerprint import remember
 from suite.planning.plan import Plan, Request, plan
 from suite.registry import Registry, load
 from suite.registry.entries import split_names
-from suite.results.history import read_history
+from suite.registry.schema import Scale
+from suite.results.folder import SINGLES, Lookup, Results, read_history
+from suite.results.history import Past
 
 
 def results_folder(out: Path) -> Path:
     """Where the results of an output folder lie."""
-    return out / "results"
+    return out / SINGLES
 
 
 def load_with_warnings(folder: Path | None) -> Registry:
@@ -25,9 +27,17 @@ def load_with_warnings(folder: Path | None) -> Registry:
     return registry
 
 
+def history_with_warnings(out: Path) -> Results[Past]:
+    """The heads of all results; files that are none are named on stderr."""
+    history = read_history(out)
+    if history.warning:
+        say(history.warning)
+    return history
+
+
 def planned(options: argparse.Namespace, registry: Registry) -> Plan:
     """The plan that the options ask for."""
-    made = plan(request(options), registry, read_history(results_folder(options.out)).values())
+    made = plan(request(options), registry, Lookup(options.out, Past))
     remember()
     return made
 
@@ -41,7 +51,7 @@ def request(options: argparse.Namespace) -> Request:
         methods=split_names(options.methods),
         tasks=split_names(options.tasks),
         backbones=backbones,
-        scale=options.scale,
+        scale=Scale(options.scale),
         seeds=_seeds(split_names(options.seeds)),
         steps=options.steps,
         batch_size=options.batch_size,

@@ -6,16 +6,18 @@ from dataclasses import replace
 from itertools import groupby
 
 from suite.cli.run import command_again, require_writable, results_of, run_plan
-from suite.cli.selection import load_with_warnings, request, results_folder
+from suite.cli.selection import load_with_warnings, request
 from suite.console import out, out_json, say, shown, table
 from suite.errors import UserError
 from suite.planning.fingerprint import remember
 from suite.planning.plan import Plan, plan
 from suite.registry import Registry
 from suite.registry.schema import TRIALS, Scale
-from suite.results.history import read_history
+from suite.results.folder import Lookup
+from suite.results.history import Past
+from suite.results.packing import is_packed, pack
 from suite.results.records import CellKey, Result
-from suite.results.searches import FOLDER, Search, trial_of
+from suite.results.searches import FOLDER, Search, pack_path, trial_of
 
 
 def tune(options: argparse.Namespace) -> int:
@@ -28,14 +30,13 @@ def tune(options: argparse.Namespace) -> int:
     asked = request(options)
     used = {item.cell.key.backbone for item in plan(asked, registry).planned}
     families = {registry.backbones[name].family for name in used}
-    _require_rates(registry, asked.methods, options.scale, families)
+    _require_rates(registry, asked.methods, asked.scale, families)
     require_writable(options.out)
     plans = []
     results: list[list[Result]] = []
     for number in range(TRIALS):
         folder = options.out / FOLDER / f"trial-{number + 1}"
-        history = read_history(results_folder(folder)).values()
-        made = plan(replace(asked, trial=number), registry, history)
+        made = plan(replace(asked, trial=number), registry, Lookup(folder, Past))
         remember()
         if made.missing:
             raise UserError("\n".join(map(str, made.missing)))
@@ -51,6 +52,9 @@ def tune(options: argparse.Namespace) -> int:
         results.append(results_of(made, folder))
     searches = list(_searches(plans, results, registry))
     paths = [search.write(options.out) for search in searches]
+    if is_packed(options.out):
+        pack(options.out)
+        paths = [pack_path(options.out)]
     if options.json:
         out_json([search.model_dump(mode="json") for search in searches])
     else:

@@ -13,7 +13,7 @@ from suite.engine.ledger import closed_form, count, disagreement
 from suite.errors import Unsupported
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel, HeadedModel, output_size
-from suite.registry import expression
+from suite.registry.expression import parse
 from suite.registry.schema import Option, OptionValue, TaskEntry
 
 
@@ -119,7 +119,7 @@ def facts_are_declared(bench: Bench, model: AdaptedModel) -> None:
     restored = bench.restore(bench.save(model, "facts"), bench.served)
     again = bench.method.facts(restored)
     terms = (*bench.entry.cost.shared, *bench.entry.cost.per_task)
-    used = {name for term in terms for name in expression.names(term.count)}
+    used = {name for term in terms for name in parse(term.count).names}
     for name, value in facts.items():
         if name.split("@")[0] in used and again.get(name) != value:
             raise Fault(

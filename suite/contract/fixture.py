@@ -20,7 +20,15 @@ from suite.method.model import AdaptedModel
 from suite.planning.plan import Request, resolve_recipe
 from suite.registry import Registry
 from suite.registry.options import resolve_options
-from suite.registry.schema import BackboneEntry, Family, MethodEntry, OptionValue, Recipe, TaskEntry
+from suite.registry.schema import (
+    BackboneEntry,
+    Family,
+    MethodEntry,
+    OptionValue,
+    Recipe,
+    Scale,
+    TaskEntry,
+)
 
 EXAMPLES = 48
 STEPS = 10
@@ -65,6 +73,7 @@ class Bench:
         names = {parameter: name for name, parameter in model.named_parameters()}
 
         def note(parameter: nn.Parameter) -> None:
+            assert parameter.grad is not None, "the hook runs once there is a gradient"
             if names[parameter] not in self.reached and parameter.grad.any():
                 self.reached.add(names[parameter])
 
@@ -113,7 +122,7 @@ class Bench:
 def make_bench(entry: MethodEntry, registry: Registry, family: Family, folder: Path) -> Bench:
     """The method, the family's mini backbone and two tasks of a track that uses it."""
     backbone_entry, tasks = family_bench(registry, family)
-    options = resolve_options([entry], [], "mini")[entry.name]
+    options = resolve_options([entry], [], Scale.MINI)[entry.name]
     workspace = Workspace(registry, torch.device("cpu"), threads=1)
     backbone = workspace.backbone(backbone_entry.name)
     request = Request(methods=(entry.name,), tasks=())
@@ -135,7 +144,9 @@ def make_bench(entry: MethodEntry, registry: Registry, family: Family, folder: P
     data = {}
     for task in tasks:
         assert task.sources.mini is not None
-        encoded = encode_task(task, "mini", backbone, recipe.max_length, task.sources.mini.digest)
+        encoded = encode_task(
+            task, Scale.MINI, backbone, recipe.max_length, task.sources.mini.digest
+        )
         data[task.name] = _small(encoded, backbone_entry)
     return Bench(
         entry=entry,
@@ -153,7 +164,7 @@ def family_bench(registry: Registry, family: Family) -> tuple[BackboneEntry, tup
     """The mini backbone of a family and two tasks of a track that uses it: its first, and one with
     another type of output if there is one."""
     for track in registry.tracks.values():
-        for name in track.backbones.get("mini", ()):
+        for name in track.backbones.get(Scale.MINI, ()):
             if registry.backbones[name].family == family:
                 first, *rest = registry.tasks_of(track)
                 if not rest:

@@ -14,12 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from suite.backbones.base import Backbone, TextToTextBackbone
+from suite.backbones.base import Backbone, TextBackbone, TextToTextBackbone
 from suite.data.sources import load_splits
 from suite.data.splits import Columns
 from suite.planning.cache import cache_folder
 from suite.planning.locate import Model, locate_model
-from suite.registry.schema import Classification, Scale, TaskEntry
+from suite.registry.schema import Classification, GeneratedSource, Scale, TaskEntry
 
 CACHE_VERSION = 1
 PADDING = -100
@@ -75,7 +75,8 @@ def encode_task(
     (tokens). The generator's file is part of it too, so that a changed one is run again and held
     against its digest.
     """
-    generated = task.sources.mini if scale == "mini" else None
+    source = task.sources.at(scale)
+    generated = source if isinstance(source, GeneratedSource) else None
     key = json.dumps(
         [
             CACHE_VERSION,
@@ -126,6 +127,7 @@ def _tokens(
     task: TaskEntry, columns: Columns, backbone: Backbone, max_length: int
 ) -> dict[str, Tensor]:
     assert task.text is not None
+    assert isinstance(backbone, TextBackbone)
     texts = [columns[name] for name in task.text.columns]
     if isinstance(backbone, TextToTextBackbone):
         rows = zip(*texts, strict=True)

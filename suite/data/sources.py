@@ -34,19 +34,17 @@ def load_splits(task: TaskEntry, scale: Scale, image_size: int | None) -> Splits
     it: the shorter side, then a central crop. Raises UserError where the data are missing or are
     not what the registry says.
     """
-    if scale == "mini":
-        source = task.sources.mini
-        assert source is not None, "the plan lets no task without a source through"
-        return _generated(task, source)
-    source = task.sources.full
+    source = task.sources.at(scale)
     assert source is not None, "the plan lets no task without a source through"
+    if isinstance(source, GeneratedSource):
+        return _generated(task, source)
     return _tabular(task, source, image_size)
 
 
 def departure(task: TaskEntry, scale: Scale, train: int, validation: int, test: int) -> str:
     """How the rows read at full scale differ from the official counts; empty if they do not."""
-    source = task.sources.full
-    if scale == "mini" or source is None or not task.official:
+    source = task.sources.at(scale)
+    if not isinstance(source, HubSource) or not task.official:
         return ""
     match source.split_rule:
         case "halve_validation":

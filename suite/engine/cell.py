@@ -25,8 +25,8 @@ from suite.method.model import AdaptedModel
 from suite.planning.plan import Cell
 from suite.registry import Registry
 from suite.registry.schema import MethodEntry, TaskEntry
-from suite.results.metrics import evaluate, score
 from suite.results.records import Ledger, Result, TaskScore
+from suite.results.scores import evaluate, score
 
 RESTORE_BATCH = 64
 

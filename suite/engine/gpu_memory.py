@@ -46,4 +46,5 @@ class GpuMemory:
 
 
 def _kind(key: CellKey, recipe: Recipe | None) -> Kind:
-    return key.method, key.backbone, key.scale, recipe and recipe.batch_size
+    batch_size = None if recipe is None else recipe.batch_size
+    return key.method, key.backbone, key.scale, batch_size

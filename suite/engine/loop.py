@@ -17,7 +17,7 @@ from suite.errors import Diverged, Unsupported
 from suite.method import Method, ParameterSet, Phase
 from suite.method.model import AdaptedModel, HeadedModel
 from suite.registry.schema import Recipe
-from suite.results.metrics import evaluate, score
+from suite.results.scores import evaluate, score
 
 EVALUATION_BATCH = 256
 FEATURE_BYTES = 2**30

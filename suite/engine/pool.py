@@ -18,7 +18,8 @@ from suite.engine.worker import Finished, Stepped, Unwritable, failure, work
 from suite.errors import UserError
 from suite.planning.plan import Cell, Plan
 from suite.registry import Registry
-from suite.results.records import Result, Status, read_results
+from suite.results.folder import SINGLES, read_results
+from suite.results.records import Result, Status
 
 
 @dataclass
@@ -99,16 +100,15 @@ def resolve_device(wanted: str) -> str:
 
 
 def _share_cores(plan: Plan, cells: int, device: str, jobs: int | None) -> tuple[int, int]:
-    """(worker processes, threads of each). Networks of the mini scale are too small to share a
-    step between cores, so there every core runs a cell of its own."""
+    """(worker processes, threads of each)."""
+    alone = plan.request.scale.one_core_per_cell
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    mini = plan.request.scale == "mini"
     if jobs is None:
-        jobs = cores if mini and device == "cpu" else 1
+        jobs = cores if alone and device == "cpu" else 1
     jobs = max(1, min(jobs, cells))
-    return jobs, 1 if mini else max(1, cores // jobs)
+    return jobs, 1 if alone else max(1, cores // jobs)
 
 
 def _start(registry: Registry, settings: Settings, device: str, threads: int) -> _Worker:
@@ -133,7 +133,7 @@ def _gpu_memory(device: str, out: Path) -> GpuMemory:
     import torch
 
     free, _ = torch.cuda.mem_get_info(device)
-    return GpuMemory(free, read_results(out / "results"))
+    return GpuMemory(free, read_results(out).values())
 
 
 def _hand_out(
@@ -207,7 +207,7 @@ def _lost(worker: _Worker, settings: Settings) -> Result:
 
 def _record(cell: Cell, status: Status, reason: str, settings: Settings) -> Result:
     result = failure(cell, status, reason)
-    result.write(settings.out / "results")
+    result.write(settings.out / SINGLES)
     return result
 
 

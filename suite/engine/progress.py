@@ -2,9 +2,13 @@
 
 import sys
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from suite.planning.plan import Cell
 from suite.results.records import CellKey, Result
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 
 def describe(key: CellKey) -> str:
@@ -72,7 +76,7 @@ class LiveProgress(Progress):
             console=Console(stderr=True, highlight=False),
         )
         self.overall = self.bars.add_task("cells", total=cells)
-        self.running: dict[CellKey, int] = {}
+        self.running: dict[CellKey, TaskID] = {}
 
     def __enter__(self) -> "LiveProgress":
         self.bars.start()

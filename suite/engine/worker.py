@@ -12,11 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from suite.errors import Diverged, Unsupported, UserError
 from suite.planning.plan import Cell
 from suite.registry import Registry
+from suite.results.folder import SINGLES
 from suite.results.records import Result, Status
+
+if TYPE_CHECKING:
+    from suite.engine.cell import Workspace
 
 REPORT_EVERY_SECONDS = 0.2
 
@@ -71,7 +76,7 @@ def work(pipe: Connection, registry: Registry, out: Path, device: str, threads: 
                 result = _attempt(cell, workspace, folder, pipe)
             if device.startswith("cuda"):
                 torch.cuda.empty_cache()  # cells of other processes may need what this one gives up
-            result.write(out / "results")
+            result.write(out / SINGLES)
         except OSError as error:
             pipe.send(Unwritable(f"{folder}: cannot be written ({error.strerror})"))
         except UserError as error:
@@ -80,7 +85,7 @@ def work(pipe: Connection, registry: Registry, out: Path, device: str, threads: 
             pipe.send(Finished(result))
 
 
-def _attempt(cell: Cell, workspace: object, folder: Path, pipe: Connection) -> Result:
+def _attempt(cell: Cell, workspace: "Workspace", folder: Path, pipe: Connection) -> Result:
     import torch
 
     from suite.engine.cell import CellError, run_cell
@@ -111,8 +116,7 @@ def _attempt(cell: Cell, workspace: object, folder: Path, pipe: Connection) -> R
         return unfinished("oom", error)
     except Exception as error:
         # "DefaultCPUAllocator: can't allocate memory" is a plain RuntimeError.
-        status = "oom" if "allocate memory" in str(error) else "failed"
-        return unfinished(status, error)
+        return unfinished("oom" if "allocate memory" in str(error) else "failed", error)
 
 
 def work_folder(cell: Cell) -> Path:

@@ -10,7 +10,7 @@ from suite.results.records import Ledger, Result
 
 
 class Usual:
-    """The data and the backbone that most methods were measured with."""
+    """The data, the backbone and the steps that most methods were measured with."""
 
     def __init__(self, results: Sequence[Result]) -> None:
         ok = [r for r in results if r.status == "ok"]
@@ -19,6 +19,8 @@ class Usual:
             task: _most_common((r.identity.tasks[task], r) for r in ok if task in r.identity.tasks)
             for task in sorted({task for r in ok for task in r.identity.tasks})
         }
+        steps = _most_common((str(r.recipe.steps), r) for r in ok if r.recipe)
+        self.steps = int(steps or 0)
 
 
 def _most_common(votes: Iterable[tuple[str, Result]]) -> str:
@@ -136,17 +138,20 @@ def _cost(ok: Sequence[Result], tasks: int, entry: MethodEntry | None, *, joint:
     # Shared bits of a per-task cell are shared with nobody, so summing over cells is right there.
     shared = counted(sum(ledger.shared_bits for ledger in ledgers))
     own = counted(sum(bits for ledger in ledgers for bits in ledger.task_bits.values()))
-    replaces = joint and entry is not None and entry.replaces_backbone
+    heads = counted(sum(bits for ledger in ledgers for bits in ledger.head_bits.values()))
+    buffers = counted(sum(ledger.buffer_bits for ledger in ledgers))
+    replaces = entry is not None and entry.replaces_backbone
     return Cost(
+        stored_x=shared + own + heads + buffers,
+        shared=shared if joint else 0.0,
         total_x=shared + own + (0 if replaces else 1),
         per_task=(shared + own) / tasks,
-        head=counted(sum(b for ledger in ledgers for b in ledger.head_bits.values())) / tasks,
-        buffers=counted(sum(ledger.buffer_bits for ledger in ledgers)) / tasks,
+        head=heads / tasks,
+        buffers=buffers / tasks,
         trained=sum(r.trained_parameters for r in ok) / parameters / seeds / tasks,
-        stored_bytes=sum(ledger.file_bytes for ledger in ledgers) / seeds,
+        tensor_bytes=sum(ledger.tensor_bytes for ledger in ledgers) / seeds,
+        file_bytes=sum(ledger.file_bytes for ledger in ledgers) / seeds,
         steps=sum(r.steps for r in ok) / seeds,
-        train_seconds=sum(r.train_seconds for r in ok) / seeds,
-        peak_memory_bytes=max(r.peak_memory_bytes for r in ok),
     )
 
 

@@ -1,9 +1,9 @@
 """From a request to cells, each with the reason why it runs or not. Pure: writes nothing."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
+from typing import Literal, Protocol
 
 from suite.errors import UserError
 from suite.planning.identity import (
@@ -21,6 +21,7 @@ from suite.registry.names import normal
 from suite.registry.options import resolve_options
 from suite.registry.schema import (
     BackboneEntry,
+    GeneratedSource,
     MethodEntry,
     OptionValue,
     Recipe,
@@ -41,7 +42,7 @@ class Request:
     methods: tuple[str, ...]
     tasks: tuple[str, ...]
     backbones: tuple[str, ...] = ()
-    scale: Scale = "mini"
+    scale: Scale = Scale.MINI
     seeds: tuple[int, ...] = (0,)
     steps: int | None = None
     batch_size: int | None = None
@@ -88,13 +89,19 @@ class Plan:
         return tuple(item for item in self.planned if item.action == action)
 
 
-def plan(request: Request, registry: Registry, results: Iterable[Result | Past] = ()) -> Plan:
+class Known(Protocol):
+    """Where what is known of a cell is looked up: a mapping, or a folder's `Lookup`."""
+
+    def get(self, cell: CellKey, /) -> Result | Past | None: ...  # noqa: D102
+
+
+def plan(request: Request, registry: Registry, known: Known | None = None) -> Plan:
     """Every cell of the request, in the order track, backbone, method, task, seed.
 
     Raises `UserError` if a name is unknown, a selected entry is broken, an option does not exist,
     or nothing fits together.
     """
-    history = {past.cell: past for past in results}
+    history: Known = {} if known is None else known
     methods = registry.select_methods(request.methods)
     if not methods:
         raise UserError("--methods names no method")
@@ -122,7 +129,7 @@ class _Planner:
         self,
         request: Request,
         registry: Registry,
-        history: Mapping[CellKey, Result | Past],
+        history: Known,
         options: Mapping[str, Mapping[str, OptionValue]],
     ) -> None:
         self.request = request
@@ -220,9 +227,10 @@ class _Planner:
         return task_digest(task, self.request.scale, self._data[key], recipe, image_size)
 
     def _examples(self, task: TaskEntry, key: str) -> str:
+        source = task.sources.at(self.request.scale)
+        if isinstance(source, GeneratedSource):
+            return source.digest
         # The loader has checked that every task has a source at each scale of its track.
-        if self.request.scale == "mini":
-            return task.sources.mini.digest if task.sources.mini else UNKNOWN
         found = locate_dataset(task)
         if isinstance(found, Missing):
             self._absent[f"task {key}"] = found
@@ -240,12 +248,14 @@ def resolve_recipe(
         changes = recipes.get(request.scale, {})
         for part in ("default", backbone.family):
             if part in changes:
-                values |= changes[part].model_dump(exclude_unset=True)
+                values |= changes[part].written
     if request.trial is not None:
         rates = method.trial_rates(request.scale, backbone.family)
         values["learning_rate"] = rates[request.trial]
     asked = {"steps": request.steps, "batch_size": request.batch_size}
-    return Recipe(**values | {key: value for key, value in asked.items() if value is not None})
+    return Recipe.model_validate(
+        values | {key: value for key, value in asked.items() if value is not None}
+    )
 
 
 def _by_track(

@@ -15,7 +15,7 @@ def resolve_options(
     """Method name -> option name -> value. Raises `UserError` for one that does not exist."""
     entries = {entry.name: entry for entry in methods}
     values = {
-        name: {key: _default(option, scale) for key, option in entry.options.items()}
+        name: {key: option.default_at(scale) for key, option in entry.options.items()}
         for name, entry in entries.items()
     }
     for assignment in assignments:
@@ -28,10 +28,6 @@ def resolve_options(
         option = _named(option_word, options, f"--set {assignment}: {method} has no option")
         values[method][option] = _parse(text, options[option], f"--set {assignment}")
     return values
-
-
-def _default(option: Option, scale: Scale) -> OptionValue:
-    return option.mini if scale == "mini" and option.mini is not None else option.default
 
 
 def _named(word: str, choices: Iterable[str], complaint: str) -> str:

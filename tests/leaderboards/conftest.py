@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from suite.registry.schema import BackboneEntry, MethodEntry, PublishedRow, TaskEntry, TrackEntry
-from suite.results.metrics import evaluate, score
 from suite.results.records import CellKey, Environment, Identity, Ledger, Result, TaskScore
+from suite.results.scores import evaluate, score
 
 PARAMETERS = 1000
 TASKS = ("cola", "mrpc", "rte")
@@ -98,7 +98,7 @@ def registry():
         }
     )
     methods = [
-        method("full"),
+        method("full", replaces_backbone=True),
         method("probe"),
         method("hyper", "joint"),
         method("shared", "joint", replaces_backbone=True),

@@ -12,7 +12,7 @@ from suite.planning.identity import (
     task_digest,
 )
 from suite.registry import Registry, load
-from suite.registry.schema import Classification, HubSource, OptionValue, Recipe, TaskEntry
+from suite.registry.schema import Classification, HubSource, OptionValue, Recipe, Scale, TaskEntry
 from suite.results.records import Environment, Identity
 
 
@@ -31,13 +31,15 @@ RECIPE = Recipe()
 
 
 def mini(task: TaskEntry, recipe: Recipe = RECIPE, size: int | None = None) -> str:
-    return task_digest(task, "mini", "data", recipe, size)
+    return task_digest(task, Scale.MINI, "data", recipe, size)
 
 
 def full(task: TaskEntry, **source: object) -> str:
     hub = HubSource(hub="a/b", split_rule="carve_from_train", splits={"test": "test"})
     sources = task.sources.model_copy(update={"full": hub.model_copy(update=source)})
-    return task_digest(task.model_copy(update={"sources": sources}), "full", "data", Recipe(), None)
+    return task_digest(
+        task.model_copy(update={"sources": sources}), Scale.FULL, "data", Recipe(), None
+    )
 
 
 def test_a_method_is_its_code_its_regime_and_its_options(registry):
@@ -79,7 +81,7 @@ def test_a_task_is_its_data_its_preprocessing_its_output_and_its_metrics(task):
         {"metrics": ("accuracy", "f1")},
     ):
         assert mini(task.model_copy(update=change)) != before, change
-    assert task_digest(task, "mini", "other data", Recipe(), None) != before
+    assert task_digest(task, Scale.MINI, "other data", Recipe(), None) != before
     assert mini(task, Recipe(max_length=64)) != before
 
 

@@ -2,6 +2,7 @@
 
 import torch
 import triton
+import triton.language as tl
 from torch import Tensor
 
 from suite.nn.kernels import arena_triton as kernels
@@ -226,4 +227,4 @@ def _table(tensors: list[Tensor], device: torch.device) -> Tensor:
 
 
 def _triton_type(dtype: torch.dtype) -> object:
-    return getattr(kernels.tl, {torch.float32: "float32", torch.bfloat16: "bfloat16"}[dtype])
+    return getattr(tl, {torch.float32: "float32", torch.bfloat16: "bfloat16"}[dtype])

@@ -132,7 +132,7 @@ class TorchKernels:
             start += len(tile.pieces)
         return found
 
-    def _gate_score_gradient(self, products: Sequence[Tensor], rates: Rates) -> Tensor:
+    def _gate_score_gradient(self, products: list[Tensor], rates: Rates) -> Tensor:
         """<G, D> + penalty * sign(s) [L]; zero once the gates are locked. A layer of several pieces
         adds up their `products`."""
         gate_score = self.arena.gate_score
@@ -142,7 +142,7 @@ class TorchKernels:
         return gradient.index_add_(0, self.layers, torch.stack(products).to(gate_score.dtype))
 
     def _clip(
-        self, squares: Sequence[Tensor], gate_score_gradient: Tensor, other_norm: Tensor
+        self, squares: list[Tensor], gate_score_gradient: Tensor, other_norm: Tensor
     ) -> Tensor:
         """The factor of `torch.nn.utils.clip_grad_norm_` over all parameters []."""
         total = other_norm.square() + gate_score_gradient.square().sum()
@@ -256,7 +256,8 @@ def _pieces(arena: Arena) -> Iterator[Piece]:
             for buffer in (arena.merged, arena.change, arena.momentum, variance)
         )
         for own, *views in zip(_parts(in_memory_order(weight)), *parts, strict=True):
-            yield Piece(layer, own, *views, zeros[: len(own)])
+            merged, change, momentum, second = views
+            yield Piece(layer, own, merged, change, momentum, second, zeros[: len(own)])
 
 
 def _tiles(pieces: Sequence[Piece]) -> Iterator[Tile]:

@@ -4,9 +4,9 @@ against the equations, and faults that these must not survive."""
 import interpreter
 import pytest
 import torch
+from arena_training import SETTINGS, STEPS, train_arena
 from comparison import error, faulty
 from straight_through import THRESHOLD, train_straight_through
-from test_arena import SETTINGS, STEPS, train_arena
 
 from suite.nn.kernels import arena_device, arena_triton
 from suite.nn.kernels.arena import BETAS, BLOCK, EPSILON, Arena, Rates, Rule
