@@ -139,16 +139,22 @@ def read_results(
 ) -> "Results":
     """Every result below an output folder, e.g. `runs` or the published `leaderboards`.
 
-    Raises `UserError` where there are none, or a file is no result.
+    A file that is no result is named in a warning and left out. Raises `UserError` where there are
+    no results, and for a file in which a merge left both sides.
     """
-    from suite.leaderboards.frame import Results
-    from suite.planning.output import results_folder
-    from suite.results import records
+    import warnings
 
-    folder = results_folder(Path(out))
-    if not folder.is_dir():
-        raise UserError(f"--out {out}: there is no folder {folder}")
-    return Results(tuple(records.read_results(folder)), _registry(registry), Path(out))
+    from suite.leaderboards.frame import Results
+    from suite.results.folder import SINGLES, read_results
+    from suite.results.packing import is_packed
+
+    folder = Path(out)
+    if not (folder / SINGLES).is_dir() and not is_packed(folder):
+        raise UserError(f"{out}: there are no results in this folder")
+    found = read_results(folder)
+    if found.warning:
+        warnings.warn(found.warning, stacklevel=2)
+    return Results(tuple(found.values()), _registry(registry), folder)
 
 
 def load_delta(

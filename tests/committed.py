@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from suite.results.records import read_results
+from suite.results.folder import read_results
 
 FOLDER = Path(__file__).parents[1] / "leaderboards"
 
@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parents[1] / "leaderboards"
 def scores() -> dict[tuple[str, str], dict[str, list[float]]]:
     """(backbone, method) -> task -> one score for each seed."""
     table: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for result in read_results(FOLDER / "results"):
+    for result in read_results(FOLDER).values():
         if result.cell.scale == "mini" and result.status == "ok":
             tasks = table.setdefault((result.cell.backbone, result.cell.method), {})
             for score in result.scores:

@@ -3,6 +3,7 @@
 Each library is imported only where it is used: either takes seconds.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, 
 from suite.console import shown
 from suite.errors import UserError
 from suite.planning.locate import model_folder
-from suite.registry.schema import BackboneEntry
+from suite.registry.schema import BackboneEntry, Library
 
 
 def load_backbone(entry: BackboneEntry) -> Backbone:
@@ -22,10 +23,9 @@ def load_backbone(entry: BackboneEntry) -> Backbone:
 
     Raises UserError where its files are not on this machine or do not hold this network.
     """
-    loaders = {"transformers": _transformers, "timm": _timm, "cifar": _cifar}
     folder = model_folder(entry)
     try:
-        return loaders[entry.source.library](entry, folder).eval()
+        return _LOADERS[entry.source.library](entry, folder).eval()
     except MemoryError:
         raise
     except Exception as error:
@@ -59,9 +59,16 @@ def _timm(entry: BackboneEntry, folder: Path) -> Backbone:
 
 
 def _cifar(entry: BackboneEntry, folder: Path) -> Backbone:
-    network: Any = getattr(cifar, entry.family)(**entry.source.arguments)
+    network: Any = cifar.BUILDERS[entry.family](**entry.source.arguments)
     state = load_file(folder / "model.safetensors")
     if not entry.scale.embedded:
         state = cifar.published_state(state)
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     return VisionBackbone(entry, network, network.num_features)
+
+
+_LOADERS: dict[Library, Callable[[BackboneEntry, Path], Backbone]] = {
+    "transformers": _transformers,
+    "timm": _timm,
+    "cifar": _cifar,
+}

@@ -4,13 +4,12 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from suite.cli.selection import results_folder
+from suite.cli.selection import history_with_warnings, results_folder
 from suite.console import coloured, out, out_json, say, shown, table
 from suite.errors import UserError
 from suite.registry import Registry, load
 from suite.registry.names import did_you_mean, normal
 from suite.registry.schema import FileEntry, MethodEntry, Scale, TaskEntry
-from suite.results.history import read_history
 
 Row = tuple[str, ...]
 
@@ -142,7 +141,7 @@ def _backbones(registry: Registry) -> tuple[Row, list[Row]]:
 def _results(folder: Path) -> tuple[Row, list[Row]]:
     rows: list[Row] = [
         (past.cell.label, past.cell.scale, past.status, past.identity.digest[:8], past.reason)
-        for past in read_history(results_folder(folder)).values()
+        for past in history_with_warnings(folder).values()
     ]
     return ("cell", "scale", "status", "identity", "reason"), rows
 

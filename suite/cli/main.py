@@ -133,6 +133,15 @@ def build_parser() -> argparse.ArgumentParser:
     board = verb("leaderboard", "results", "write the leaderboards again from the results")
     board.add_argument("--check", action="store_true", help="write nothing, exit 1 if they differ")
     _out(board)
+    verify = verb("verify", "verify", "hold results against themselves and their deltas")
+    verify.add_argument("cells", nargs="*", help="as in 'list results'; globs allowed")
+    verify.add_argument(
+        "--rescore", action="store_true", help="load each stored delta and score it again"
+    )
+    verify.add_argument("--device", default="auto", help=argparse.SUPPRESS)
+    _out(verify)
+    pack = verb("pack", "results", "pack results, one file a board; settle what a merge left")
+    _out(pack)
     _json(verb("env", "env", "print what a bug report needs", "show"))
     return parser
 

@@ -1,9 +1,10 @@
-"""`why` and `leaderboard`."""
+"""`why`, `leaderboard` and `pack`."""
 
 import argparse
 import fnmatch
+from pathlib import Path
 
-from suite.cli.selection import load_with_warnings, results_folder
+from suite.cli.selection import history_with_warnings, load_with_warnings, results_folder
 from suite.console import out, say, shown
 from suite.errors import UserError
 from suite.planning.identity import differences
@@ -11,12 +12,14 @@ from suite.planning.plan import plan
 from suite.planning.request import Request
 from suite.registry import Registry
 from suite.registry.names import did_you_mean
-from suite.results.history import Past, read_history
+from suite.results.history import Past
+from suite.results.packing import is_packed
+from suite.results.packing import pack as pack_results
 
 
 def why(options: argparse.Namespace) -> int:
     """Print what each matching result depends on, and what the plan says of it today."""
-    history = read_history(results_folder(options.out))
+    history = history_with_warnings(options.out)
     found = [past for past in history.values() if fnmatch.fnmatch(past.cell.label, options.cell)]
     if not found:
         labels = [past.cell.label for past in history.values()]
@@ -33,8 +36,7 @@ def leaderboard(options: argparse.Namespace) -> int:
     """Write the leaderboards from the results, or compare them with what is there."""
     from suite import leaderboards
 
-    if not results_folder(options.out).is_dir():
-        raise UserError(f"--out {options.out}: there is no folder {results_folder(options.out)}")
+    _require_results(options.out)
     registry = load_with_warnings(options.registry)
     if options.check:
         stale = leaderboards.check(options.out, registry)
@@ -51,6 +53,27 @@ def leaderboard(options: argparse.Namespace) -> int:
     return 0
 
 
+def pack(options: argparse.Namespace) -> int:
+    """Pack the results, one file a board, settle what a merge left, and write the leaderboards."""
+    from suite import leaderboards
+
+    _require_results(options.out)
+    registry = load_with_warnings(options.registry)
+    packed = pack_results(options.out)
+    for path in packed.written:
+        out(shown(path))
+    if packed.replaced:
+        say(f"{packed.replaced} results gave way to later ones of their cells")
+    for path in leaderboards.build(options.out, registry):
+        out(shown(path))
+    return 0
+
+
+def _require_results(folder: Path) -> None:
+    if not results_folder(folder).is_dir() and not is_packed(folder):
+        raise UserError(f"--out {folder}: there is no folder {results_folder(folder)}")
+
+
 def _explained(past: Past, registry: Registry) -> str:
     parts = past.identity
     lines = [
@@ -59,6 +82,8 @@ def _explained(past: Past, registry: Registry) -> str:
         f"  log       {past.log or '-'}",
         f"  identity  {parts.digest} (scheme {parts.schema_version})",
         f"    method    {parts.method}",
+        f"    code      {parts.code or '-'}",
+        *(f"      {name:<9} {digest}" for name, digest in parts.parts.items()),
         f"    recipe    {parts.recipe}",
         f"    backbone  {parts.backbone}",
         *(f"    task      {digest} {name}" for name, digest in parts.tasks.items()),

@@ -10,8 +10,10 @@ from suite.engine.settings import Settings
 from suite.planning.output import results_folder
 from suite.planning.request import Request, request
 from suite.registry import Registry, load
+from suite.results.folder import Results, read_history
+from suite.results.history import Past
 
-__all__ = ["Invocation", "load_with_warnings", "results_folder"]
+__all__ = ["Invocation", "history_with_warnings", "load_with_warnings", "results_folder"]
 
 
 @dataclass(frozen=True)
@@ -60,3 +62,11 @@ def load_with_warnings(folder: Path | None) -> Registry:
     for entry in registry.broken:
         say(f"warning: {entry.kind} '{entry.name}' is broken: {entry.problems[0]}")
     return registry
+
+
+def history_with_warnings(out: Path) -> Results[Past]:
+    """The heads of all results; files that are none are named on stderr."""
+    history = read_history(out)
+    if history.warning:
+        say(history.warning)
+    return history

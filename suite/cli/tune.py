@@ -16,8 +16,9 @@ from suite.planning.plan import plan
 from suite.planning.request import Request
 from suite.registry import Registry
 from suite.registry.schema import TRIALS
+from suite.results.packing import is_packed, pack
 from suite.results.records import CellKey, Result
-from suite.results.searches import FOLDER, Search, trial_of
+from suite.results.searches import FOLDER, Search, pack_path, trial_of
 
 
 def tune(options: argparse.Namespace) -> int:
@@ -48,6 +49,9 @@ def tune(options: argparse.Namespace) -> int:
         results.append(results_of(made, settings.out))
     searches = list(_searches(plans, results, registry))
     paths = [search.write(out_folder) for search in searches]
+    if is_packed(out_folder):
+        pack(out_folder)
+        paths = [pack_path(out_folder)]
     if asked.json:
         out_json([search.model_dump(mode="json") for search in searches])
     else:

@@ -21,7 +21,6 @@ from suite.planning.cache import cache_folder
 from suite.planning.locate import Model, locate_model
 from suite.registry.schema import Classification, GeneratedSource, Scale, TaskEntry
 
-CACHE_VERSION = 1
 PADDING = -100
 
 
@@ -70,16 +69,15 @@ def encode_task(
 ) -> EncodedTask:
     """Load and encode a task, or read it from the cache on disk.
 
-    `digest` names the data. With it, the key of the cache holds all that the encoding depends on:
-    the task's columns and outputs, the backbone's image size and tokenizer, and `max_length`
-    (tokens). The generator's file is part of it too, so that a changed one is run again and held
-    against its digest.
+    `digest` names the data and the code that encodes them. With it, the key of the cache holds all
+    that the encoding depends on: the task's columns and outputs, the backbone's image size and
+    tokenizer, and `max_length` (tokens). The generator's file is part of it too, so that a changed
+    one is run again and held against its digest.
     """
     source = task.sources.at(scale)
     generated = source if isinstance(source, GeneratedSource) else None
     key = json.dumps(
         [
-            CACHE_VERSION,
             digest,
             task.model_dump_json(include={"text", "output", "sources"}),
             (task.path.parent / generated.python).read_text() if generated else "",

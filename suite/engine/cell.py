@@ -15,7 +15,7 @@ from suite.data.batching import Batches
 from suite.data.encode import EncodedTask, Examples, encode_task
 from suite.data.sources import departure
 from suite.engine import environment, peak_memory
-from suite.engine.delta import Origin, changed_tensors, load_delta, save_delta
+from suite.engine.delta import Origin, changed_tensors, delta_digest, load_delta, save_delta
 from suite.engine.ledger import closed_form, count, disagreement
 from suite.engine.loop import Progress, TaskBatches, Training, autocast, predictions, train
 from suite.engine.seeding import seed_for
@@ -57,7 +57,8 @@ class Workspace:
 
     def task(self, cell: Cell, entry: TaskEntry) -> EncodedTask:
         """A task's examples for the cell's backbone, on the device."""
-        digest = cell.identity.tasks[entry.name]
+        # Examples, and what encodes them: either makes other tensors.
+        digest = f"{cell.identity.tasks[entry.name]}.{cell.identity.parts['data']}"
         if self.registry.methods[cell.key.method].task_prefix:
             entry = entry.prefixed()
         template = entry.text.template if entry.text else ""
@@ -137,6 +138,7 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
         identity=cell.identity,
         status="ok",
         scores=tuple(scores),
+        delta=delta_digest(delta),
         ledger=ledger,
         backbone_parameters=pristine.parameter_count(),
         trained_parameters=trained.trained_parameters,

@@ -4,6 +4,7 @@ Tensors are keyed `role/task/name`: role `shared` (stored once for all tasks, ta
 `head` or `buffer` (running statistics); `name` is the tensor's name in the adapted model.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,22 +50,22 @@ def live_tensors(model: AdaptedModel) -> dict[str, Tensor]:
     """
     originals = model.backbone.originals
     adaptive = {
-        id(buffer)
-        for module in model.modules()
+        name
+        for prefix, module in model.named_modules()
         if isinstance(module, nn.BatchNorm2d) and any(p.requires_grad for p in module.parameters())
-        for buffer in module.buffers()
+        for name, _ in module.named_buffers(prefix)
     }
     persistent = model.state_dict().keys()
     tensors: dict[str, Tensor] = {
         name: parameter.detach()
         for name, parameter in model.named_parameters()
-        if parameter.requires_grad or id(parameter) not in originals
+        if parameter.requires_grad or parameter not in originals
     }
     for name, buffer in model.named_buffers():
         # A step counter that only matters to a batch norm with cumulative averaging.
         if name not in persistent or name.endswith("num_batches_tracked"):
             continue
-        if id(buffer) not in originals or id(buffer) in adaptive:
+        if buffer not in originals or name in adaptive:
             tensors[name] = buffer
     return tensors
 
@@ -125,34 +126,28 @@ def read_header(path: Path) -> Header:
     return Header.model_validate_json(metadata[FORMAT])
 
 
+def delta_digest(path: Path) -> str:
+    """SHA-256 of a delta's file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def changed_tensors(model: AdaptedModel, pristine: Backbone, method: Method) -> list[str]:
     """Names of the backbone's own tensors that differ from the pristine ones without being
     stored: what a method has leaked. Empty for a correct method."""
-    saved = {id(tensor) for tensor in _saved_objects(model, method)}
+    saved = stored_tensors(model, method)
     reference = {
         **dict(pristine.network.named_parameters()),
         **dict(pristine.network.named_buffers()),
     }
     leaked = []
-    for tensor in _tensors(model.backbone.network):
-        name = model.backbone.originals.get(id(tensor))
-        if name is None or id(tensor) in saved or name.endswith("num_batches_tracked"):
+    for own_name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        name = model.backbone.originals.get(tensor)
+        if name is None or own_name in saved or name.endswith("num_batches_tracked"):
             continue
         if not torch.equal(tensor.detach().cpu(), reference[name].detach().cpu()):
             leaked.append(name)
     return sorted(leaked)
-
-
-def _saved_objects(model: AdaptedModel, method: Method) -> Iterator[Tensor]:
-    names = set(stored_tensors(model, method))
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if name in names:
-            yield tensor
-
-
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
 
 
 def _default_role(model: AdaptedModel, regime: str) -> tuple[str, str]:

@@ -21,7 +21,8 @@ from suite.engine.worker import Finished, Stepped, Unwritable, failure, work
 from suite.errors import UserError
 from suite.planning.cells import Cell, Plan
 from suite.registry import Registry
-from suite.results.records import Result, Status, read_results
+from suite.results.folder import SINGLES, read_results
+from suite.results.records import Result, Status
 
 
 @dataclass
@@ -128,7 +129,7 @@ def _gpu_memory(device: str, out: Path) -> GpuMemory:
     import torch
 
     free, _ = torch.cuda.mem_get_info(device)
-    return GpuMemory(free, read_results(out / "results"))
+    return GpuMemory(free, read_results(out).values())
 
 
 def _hand_out(
@@ -202,7 +203,7 @@ def _lost(worker: _Worker, settings: Settings) -> Result:
 
 def _record(cell: Cell, status: Status, reason: str, settings: Settings) -> Result:
     result = failure(cell, status, reason)
-    result.write(settings.out / "results")
+    result.write(settings.out / SINGLES)
     return result
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from suite.errors import Diverged, Unsupported, UserError
 from suite.planning.cells import Cell
 from suite.registry import Registry
+from suite.results.folder import SINGLES
 from suite.results.records import Result, Status
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def work(
                 result = _attempt(cell, workspace, folder, pipe)
             if device.startswith("cuda"):
                 torch.cuda.empty_cache()  # cells of other processes may need what this one gives up
-            result.write(out / "results")
+            result.write(out / SINGLES)
         except OSError as error:
             pipe.send(Unwritable(f"{folder}: cannot be written ({error.strerror})"))
         except UserError as error:

@@ -13,6 +13,7 @@ from suite.leaderboards.rows import Usual, is_joint, listed, make_row
 from suite.registry.schema import Scale, TrackEntry
 from suite.results.moderation import moderated
 from suite.results.noise import Pool, Variance
+from suite.results.packs import FOLDER, pack_name
 from suite.results.ranks import ranks
 from suite.results.records import CellKey, Result
 from suite.results.resampling import resampled_scores, weighted_scores
@@ -56,8 +57,8 @@ def track_of(cell: CellKey, registry: "Registry") -> TrackEntry:
         return registry.tracks[cell.track]
     raise UserError(
         f"result {cell.label}: the registry has no track '{cell.track}' "
-        f"(it has: {', '.join(sorted(registry.tracks))}); bring the track back, or move "
-        f"results/{cell.file_name} away"
+        f"(it has: {', '.join(sorted(registry.tracks))}); bring the track back, or remove "
+        f"results/{cell.file_name}, or its line in {FOLDER}/{pack_name(cell.model_dump())}"
     )
 
 

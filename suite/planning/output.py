@@ -5,35 +5,35 @@ from pathlib import Path
 
 from suite.errors import UserError
 from suite.planning.cells import Plan
-from suite.planning.fingerprint import remember
+from suite.planning.code_cache import remember
 from suite.planning.plan import plan
 from suite.planning.request import Request
 from suite.registry.entries import Registry
-from suite.results.history import read_history
-from suite.results.records import Result, read_record
+from suite.results.folder import SINGLES, Lookup
+from suite.results.history import Past
+from suite.results.records import Result
 
 
 def results_folder(out: Path) -> Path:
-    """Where the results of an output folder lie."""
-    return out / "results"
+    """Where single results of an output folder lie."""
+    return out / SINGLES
 
 
 def planned(request: Request, registry: Registry, out: Path) -> Plan:
     """The plan of a request, in the light of the results below `out`."""
-    made = plan(request, registry, read_history(results_folder(out)).values())
+    made = plan(request, registry, Lookup(out, Past))
     remember()
     return made
 
 
 def results_of(made: Plan, out: Path) -> list[Result]:
     """The results of the planned cells, as they are now on disk."""
+    lookup = Lookup(out, Result)
     found = []
     for item in made.planned:
-        path = results_folder(out) / item.cell.key.file_name
-        if path.is_file():
-            result = read_record(path, Result)
-            if result.identity.digest == item.cell.identity.digest:
-                found.append(result)
+        result = lookup.get(item.cell.key)
+        if result and result.identity.digest == item.cell.identity.digest:
+            found.append(result)
     return found
 
 

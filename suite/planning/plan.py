@@ -1,11 +1,14 @@
 """From a request to cells, each with the reason why it runs or not. Pure: writes nothing."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
+from typing import Protocol
 
 from suite.errors import UserError
 from suite.planning.cells import Cell, Plan, Planned
+from suite.planning.code_cache import Codes
 from suite.planning.identity import (
+    NO_CODE,
     UNKNOWN,
     backbone_digest,
     differences,
@@ -32,13 +35,19 @@ from suite.results.history import Past
 from suite.results.records import CellKey, Result
 
 
-def plan(request: Request, registry: Registry, results: Iterable[Result | Past] = ()) -> Plan:
+class Known(Protocol):
+    """Where what is known of a cell is looked up: a mapping, or a folder's `Lookup`."""
+
+    def get(self, cell: CellKey, /) -> Result | Past | None: ...  # noqa: D102
+
+
+def plan(request: Request, registry: Registry, known: Known | None = None) -> Plan:
     """Every cell of the request, in the order track, backbone, method, task, seed.
 
     Raises `UserError` if a name is unknown, a selected entry is broken, an option does not exist,
     or nothing fits together.
     """
-    history = {past.cell: past for past in results}
+    history: Known = {} if known is None else known
     methods = registry.select_methods(request.methods)
     if not methods:
         raise UserError("--methods names no method")
@@ -66,7 +75,7 @@ class _Planner:
         self,
         request: Request,
         registry: Registry,
-        history: Mapping[CellKey, Result | Past],
+        history: Known,
         options: Mapping[str, Mapping[str, OptionValue]],
     ) -> None:
         self.request = request
@@ -77,7 +86,7 @@ class _Planner:
         self._absent: dict[str, Missing] = {}
         self._data: dict[str, str] = {}
         self._weights: dict[str, str] = {}
-        self._methods: dict[str, str] = {}
+        self._codes = Codes()
 
     def cells(
         self,
@@ -89,11 +98,20 @@ class _Planner:
         """The cells of one method on one backbone and track."""
         recipe = resolve_recipe(self.request, track, method, backbone)
         recipe_part = recipe_digest(recipe)
-        method_part = self._method(method)
+        options = self.options[method.name]
+        method_part = method_digest(method, options)
         if backbone.family in method.unsupported:
             method_part += ".unsupported"
+            code = NO_CODE
+        else:
+            code = self._codes.of(method, options, backbone, self.request.scale)
         backbone_part = self._backbone(backbone)
-        task_parts = {task.name: self._task(task, recipe, backbone.image_size) for task in tasks}
+        task_parts = {
+            task.name: self._task(
+                task, recipe, backbone.image_size, self._codes.metrics(task.metrics, method)
+            )
+            for task in tasks
+        }
         groups = [tasks] if method.regime == "joint" else [(task,) for task in tasks]
         for group, seed in product(groups, self.request.seeds):
             names = tuple(task.name for task in group)
@@ -108,9 +126,10 @@ class _Planner:
             cell = Cell(
                 key=key,
                 recipe=recipe,
-                options=self.options[method.name],
+                options=options,
                 identity=identity(
                     method_part,
+                    code,
                     recipe_part,
                     {name: task_parts[name] for name in names},
                     backbone_part,
@@ -143,11 +162,6 @@ class _Planner:
         words = {"oom": "out of memory", "timeout": "timed out"}.get(past.status, past.status)
         return Planned(cell, "run", f"{words} before: {past.reason}".removesuffix(": "))
 
-    def _method(self, method: MethodEntry) -> str:
-        if method.name not in self._methods:
-            self._methods[method.name] = method_digest(method, self.options[method.name])
-        return self._methods[method.name]
-
     def _backbone(self, backbone: BackboneEntry) -> str:
         if backbone.name not in self._weights:
             found = locate_model(backbone)
@@ -157,11 +171,11 @@ class _Planner:
             self._weights[backbone.name] = backbone_digest(backbone, fingerprint)
         return self._weights[backbone.name]
 
-    def _task(self, task: TaskEntry, recipe: Recipe, image_size: int | None) -> str:
+    def _task(self, task: TaskEntry, recipe: Recipe, image_size: int | None, metrics: str) -> str:
         key = f"{task.track}/{task.name}"
         if key not in self._data:
             self._data[key] = self._examples(task, key)
-        return task_digest(task, self.request.scale, self._data[key], recipe, image_size)
+        return task_digest(task, self.request.scale, self._data[key], recipe, image_size, metrics)
 
     def _examples(self, task: TaskEntry, key: str) -> str:
         source = task.sources.at(self.request.scale)

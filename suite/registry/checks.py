@@ -103,7 +103,7 @@ def task_mistakes(entry: TaskEntry) -> Mistakes:
             near = did_you_mean(name, METRICS)
             yield at, f"'{name}' is not one of {', '.join(METRICS)}{near}"
         elif metric.output != entry.output.type:
-            fitting = [each.name for each in METRICS.values() if each.output == entry.output.type]
+            fitting = [each for each, own in METRICS.items() if own.output == entry.output.type]
             yield (
                 at,
                 f"'{name}' does not fit {entry.output.type}; metrics that do: {', '.join(fitting)}",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray
 
+MetricName = str
+"""A key of `METRICS`; by this type a result depends on the metrics of its task alone."""
 UNPARSED = -1
 """The prediction that stands for an answer which could not be parsed."""
 _PART = 100
@@ -28,7 +30,6 @@ _PART = 100
 class Metric:
     """How well predictions meet their targets, from 0 or -1 to 1."""
 
-    name: str
     output: Literal["classification", "regression"]
     weighted: Callable[[Array, Array, Array], Array]
     """(predictions [R, N], targets [N], counts [B, N]) -> [B, R].
@@ -146,14 +147,11 @@ def _ratio(numerator: Array, denominator: Array) -> Array:
     )
 
 
-METRICS: Mapping[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("accuracy", "classification", _accuracy),
-        Metric("f1", "classification", _f1, labels=2),
-        Metric("matthews", "classification", _matthews),
-        Metric("pearson", "regression", _pearson),
-        Metric("spearman", "regression", _spearman),
-    )
+METRICS: Mapping[MetricName, Metric] = {
+    "accuracy": Metric("classification", _accuracy),
+    "f1": Metric("classification", _f1, labels=2),
+    "matthews": Metric("classification", _matthews),
+    "pearson": Metric("regression", _pearson),
+    "spearman": Metric("regression", _spearman),
 }
 """Every metric by its name in YAML; a new one is one entry here."""

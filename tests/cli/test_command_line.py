@@ -124,6 +124,7 @@ def test_json_is_all_that_stdout_holds(call):
         (("validate", ","), "no name is given"),
         (("leaderboard",), "there is no folder runs/results"),
         (("leaderboard", "--check"), "there is no folder runs/results"),
+        (("pack",), "there is no folder runs/results"),
         (("tune", "one", "-t", "toi"), "unknown task or track 'toi'; did you mean 'toy'?"),
         (("new", "task", "toy/published"), "'published' is the name of another file of a track"),
         (("rnu",), "invalid choice: 'rnu'"),

@@ -6,12 +6,12 @@ from suite.leaderboards import check
 from suite.planning.identity import recipe_digest
 from suite.planning.plan import Request, resolve_recipe
 from suite.registry import load
-from suite.results.records import read_results
+from suite.results.folder import read_results
 from suite.results.searches import read_searches
 
 
 def test_new_recipe_keys_leave_the_identity_of_older_results():
-    results = [r for r in read_results(FOLDER / "results") if r.recipe is not None]
+    results = [r for r in read_results(FOLDER).values() if r.recipe is not None]
     assert results
     assert all(recipe_digest(result.recipe) == result.identity.recipe for result in results)
 

@@ -15,8 +15,8 @@ import numpy as np
 from suite.leaderboards.aggregate import boards
 from suite.leaderboards.board import Board
 from suite.registry import load
+from suite.results.folder import read_results
 from suite.results.moderation import moderated
-from suite.results.records import read_results
 from suite.results.statistics import Estimate
 
 FOLDER = Path(__file__).parents[2] / "leaderboards"
@@ -26,7 +26,7 @@ SEEDS = 3
 @cache
 def published() -> tuple[Board, ...]:
     """The boards that were measured with several seeds."""
-    found = boards(read_results(FOLDER / "results"), load())
+    found = boards(read_results(FOLDER).values(), load())
     return tuple(board for board in found if board.ranked and len(board.ranked[0].seeds) > 1)
 
 

@@ -8,8 +8,8 @@ from scipy.special import digamma, polygamma
 
 from suite.leaderboards.aggregate import boards
 from suite.registry import load
+from suite.results.folder import read_results
 from suite.results.moderation import moderated
-from suite.results.records import read_results
 from suite.results.statistics import Estimate, RunNoise, compare
 
 
@@ -82,7 +82,7 @@ def test_intervals_cover_the_truth_whatever_their_width(board):
 
 
 def test_two_seeds_of_one_method_are_seldom_told_apart():
-    registry, results = load(), list(read_results(FOLDER / "results"))
+    registry, results = load(), [*read_results(FOLDER).values()]
     apart = []
     for whole in published():
         singles = {}

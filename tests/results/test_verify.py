@@ -1,10 +1,9 @@
-from pathlib import Path
-
 import pytest
 from committed_boards import FOLDER
 
 from suite.registry import load
-from suite.results.records import Result, read_results
+from suite.results.folder import read_results
+from suite.results.records import Result
 from suite.results.verify import problems
 
 REGISTRY = load()
@@ -17,14 +16,14 @@ def entries(result):
 @pytest.fixture(scope="module")
 def sound():
     """A result of a joint cell over all eight tasks."""
-    results = read_results(Path(FOLDER) / "results")
+    results = read_results(FOLDER).values()
     return next(
         r for r in results if r.cell.method == "hyperformer" and r.cell.backbone == "t5_mini"
     )
 
 
 def test_every_published_result_is_sound():
-    found = {r.cell.label: problems(r, entries(r)) for r in read_results(FOLDER / "results")}
+    found = {r.cell.label: problems(r, entries(r)) for r in read_results(FOLDER).values()}
     assert {label: said for label, said in found.items() if said} == {}
 
 

@@ -4,7 +4,7 @@ Unknown keys are errors. Everything the engine knows of methods, tasks, tracks a
 from these models; no module compares names.
 """
 
-from suite.registry.schema.backbone import BackboneEntry, BackboneSource
+from suite.registry.schema.backbone import BackboneEntry, BackboneSource, Library
 from suite.registry.schema.base import (
     FAMILIES,
     Entry,
@@ -45,6 +45,7 @@ __all__ = [
     "FileEntry",
     "GeneratedSource",
     "HubSource",
+    "Library",
     "MethodEntry",
     "Modality",
     "Name",

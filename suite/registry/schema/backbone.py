@@ -5,6 +5,8 @@ from typing import Literal
 from suite.registry.schema.base import Entry, Family, FileEntry, Modality, Reference
 from suite.registry.schema.scale import Scale
 
+Library = Literal["cifar", "timm", "transformers"]
+
 
 class BackboneSource(Entry):
     """Who builds the network and where its weights lie.
@@ -13,7 +15,7 @@ class BackboneSource(Entry):
     below `$SUITE_DATA/models`.
     """
 
-    library: Literal["cifar", "timm", "transformers"]
+    library: Library
     id: str
     revision: str | None = None
     local_only: bool = False
