@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from suite.registry.schema import BackboneEntry, SiteKind
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+Form = TypeVar("Form", bound=nn.Module)
 
 
 class Backbone(nn.Module):
@@ -35,9 +37,8 @@ class Backbone(nn.Module):
 
     def _mark_originals(self) -> None:
         tensors = [*self.network.named_parameters(), *self.network.named_buffers()]
-        self.originals = {id(tensor): name for name, tensor in tensors}
-        # Held so that no tensor made after one of these is dropped can be given its id.
-        self._held = [tensor for _, tensor in tensors]
+        # A tensor is the same key as itself alone, whatever it holds.
+        self.originals: dict[Tensor, str] = {tensor: name for name, tensor in tensors}
 
     def fresh(self) -> "Backbone":
         """An independent copy for one cell."""
@@ -66,6 +67,13 @@ class Backbone(nn.Module):
     def module(self, site: Site) -> nn.Module:
         """The module at a site, as it is now."""
         return self.network.get_submodule(site.name)
+
+    def layer(self, site: Site, form: type[Form]) -> Form:
+        """The module at a site that is a layer of this form; raises TypeError if it is another."""
+        module = self.module(site)
+        if not isinstance(module, form):
+            raise TypeError(f"{site.name} is a {type(module).__name__}, no {form.__name__}")
+        return module
 
     def replace(self, site: Site, module: nn.Module) -> None:
         """Put `module` in the place of the one at `site`."""

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterable
+from pathlib import Path
 
 from suite.cli.selection import history_with_warnings, results_folder
 from suite.console import coloured, out, out_json, say, shown, table
@@ -16,7 +17,7 @@ Row = tuple[str, ...]
 def list_entries(options: argparse.Namespace) -> int:
     """Print one kind of entry as a table; broken ones are in it."""
     if options.what == "results":
-        header, rows = _results(options)
+        header, rows = _results(options.out)
         broken: list[Row] = []
     else:
         registry = load(options.registry)
@@ -50,9 +51,9 @@ def show(options: argparse.Namespace) -> int:
         for name, entry in mapping.items():
             for called in {normal(name), normal(entry.name)}:
                 entries.setdefault(called, []).append((kind, entry))
-    for entry in registry.broken:
-        if normal(options.name) == normal(entry.name):
-            raise UserError("\n".join(map(str, entry.problems)))
+    for broken in registry.broken:
+        if normal(options.name) == normal(broken.name):
+            raise UserError("\n".join(map(str, broken.problems)))
     found = entries.get(normal(options.name))
     if not found:
         raise UserError(f"nothing is called '{options.name}'{did_you_mean(options.name, entries)}")
@@ -95,7 +96,7 @@ def _tree(value: object, indent: str) -> Iterable[str]:
 
 
 def _methods(registry: Registry) -> tuple[Row, list[Row]]:
-    rows = [
+    rows: list[Row] = [
         (entry.name, entry.regime, " ".join(entry.families), entry.title)
         for entry in registry.methods.values()
     ]
@@ -103,7 +104,7 @@ def _methods(registry: Registry) -> tuple[Row, list[Row]]:
 
 
 def _tasks(registry: Registry) -> tuple[Row, list[Row]]:
-    rows = [
+    rows: list[Row] = [
         (name, entry.output.type, " ".join(entry.metrics), _scales(entry), entry.description)
         for name, entry in registry.tasks.items()
     ]
@@ -130,17 +131,17 @@ def _tracks(registry: Registry) -> tuple[Row, list[Row]]:
 
 
 def _backbones(registry: Registry) -> tuple[Row, list[Row]]:
-    rows = [
+    rows: list[Row] = [
         (entry.name, entry.family, entry.modality, entry.scale, entry.description)
         for entry in registry.backbones.values()
     ]
     return ("name", "family", "modality", "scale", "description"), rows
 
 
-def _results(options: argparse.Namespace) -> tuple[Row, list[Row]]:
-    rows = [
+def _results(folder: Path) -> tuple[Row, list[Row]]:
+    rows: list[Row] = [
         (past.cell.label, past.cell.scale, past.status, past.identity.digest[:8], past.reason)
-        for past in history_with_warnings(options.out).values()
+        for past in history_with_warnings(folder).values()
     ]
     return ("cell", "scale", "status", "identity", "reason"), rows
 

@@ -8,7 +8,8 @@ from suite.cli.selection import history_with_warnings, load_with_warnings, resul
 from suite.console import out, say, shown
 from suite.errors import UserError
 from suite.planning.identity import differences
-from suite.planning.plan import Request, plan
+from suite.planning.plan import plan
+from suite.planning.request import Request
 from suite.registry import Registry
 from suite.registry.names import did_you_mean
 from suite.results.history import Past

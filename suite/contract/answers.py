@@ -128,7 +128,7 @@ def mixed_batches_give_the_same(bench: Bench, model: AdaptedModel) -> None:
     if not _close(alone, mixed):
         raise Fault(
             f"in a batch of both tasks the loss is {float(mixed):.5g}, apart {float(alone):.5g}: "
-            "what depends on the active task must heed context.rows"
+            "what depends on the active task must heed context.counts"
         )
 
 

@@ -78,11 +78,11 @@ def only_outputs_are_heads(bench: Bench, model: AdaptedModel) -> None:
         if passed_off and not any(f"{name}.".startswith(f"{head}.") for head in own):
             raise Fault(f"{name} is stored as a head, and is neither the model's nor a head site")
         if isinstance(module, nn.modules.batchnorm._NormBase):
-            statistics |= {id(buffer) for buffer in module.buffers()}
+            statistics |= {inner for inner, _ in module.named_buffers(name)}
     buffers = dict(model.named_buffers())
     for name in stored_tensors(model, bench.method):
         buffer = buffers.get(name)
-        if buffer is not None and buffer.is_floating_point() and id(buffer) not in statistics:
+        if buffer is not None and buffer.is_floating_point() and name not in statistics:
             raise Fault(f"{name} would be stored as a running statistic: make it a parameter")
 
 

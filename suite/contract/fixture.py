@@ -18,7 +18,8 @@ from suite.method import Method
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel
 from suite.planning.code_cache import Codes
-from suite.planning.plan import Request, resolve_recipe
+from suite.planning.plan import resolve_recipe
+from suite.planning.request import Request
 from suite.registry import Registry
 from suite.registry.options import resolve_options
 from suite.registry.schema import (
@@ -71,12 +72,12 @@ class Bench:
     ) -> AdaptedModel:
         """The model after a few steps on some of the tasks; `watch` sees it after each of them."""
         model = self.adapt(tasks)
-        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        names = {parameter: name for name, parameter in model.named_parameters()}
 
         def note(parameter: nn.Parameter) -> None:
             assert parameter.grad is not None, "the hook runs once there is a gradient"
-            if names[id(parameter)] not in self.reached and parameter.grad.any():
-                self.reached.add(names[id(parameter)])
+            if names[parameter] not in self.reached and parameter.grad.any():
+                self.reached.add(names[parameter])
 
         for parameter in model.parameters():
             if parameter.requires_grad:
@@ -93,7 +94,7 @@ class Bench:
         )
         for parameter, value in zip(model.parameters(), before, strict=True):
             if not torch.equal(parameter, value):
-                self.moved.add(names[id(parameter)])
+                self.moved.add(names[parameter])
         # A method's stepper may bring gradients to a parameter without the help of autograd.
         self.reached |= self.moved
         return model

@@ -109,16 +109,46 @@ def _encode(
     tensors: dict[str, Tensor] = {}
     for split in ("train", "validation", "test"):
         columns: Columns = getattr(splits, split)
-        if task.modality == "image":
-            images = torch.from_numpy(np.ascontiguousarray(columns["image"]))
-            tensors[f"{split}.inputs.image"] = images.permute(0, 3, 1, 2).contiguous()
-        else:
-            for name, tensor in _tokens(task, columns, backbone, max_length).items():
-                tensors[f"{split}.inputs.{name}"] = tensor
+        for name, tensor in _inputs(task, columns, backbone, max_length).items():
+            tensors[f"{split}.inputs.{name}"] = tensor
         tensors[f"{split}.targets"] = torch.from_numpy(np.asarray(columns["label"]))
         if isinstance(backbone, TextToTextBackbone):
             tensors[f"{split}.target_ids"] = _answers(task, columns, backbone)
     return tensors
+
+
+def encode_questions(
+    task: TaskEntry, columns: Columns, backbone: Backbone, max_length: int
+) -> Examples:
+    """Examples of which only the inputs are known: `columns` without `label`.
+
+    `target_ids` are blank and as long as the longest answer that the task allows.
+    """
+    inputs = _inputs(task, columns, backbone, max_length)
+    mask = inputs.get("attention_mask")
+    count = len(next(iter(inputs.values())))
+    answers = None
+    if isinstance(backbone, TextToTextBackbone):
+        longest = _answers(task, {"label": _possible(task)}, backbone).shape[1]
+        answers = torch.zeros(count, longest, dtype=torch.int64)
+    lengths = np.ones(count, np.int64) if mask is None else mask.sum(1).numpy()
+    return Examples(inputs, torch.zeros(count), answers, lengths)
+
+
+def _possible(task: TaskEntry) -> np.ndarray:
+    """Every answer that a text-to-text backbone may be taught."""
+    if isinstance(task.output, Classification):
+        return np.arange(len(task.output.labels))
+    return np.arange(task.output.minimum, task.output.maximum + 0.1, 0.2)
+
+
+def _inputs(
+    task: TaskEntry, columns: Columns, backbone: Backbone, max_length: int
+) -> dict[str, Tensor]:
+    if task.text:
+        return _tokens(task, columns, backbone, max_length)
+    images = torch.from_numpy(np.ascontiguousarray(columns["image"]))
+    return {"image": images.permute(0, 3, 1, 2).contiguous()}
 
 
 def _tokens(

@@ -152,7 +152,7 @@ def _columns(
     if task.text:
         return {**{name: list(rows[name]) for name in task.text.columns}, "label": label}
     assert image_size is not None, "an image backbone states its image size"
-    images = [_resized(_decoded(image), image_size) for image in rows[source.image]]
+    images = [resized(_decoded(image), image_size) for image in rows[source.image]]
     return {"image": np.stack(images), "label": label}
 
 
@@ -162,7 +162,7 @@ def _decoded(image: Image.Image | Mapping[str, bytes]) -> Image.Image:
     return opened.convert("RGB")
 
 
-def _resized(image: Image.Image, size: int) -> np.ndarray:
+def resized(image: Image.Image, size: int) -> np.ndarray:
     """Shorter side to `size`, then the central square: uint8 [size, size, 3]."""
     scale = size / min(image.size)
     width, height = (max(size, round(side * scale)) for side in image.size)

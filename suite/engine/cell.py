@@ -15,14 +15,15 @@ from suite.data.batching import Batches
 from suite.data.encode import EncodedTask, Examples, encode_task
 from suite.data.sources import departure
 from suite.engine import environment, peak_memory
-from suite.engine.delta import changed_tensors, load_delta, save_delta
+from suite.engine.delta import Origin, changed_tensors, delta_digest, load_delta, save_delta
 from suite.engine.ledger import closed_form, count, disagreement
 from suite.engine.loop import Progress, TaskBatches, Training, autocast, predictions, train
 from suite.engine.seeding import seed_for
 from suite.method import Method
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel
-from suite.planning.plan import Cell
+from suite.planning.cells import Cell
+from suite.planning.locate import Model, locate_model
 from suite.registry import Registry
 from suite.registry.schema import MethodEntry, TaskEntry
 from suite.results.records import Ledger, Result, TaskScore
@@ -114,9 +115,8 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
     _check_backbone(model, pristine, method)
 
     delta = folder / "delta.safetensors"
-    save_delta(delta, model, method, entry.regime)
-    ledger = count(delta)
-    _check_ledger(ledger, entry, pristine, cell, facts)
+    save_delta(delta, model, method, entry.regime, _origin(cell, pristine))
+    ledger = _checked(count(delta), entry, pristine, cell, facts)
 
     restored = adapt_model(method, pristine, tasks, seed_for(key.seed, "restore"), workspace.device)
     load_delta(delta, restored, method)
@@ -138,6 +138,7 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
         identity=cell.identity,
         status="ok",
         scores=tuple(scores),
+        delta=delta_digest(delta),
         ledger=ledger,
         backbone_parameters=pristine.parameter_count(),
         trained_parameters=trained.trained_parameters,
@@ -175,13 +176,28 @@ def _check_backbone(model: AdaptedModel, pristine: Backbone, method: Method) -> 
         )
 
 
-def _check_ledger(
+def _origin(cell: Cell, pristine: Backbone) -> Origin:
+    found = locate_model(pristine.entry)
+    assert isinstance(found, Model), "it has been loaded"
+    return Origin(
+        cell=cell.key,
+        options=dict(cell.options),
+        max_length=cell.recipe.max_length,
+        weights=found.fingerprint,
+    )
+
+
+def _checked(
     ledger: Ledger, entry: MethodEntry, pristine: Backbone, cell: Cell, facts: dict[str, float]
-) -> None:
+) -> Ledger:
+    """The counted cost, held against the closed form; marked where the method states none."""
+    if not entry.cost_stated:
+        return ledger.model_copy(update={"closed_form": False})
     expected = closed_form(entry.cost, pristine, len(cell.key.tasks), cell.options, facts)
     difference = disagreement(ledger, expected, entry.path.name)
     if difference:
         raise CellError(difference)
+    return ledger
 
 
 def _check_restored(model: AdaptedModel, restored: AdaptedModel, validation: Batches) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from suite.planning.plan import Cell
+from suite.planning.cells import Cell
 from suite.registry.schema import Recipe
 from suite.results.records import CellKey, Result
 

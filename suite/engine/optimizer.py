@@ -1,12 +1,11 @@
 """Optimizers and learning-rate schedules of a recipe."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from suite.method import Method, Stepper
+from suite.method import Method, ParameterSet, Stepper
 from suite.method.model import AdaptedModel
 from suite.registry.schema import Recipe
 
@@ -18,7 +17,7 @@ class Optimizer:
     def __init__(
         self,
         inner: torch.optim.Optimizer,
-        parameters: Sequence[nn.Parameter],
+        parameters: ParameterSet,
         clip_norm: float | None,
         stepper: Stepper | None,
     ) -> None:
@@ -49,13 +48,12 @@ class Optimizer:
 
 
 def make_optimizer(
-    method: Method, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
+    method: Method, model: AdaptedModel, parameters: ParameterSet, recipe: Recipe
 ) -> Optimizer:
     """What trains `parameters`: the recipe's optimizer, in torch's fused form, over the method's
     non-empty groups of all that the method does not step itself."""
     stepper = method.stepper(model, parameters, recipe)
-    taken = {id(parameter) for parameter in stepper.parameters} if stepper else set()
-    others = [parameter for parameter in parameters if id(parameter) not in taken]
+    others = parameters - stepper.parameters if stepper else parameters
     settings = [
         {
             "params": list(group.parameters),

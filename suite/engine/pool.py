@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -11,12 +12,14 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from types import ModuleType
 
 from suite.engine.gpu_memory import GpuMemory
 from suite.engine.progress import Progress
+from suite.engine.settings import Settings
 from suite.engine.worker import Finished, Stepped, Unwritable, failure, work
 from suite.errors import UserError
-from suite.planning.plan import Cell, Plan
+from suite.planning.cells import Cell, Plan
 from suite.registry import Registry
 from suite.results.folder import SINGLES, read_results
 from suite.results.records import Result, Status
@@ -28,18 +31,6 @@ class _Worker:
     pipe: Connection
     cell: Cell | None = None
     deadline: float | None = None
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a plan is executed; nothing here changes a result's identity."""
-
-    out: Path
-    device: str = "auto"
-    jobs: int | None = None
-    timeout: float | None = None
-    """Seconds a cell may take."""
-    fail_fast: bool = False
 
 
 def run(plan: Plan, registry: Registry, settings: Settings, progress: Progress) -> list[Result]:
@@ -115,15 +106,20 @@ def _start(registry: Registry, settings: Settings, device: str, threads: int) ->
     context = multiprocessing.get_context("spawn")
     pipe, theirs = context.Pipe()
     process = context.Process(
-        target=work, args=(theirs, registry, settings.out, device, threads), daemon=True
+        target=work,
+        args=(theirs, registry, settings.out, device, threads, settings.offline),
+        daemon=True,
     )
     # The tracker of multiprocessing, where it has to start first, would lift the block below.
     resource_tracker.ensure_running()
     # A new interpreter would answer Ctrl-C with a traceback until `work` runs: it inherits a mask.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # It would also run the caller's script again, in search of what the script defines.
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     try:
         process.start()
     finally:
+        sys.modules["__main__"] = main
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     theirs.close()
     return _Worker(process, pipe)

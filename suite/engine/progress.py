@@ -4,7 +4,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from suite.planning.plan import Cell
+from suite.planning.cells import Cell
 from suite.results.records import CellKey, Result
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suite.errors import Diverged, Unsupported, UserError
-from suite.planning.plan import Cell
+from suite.planning.cells import Cell
 from suite.registry import Registry
 from suite.results.folder import SINGLES
 from suite.results.records import Result, Status
@@ -48,12 +48,16 @@ class Unwritable:
     reason: str
 
 
-def work(pipe: Connection, registry: Registry, out: Path, device: str, threads: int) -> None:
+def work(
+    pipe: Connection, registry: Registry, out: Path, device: str, threads: int, offline: bool
+) -> None:
     """Run every cell that comes through the pipe until None comes. Entry point of a process."""
     # Ctrl-C reaches the whole group; only the parent decides what then happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
 
     import torch
     from tqdm import tqdm

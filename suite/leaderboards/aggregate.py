@@ -15,7 +15,7 @@ from suite.results.moderation import moderated
 from suite.results.noise import Pool, Variance
 from suite.results.packs import FOLDER, pack_name
 from suite.results.ranks import ranks
-from suite.results.records import Result
+from suite.results.records import CellKey, Result
 from suite.results.resampling import resampled_scores, weighted_scores
 from suite.results.scores import contribution
 from suite.results.statistics import Estimate, RunNoise, total
@@ -39,13 +39,7 @@ def boards(
     by_board: dict[tuple[str, str, Scale], list[Result]] = defaultdict(list)
     for result in results:
         cell = result.cell
-        if cell.track not in registry.tracks:
-            raise UserError(
-                f"result {cell.label}: the registry has no track '{cell.track}' "
-                f"(it has: {', '.join(sorted(registry.tracks))}); bring the track back, or remove "
-                f"results/{cell.file_name}, or its line in {FOLDER}/{pack_name(cell.model_dump())}"
-            )
-        by_board[cell.track, cell.backbone, cell.scale].append(result)
+        by_board[track_of(cell, registry).name, cell.backbone, cell.scale].append(result)
     for track in registry.tracks.values():
         for row in track.published:
             entry = registry.backbones.get(row.backbone)
@@ -55,6 +49,17 @@ def boards(
         board(registry.tracks[track], backbone, scale, cells, registry, pools)
         for (track, backbone, scale), cells in sorted(by_board.items(), key=lambda item: item[0])
     ]
+
+
+def track_of(cell: CellKey, registry: "Registry") -> TrackEntry:
+    """The track of a cell. Raises `UserError` if the registry does not have it."""
+    if cell.track in registry.tracks:
+        return registry.tracks[cell.track]
+    raise UserError(
+        f"result {cell.label}: the registry has no track '{cell.track}' "
+        f"(it has: {', '.join(sorted(registry.tracks))}); bring the track back, or remove "
+        f"results/{cell.file_name}, or its line in {FOLDER}/{pack_name(cell.model_dump())}"
+    )
 
 
 def board(

@@ -62,23 +62,26 @@ def make_row(
         method=cell.method,
         entry=entry,
         joint=joint,
-        label=_label(cells[0], entry, partial=partial),
+        label=label(cells[0], entry, partial=partial),
         seeds=seeds,
         tasks=columns,
         objections=tuple(_objections(track, cells, columns, usual, partial=partial)),
         estimate=None,
-        cost=_cost(ok, len(track.tasks), entry, joint=joint) if complete else None,
+        cost=cost_of(ok, len(track.tasks), entry, joint=joint) if complete else None,
         hardware=tuple(sorted({c.environment.hardware for c in ok if c.environment})),
         uncommitted=any(c.environment is not None and bool(c.environment.dirty) for c in ok),
     )
 
 
-def _label(result: Result, entry: MethodEntry | None, *, partial: bool) -> str:
-    """The method's name, with the tasks of a partial joint run and options that were changed."""
+def label(result: Result, entry: MethodEntry | None, *, partial: bool) -> str:
+    """The method's name, with the tasks of a partial joint run, options that were changed and a
+    cost that no closed form was held against."""
     scale = result.cell.scale
     usual = resolve_options([entry], [], scale)[entry.name] if entry else {}
     changed = [f"{k}={v}" for k, v in sorted(result.options.items()) if v != usual.get(k, v)]
     notes = [*(result.cell.tasks if partial else ()), *changed]
+    if result.ledger and not result.ledger.closed_form:
+        notes.append("no closed form")
     return f"{result.cell.method} ({', '.join(notes)})" if notes else result.cell.method
 
 
@@ -154,7 +157,7 @@ def _other_code(ok: Sequence[Result], usual: Usual) -> Iterable[str]:
         yield f"other code than most rows: {', '.join(sorted(parts))}"
 
 
-def _cost(ok: Sequence[Result], tasks: int, entry: MethodEntry | None, *, joint: bool) -> Cost:
+def cost_of(ok: Sequence[Result], tasks: int, entry: MethodEntry | None, *, joint: bool) -> Cost:
     """Averages over seeds of what the cells of all tasks store and took."""
     seeds = len({r.cell.seed for r in ok})
     parameters = ok[0].backbone_parameters

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from suite.console import table
 from suite.leaderboards import formats
-from suite.leaderboards.aggregate import board
+from suite.leaderboards.aggregate import board, track_of
 from suite.leaderboards.board import Board, Row
 from suite.results.noise import published
 from suite.results.records import Result
@@ -54,13 +54,13 @@ def render(results: Sequence[Result], registry: "Registry") -> str:
     Scores are over the tasks that were run, and the heading says so where that is not the whole
     track; a method without a score for one of them shows `5/6 tasks` instead.
     """
-    return "\n\n".join(_table(board, registry) for board in _boards(results, registry))
+    return "\n\n".join(_table(board, registry) for board in boards_of_tasks_run(results, registry))
 
 
 def summaries(results: Sequence[Result], registry: "Registry") -> list[Summary]:
     """The rows of `render`, as numbers."""
     found = []
-    for shown in _boards(results, registry):
+    for shown in boards_of_tasks_run(results, registry):
         summary = partial(
             Summary, track=shown.track.name, backbone=shown.backbone, scale=shown.scale
         )
@@ -94,7 +94,7 @@ def _summary(row: Row, summary: Callable[..., Summary]) -> Summary:
     )
 
 
-def _boards(results: Sequence[Result], registry: "Registry") -> list[Board]:
+def boards_of_tasks_run(results: Sequence[Result], registry: "Registry") -> list[Board]:
     """Boards over the tasks that were run, in the order of the track."""
     found = []
     for name, backbone, scale in sorted(
@@ -106,7 +106,7 @@ def _boards(results: Sequence[Result], registry: "Registry") -> list[Board]:
             if (r.cell.track, r.cell.backbone, r.cell.scale) == (name, backbone, scale)
         ]
         run = {task for r in cells for task in r.cell.tasks}
-        track = registry.tracks[name]
+        track = track_of(cells[0].cell, registry)
         tasks = tuple(task for task in track.tasks if task in run)
         only = track.model_copy(update={"tasks": tasks})
         found.append(board(only, backbone, scale, cells, registry, published()))

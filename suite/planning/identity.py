@@ -115,6 +115,14 @@ def identity(
     return Identity(**components, parts=dict(code.parts), digest=_digest(components))
 
 
+def holds(found: Identity) -> bool:
+    """Whether the digest of an identity is that of its components."""
+    known = found.model_dump(exclude={"parts", "digest"})
+    if found.schema_version < 2:
+        del known["code"]
+    return _digest(known) == found.digest
+
+
 def differences(old: Ran, new: Ran) -> str:
     """How the second differs from the first, in words; empty where the identities are equal."""
     before, now = old.identity, new.identity

@@ -1,11 +1,11 @@
 """From a request to cells, each with the reason why it runs or not. Pure: writes nothing."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import product
-from typing import Literal, Protocol
+from typing import Protocol
 
 from suite.errors import UserError
+from suite.planning.cells import Cell, Plan, Planned
 from suite.planning.code_cache import Codes
 from suite.planning.identity import (
     NO_CODE,
@@ -18,6 +18,7 @@ from suite.planning.identity import (
     task_digest,
 )
 from suite.planning.locate import Missing, locate_dataset, locate_model
+from suite.planning.request import Request
 from suite.registry.entries import Registry
 from suite.registry.names import normal
 from suite.registry.options import resolve_options
@@ -27,68 +28,11 @@ from suite.registry.schema import (
     MethodEntry,
     OptionValue,
     Recipe,
-    Scale,
     TaskEntry,
     TrackEntry,
 )
 from suite.results.history import Past
-from suite.results.records import CellKey, Identity, Result
-
-Action = Literal["run", "cached", "unsupported", "missing"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for. Names may be globs; no backbones means those of each track."""
-
-    methods: tuple[str, ...]
-    tasks: tuple[str, ...]
-    backbones: tuple[str, ...] = ()
-    scale: Scale = Scale.MINI
-    seeds: tuple[int, ...] = (0,)
-    steps: int | None = None
-    batch_size: int | None = None
-    options: tuple[str, ...] = ()
-    """`METHOD.OPTION=VALUE`."""
-    force: bool = False
-    only_failed: bool = False
-    trial: int | None = None
-    """Take the learning rate of this place in each method's `tuning`, not its recipe's."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Everything that determines one result."""
-
-    key: CellKey
-    recipe: Recipe
-    options: Mapping[str, OptionValue]
-    identity: Identity
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A cell, what will happen to it, and why."""
-
-    cell: Cell
-    action: Action
-    reason: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The cells of a request in the order in which they run."""
-
-    request: Request
-    planned: tuple[Planned, ...]
-    missing: tuple[Missing, ...] = ()
-    """Data and weights that cells need and that are not here."""
-    left_out: tuple[str, ...] = ()
-    """Tracks and backbones that were asked for and that give no cell, each with the reason."""
-
-    def with_action(self, action: Action) -> tuple[Planned, ...]:
-        """The cells with one action."""
-        return tuple(item for item in self.planned if item.action == action)
+from suite.results.records import CellKey, Result
 
 
 class Known(Protocol):

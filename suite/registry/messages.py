@@ -15,8 +15,8 @@ from suite.registry.yaml import Document
 
 T = TypeVar("T")
 
-FILLED_IN = ("path", "track")
-"""Fields of an entry that the loader fills in; in YAML they are unknown keys."""
+FILLED_IN = ("path", "track", "cost_stated")
+"""Fields of an entry that code fills in; in YAML they are unknown keys."""
 
 _TYPES = {
     "string_type": "text",

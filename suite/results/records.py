@@ -114,6 +114,8 @@ class Ledger(Record):
     buffer_bits: int
     tensor_bytes: int
     file_bytes: int
+    closed_form: bool = True
+    """Whether the counts were held against one; a class that is only tried out may state none."""
 
     @staticmethod
     def parameters(bits: float) -> float:
@@ -163,6 +165,8 @@ class Result(Record):
     reason: str = ""
     log: str = ""
     scores: tuple[TaskScore, ...] = ()
+    delta: str = ""
+    """SHA-256 of the file that was scored; empty in results of before it was recorded."""
     ledger: Ledger | None = None
     backbone_parameters: int = 0
     trained_parameters: int = 0

@@ -15,7 +15,7 @@ def executed(monkeypatch):
     """Replace the execution of cells by results of one status."""
 
     def replace_by(status: str) -> None:
-        def execute(made, registry, settings, progress):
+        def execute(made, registry, settings):
             for item in made.with_action("run"):
                 Result(
                     cell=item.cell.key,
@@ -131,11 +131,19 @@ def test_a_run_that_lacks_something_runs_the_rest_and_fails(call, folder, execut
     assert "3 unsupported, 3 missing." in err
 
 
-def test_offline_is_passed_on_to_the_libraries(call, executed, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+def test_offline_fetches_nothing_and_leaves_the_environment_alone(
+    call, folder, executed, monkeypatch
+):
+    def bring(missing):
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr("suite.engine.execution.bring", bring)
     executed("unsupported")
-    call(*RUN, "--offline")
-    assert os.environ["HF_HUB_OFFLINE"] == "1"
+    (folder / "backbones" / "mini" / "t5_toy" / "model.safetensors").unlink()
+    replace(folder / "backbones" / "t5_toy.yaml", "family: t5", "family: bert")
+    before = dict(os.environ)
+    assert call(*RUN, "-b", "bert_toy", "t5_toy", "--offline")[0] == 1
+    assert dict(os.environ) == before
 
 
 def test_results_of_code_that_is_not_committed_are_not_published_unseen(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from suite.registry.schema.base import (
     FAMILIES,
@@ -73,6 +73,8 @@ class MethodEntry(FileEntry):
     recipe: Recipes = {}
     tuning: Tuning = {}
     cost: Cost
+    cost_stated: bool = Field(default=True, exclude=True)
+    """False only for a class that is tried out without a closed form, never written in YAML."""
     task_prefix: bool = False
     """Text-to-text sources begin with the task's name, where nothing else names the task."""
     replaces_backbone: bool = False

@@ -13,10 +13,10 @@ SETTINGS = {
     "sgd": Setting(),
     "sgd, clipped": Setting(clip_norm=0.4),
     "sgd, accumulated, weight decay": Setting(accumulate=2, weight_decay=0.01, penalty=0.5),
-    "adamw": Setting("adamw", rate=0.01, score_rate=0.1),
-    "adamw, clipped": Setting("adamw", clip_norm=0.3, rate=0.01, score_rate=0.1),
+    "adamw": Setting("adamw", rate=0.01, gate_score_rate=0.1),
+    "adamw, clipped": Setting("adamw", clip_norm=0.3, rate=0.01, gate_score_rate=0.1),
     "adamw, accumulated, weight decay, clipped": Setting(
-        "adamw", 0.3, accumulate=3, weight_decay=0.05, rate=0.01, score_rate=0.1
+        "adamw", 0.3, accumulate=3, weight_decay=0.05, rate=0.01, gate_score_rate=0.1
     ),
 }
 
@@ -27,8 +27,8 @@ def make_arena(setting, memory_format=torch.contiguous_format):
         setting.optimizer, setting.momentum, setting.weight_decay, setting.clip_norm, THRESHOLD
     )
     zeros = [torch.zeros_like(weight) for weight in weights]
-    scores = torch.full((len(weights),), 0.15)
-    return Arena(weights, zeros, scores, rule, working=torch.float32)
+    gate_scores = torch.full((len(weights),), 0.15)
+    return Arena(weights, zeros, gate_scores, rule, working=torch.float32)
 
 
 def train_arena(
@@ -45,7 +45,7 @@ def train_arena(
     optimizer = setting.make(
         [{"params": [norm], "lr": setting.rate, "weight_decay": setting.weight_decay}]
     )
-    rates = Rates(setting.rate, setting.score_rate, setting.penalty / len(arena.weights))
+    rates = Rates(setting.rate, setting.gate_score_rate, setting.penalty / len(arena.weights))
     trace = Trace()
     data = batches(steps * setting.accumulate)
     for step in range(steps):
@@ -60,6 +60,6 @@ def train_arena(
         optimizer.step()
         optimizer.zero_grad()
         trace.losses.append(loss.item())
-        trace.gates.append((arena.score >= THRESHOLD).tolist())
-    trace.deltas, trace.scores, trace.norm = arena.deltas, arena.score, norm
+        trace.gates.append((arena.gate_score >= THRESHOLD).tolist())
+    trace.changes, trace.gate_scores, trace.norm = arena.changes, arena.gate_score, norm
     return trace

@@ -17,7 +17,11 @@ def test_an_arena_trains_as_the_equations_say(name):
 
 
 FAULTS = {
-    "half the penalty": ("sgd", "score.sign(), rates.penalty", "score.sign(), 0.5 * rates.penalty"),
+    "half the penalty": (
+        "sgd",
+        "gate_score.sign(), rates.penalty",
+        "gate_score.sign(), 0.5 * rates.penalty",
+    ),
     "closed layers change": ("adamw", "if is_open[piece.layer] else piece.zero", ""),
     "closed layers are merged": ("sgd, clipped", "        if is_open:", "        if True:"),
     "moved gates are forgotten": ("sgd", "if before == self.is_open:", "if True:"),
@@ -27,7 +31,11 @@ FAULTS = {
         "self._step_changes(tile, gradients, self.is_open, rates, scale)",
     ),
     "changes are not clipped": ("sgd, clipped", "before, rates, scale", "before, rates, None"),
-    "scores do not count in the norm": ("sgd, clipped", "+ score_gradient.square().sum()", ""),
+    "gate scores do not count in the norm": (
+        "sgd, clipped",
+        "+ gate_score_gradient.square().sum()",
+        "",
+    ),
 }
 
 
@@ -39,7 +47,7 @@ def test_a_planted_fault_is_caught(fault, tmp_path):
     assert train_arena(SETTINGS[name], kernels_of=kernels.TorchKernels).differs(expected)
 
 
-def test_large_layers_are_worked_off_in_parts(tmp_path):
+def test_large_layers_are_processed_in_parts(tmp_path):
     """Most layers of the network are larger than these tiles, none a multiple of one."""
     kernels = faulty(arena_torch, ("TILE = 524_288", "TILE = 50"), tmp_path)
     for name in ("sgd", "adamw, clipped"):
@@ -52,7 +60,7 @@ def test_layers_may_lie_in_channels_last_order():
     setting = SETTINGS["adamw, clipped"]
     expected = train_straight_through(setting, STEPS)
     actual = train_arena(setting, memory_format=torch.channels_last)
-    assert actual.deltas[0].is_contiguous(memory_format=torch.channels_last)
+    assert actual.changes[0].is_contiguous(memory_format=torch.channels_last)
     assert not actual.differs(expected)
 
 
