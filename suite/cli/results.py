@@ -106,7 +106,8 @@ def _today(past: Past, registry: Registry) -> str:
         scale=key.scale,
         seeds=(key.seed,),
         options=tuple(f"{key.method}.{name}={value}" for name, value in parts.items()),
-        **budget,
+        steps=budget.get("steps"),
+        batch_size=budget.get("batch_size"),
     )
     try:
         (item,) = plan(request, registry).planned

@@ -7,7 +7,7 @@ from suite.errors import UserError
 from suite.planning.limits import positive
 from suite.registry.entries import split_names
 from suite.registry.names import did_you_mean
-from suite.registry.schema import BUDGET, OptionValue, Scale
+from suite.registry.schema import OptionValue, Scale
 
 Names = str | Iterable[str]
 """Names or globs: one text with commas or spaces between them, or several texts."""
@@ -36,7 +36,7 @@ class Request:
 
     def unlimited(self) -> "Request":
         """The same with every recipe's own budget."""
-        return replace(self, **dict.fromkeys(BUDGET))
+        return replace(self, steps=None, batch_size=None)
 
 
 def request(
