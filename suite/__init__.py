@@ -106,7 +106,7 @@ def run(
 
     Cells run in processes of their own, and results are written to `out` as they finish: after an
     interruption (`KeyboardInterrupt`) the same call continues. Raises `UserError` for a mistake in
-    the words, where nothing can run, and where nothing can be written.
+    the arguments, if no cell can run, and if results cannot be written.
     """
     from suite.engine.execution import execute, prepare
     from suite.engine.settings import Settings
@@ -141,7 +141,7 @@ def read_results(
 ) -> "Results":
     """Every result below an output folder, e.g. `runs` or the published `leaderboards`.
 
-    A file that is no result is named in a warning and left out. Raises `UserError` where there are
+    A file that is not a result is named in a warning and left out. Raises `UserError` if there are
     no results, and for a file in which a merge left both sides.
     """
     import warnings
@@ -172,7 +172,7 @@ def load_delta(
     `Results.frame`. The file says which method, options, backbone and tasks it belongs to; a method
     that was run as a class is given again as `method`. `device` is `auto`, `cpu` or `cuda[:N]`.
 
-    Raises `UserError` where the file is no delta of a cell, or what it needs is no longer there.
+    Raises `UserError` if the file is not the delta of a cell, or if what it needs is gone.
     """
     from suite.engine.pool import resolve_device
     from suite.engine.predictor import load_predictor
@@ -190,16 +190,16 @@ def as_method(
     recipe: Mapping[str, object] | None = None,
     cost: "Terms | None" = None,
 ) -> "MethodEntry":
-    """A class that derives from `suite.method.Method`, with words about it, for `plan` and `run`.
+    """A class that derives from `suite.method.Method`, with its YAML's keys, for `plan` and `run`.
 
-    Both take the class itself as well; this is for what a method's YAML would say. `name` is by
+    Both accept the class itself as well; this adds what a method's YAML would say. `name` is by
     default the class's, in snake case; `regime` is `per_task` or `joint`; `families` are the
-    families of backbones it is meant for (default: all five); `recipe` are keys of the recipe:
-    `{"learning_rate": 0.01}`. `cost` is the closed form of what it stores, against which every file
-    is then held; without one, results say so. The fields of the class are its options and need
-    defaults.
+    families of backbones it is meant for (default: all five); `recipe` has keys of the recipe:
+    `{"learning_rate": 0.01}`. `cost` is the closed form of what it stores, and every file is then
+    checked against it; without one, results say so. The fields of the class are its options and
+    need defaults.
 
-    Raises `UserError` where the class's source is not to be had or is no method's.
+    Raises `UserError` if the class's source is not available, or if it is not a method's.
     """
     from suite.method.from_class import as_method
     from suite.registry.schema import FAMILIES

@@ -9,7 +9,7 @@ class UserError(Exception):
 
 
 class Unsupported(Exception):
-    """A method refuses a backbone or task it is not defined for; the message says why.
+    """A method refuses a backbone or task for which it is not defined; the message says why.
 
     The cell becomes a visible `unsupported` row, never a failure.
     """

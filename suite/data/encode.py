@@ -1,4 +1,8 @@
-"""Examples as tensors, once: tokenised or laid out for one backbone, cached on disk by digest."""
+"""Examples as tensors: tokenised or laid out for one backbone, cached on disk by digest.
+
+A board runs dozens of methods with several seeds on the same examples, so the encoding is done once
+and kept: cells spend their time on training alone.
+"""
 
 import contextlib
 import hashlib
@@ -72,7 +76,7 @@ def encode_task(
     `digest` names the data and the code that encodes them. With it, the key of the cache holds all
     that the encoding depends on: the task's columns and outputs, the backbone's image size and
     tokenizer, and `max_length` (tokens). The generator's file is part of it too, so that a changed
-    one is run again and held against its digest.
+    generator runs again and its examples are checked against the digest in the YAML.
     """
     source = task.sources.at(scale)
     generated = source if isinstance(source, GeneratedSource) else None
@@ -196,7 +200,7 @@ def _examples(tensors: Mapping[str, Tensor], split: str) -> Examples:
 
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Keep the tensors for the next cell; a read-only or full home costs time, nothing else."""
+    """Keep the tensors for the next cell; if the home is read-only or full, only time is lost."""
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

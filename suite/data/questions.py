@@ -1,4 +1,4 @@
-"""New inputs, as a user has them, as the columns of a task."""
+"""Inputs from a user, brought into the columns of a task."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ Question = str | Sequence[str] | Path | Image.Image | np.ndarray
 
 
 def columns_of(task: TaskEntry, questions: Sequence[Question], image_size: int | None) -> Columns:
-    """The inputs of a task as columns; images are resized to `image_size` as its own are.
+    """The inputs of a task as columns; images are resized to `image_size` like the task's own.
 
     Raises `UserError` for an input that the task does not take.
     """

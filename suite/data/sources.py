@@ -30,9 +30,9 @@ PERMUTATION_SEED = 42
 def load_splits(task: TaskEntry, scale: Scale, image_size: int | None) -> Splits:
     """All examples of a task at a scale.
 
-    `image_size` (pixels) is what the backbone takes; images of a full-scale task are resized to
-    it: the shorter side, then a central crop. Raises UserError where the data are missing or are
-    not what the registry says.
+    `image_size` (pixels) is the backbone's; images of a full-scale task are resized to it: the
+    shorter side, then a central crop. Raises UserError if the data are missing or differ from what
+    the registry says.
     """
     source = task.sources.at(scale)
     assert source is not None, "the plan lets no task without a source through"
@@ -82,7 +82,7 @@ def _generated(task: TaskEntry, source: GeneratedSource) -> Splits:
 
 
 def _made(make: Callable[[], Splits], maker: str) -> tuple[Splits, str]:
-    """What a contributor's function returns, and its digest."""
+    """The splits that a contributor's function returns, and their digest."""
     try:
         splits = make()
         if not isinstance(splits, Splits):
@@ -157,7 +157,7 @@ def _columns(
 
 
 def _decoded(image: Image.Image | Mapping[str, bytes]) -> Image.Image:
-    """An image column holds images where the file's own metadata says so, else encoded bytes."""
+    """An image column has images if the file's own metadata says so, else encoded bytes."""
     opened = image if isinstance(image, Image.Image) else Image.open(io.BytesIO(image["bytes"]))
     return opened.convert("RGB")
 

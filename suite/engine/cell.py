@@ -33,7 +33,7 @@ RESTORE_BATCH = 64
 
 
 class CellError(Exception):
-    """A broken promise of a method: it leaks, undercounts or cannot be restored."""
+    """A method breaks its contract: it leaks, undercounts or cannot be restored."""
 
 
 @dataclass
@@ -51,17 +51,20 @@ class Workspace:
         if name not in self.backbones:
             loaded = load_backbone(self.registry.backbones[name]).to(self.device)
             if loaded.entry.modality == "image":
+                # oneDNN and cuDNN compute convolutions in this layout; kept in the other one,
+                # every layer would convert its input and output.
                 loaded = loaded.to(memory_format=torch.channels_last)
             self.backbones[name] = loaded
         return self.backbones[name]
 
     def task(self, cell: Cell, entry: TaskEntry) -> EncodedTask:
         """A task's examples for the cell's backbone, on the device."""
-        # Examples, and what encodes them: either makes other tensors.
+        # Of the examples and of the code that encodes them: a change of either gives other tensors.
         digest = f"{cell.identity.tasks[entry.name]}.{cell.identity.parts['data']}"
         if self.registry.methods[cell.key.method].task_prefix:
             entry = entry.prefixed()
         template = entry.text.template if entry.text else ""
+        # The methods and seeds of a worker's cells share these tensors.
         key = (digest, cell.key.backbone, cell.recipe.max_length, template)
         if key not in self.encoded:
             backbone = self.backbone(cell.key.backbone)
@@ -72,7 +75,11 @@ class Workspace:
 
 
 class SealedTest:
-    """Test examples that can be opened once, after selection."""
+    """Test examples that can be opened once, after selection.
+
+    Whatever is chosen by looking at test scores (a step, a rate) makes the reported one too high.
+    Training gets no reference to the test split, and a second opening is an error of the program.
+    """
 
     def __init__(self, examples: Examples) -> None:
         self._examples: Examples | None = examples
@@ -86,10 +93,10 @@ class SealedTest:
 
 
 def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress) -> Result:
-    """Everything design and reader care about happens here, in this order.
+    """All steps of a cell, in order: adapt, train, save, restore from the file, score, count.
 
-    Writes `delta.safetensors` to `folder`. Raises Unsupported, Diverged, CellError or whatever
-    the method raises; the caller turns that into a visible row.
+    Writes `delta.safetensors` to `folder`. Raises Unsupported, Diverged, CellError or any error of
+    the method; the caller turns it into a visible row.
     """
     started = time.perf_counter()
     peak_memory.reset_peak(workspace.device)
@@ -118,6 +125,7 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
     save_delta(delta, model, method, entry.regime, _origin(cell, pristine))
     ledger = _checked(count(delta), entry, pristine, cell, facts)
 
+    # With another seed: a random tensor that is needed but not saved then differs, and shows.
     restored = adapt_model(method, pristine, tasks, seed_for(key.seed, "restore"), workspace.device)
     load_delta(delta, restored, method)
     for own in data.values():
@@ -160,8 +168,10 @@ def adapt_model(
     seed: int,
     device: torch.device,
 ) -> AdaptedModel:
-    """A method's model on a fresh copy of the backbone, in evaluation mode on `device`. The method
-    is not told where the tasks' examples are."""
+    """A method's model on a fresh copy of the backbone, in evaluation mode on `device`.
+
+    The method is not told where the tasks' examples are, so that it cannot read the test split.
+    """
     torch.manual_seed(seed)
     described = [task.without_sources() for task in tasks]
     return method.adapt(pristine.fresh(), described).to(device).eval()
@@ -190,7 +200,7 @@ def _origin(cell: Cell, pristine: Backbone) -> Origin:
 def _checked(
     ledger: Ledger, entry: MethodEntry, pristine: Backbone, cell: Cell, facts: dict[str, float]
 ) -> Ledger:
-    """The counted cost, held against the closed form; marked where the method states none."""
+    """The counted cost, checked against the closed form; marked if the method states none."""
     if not entry.cost_stated:
         return ledger.model_copy(update={"closed_form": False})
     expected = closed_form(entry.cost, pristine, len(cell.key.tasks), cell.options, facts)
@@ -204,7 +214,7 @@ def _check_restored(model: AdaptedModel, restored: AdaptedModel, validation: Bat
     _, batch = next(validation.evaluation(RESTORE_BATCH))
     with torch.no_grad(), autocast(batch.targets.device):
         before, after = float(model.loss(batch)), float(restored.loss(batch))
-    # Kernels on a GPU may be chosen anew for the new object and round differently.
+    # On a GPU the libraries may choose other kernels for the new object, which round differently.
     tolerance = 0.0 if batch.targets.device.type == "cpu" else 0.01
     if not math.isclose(before, after, rel_tol=tolerance):
         raise CellError(

@@ -44,9 +44,9 @@ class Header(Record):
 
 
 def live_tensors(model: AdaptedModel) -> dict[str, Tensor]:
-    """All that trains or was added, and the running statistics of batch norms that train, by name.
+    """All tensors that train or were added, and the running statistics of trained batch norms.
 
-    The tensors are the model's own, not copies.
+    By name; the tensors are the model's own, not copies.
     """
     originals = model.backbone.originals
     adaptive = {
@@ -62,7 +62,7 @@ def live_tensors(model: AdaptedModel) -> dict[str, Tensor]:
         if parameter.requires_grad or parameter not in originals
     }
     for name, buffer in model.named_buffers():
-        # A step counter that only matters to a batch norm with cumulative averaging.
+        # `num_batches_tracked` matters only to a batch norm with cumulative averaging.
         if name not in persistent or name.endswith("num_batches_tracked"):
             continue
         if buffer not in originals or name in adaptive:
@@ -79,7 +79,7 @@ def stored_tensors(model: AdaptedModel, method: Method) -> dict[str, Tensor]:
 def save_delta(
     path: Path, model: AdaptedModel, method: Method, regime: str, origin: Origin | None = None
 ) -> None:
-    """Write the delta so that a reader sees no file or the whole file.
+    """Write the delta so that a reader sees either no file or the complete one.
 
     Raises ValueError for a tensor without elements.
     """
@@ -104,7 +104,7 @@ def save_delta(
 
 
 def load_delta(path: Path, model: AdaptedModel, method: Method) -> None:
-    """Load a delta into a freshly adapted model; raises ValueError if it is not one of its own."""
+    """Load a delta into a freshly adapted model; raises ValueError if it serves other tasks."""
     tasks = read_header(path).tasks
     if tasks != tuple(model.tasks):
         raise ValueError(f"{path.name} serves {tasks}, not {tuple(model.tasks)}")
@@ -115,7 +115,7 @@ def load_delta(path: Path, model: AdaptedModel, method: Method) -> None:
 
 
 def read_header(path: Path) -> Header:
-    """What a delta says of itself; raises ValueError for any other file."""
+    """The header of a delta; raises ValueError if the file is not a delta."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -133,8 +133,8 @@ def delta_digest(path: Path) -> str:
 
 
 def changed_tensors(model: AdaptedModel, pristine: Backbone, method: Method) -> list[str]:
-    """Names of the backbone's own tensors that differ from the pristine ones without being
-    stored: what a method has leaked. Empty for a correct method."""
+    """Names of the backbone's own tensors that differ from the pristine ones but are not stored:
+    leaks of the method. Empty for a correct method."""
     saved = stored_tensors(model, method)
     reference = {
         **dict(pristine.network.named_parameters()),

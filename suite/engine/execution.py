@@ -13,9 +13,9 @@ from suite.registry import Registry
 
 
 def prepare(request: Request, registry: Registry, settings: Settings) -> Plan:
-    """The plan, once what is missing has been fetched where that is possible and allowed.
+    """The plan, after fetching missing data and weights where that is possible and allowed.
 
-    Raises `UserError` where nothing of it can run, or no result could be kept or published.
+    Raises `UserError` if no cell can run, or if no result could be kept or published.
     """
     made = planned(request, registry, settings.out)
     if made.missing and not settings.offline and bring(made.missing):

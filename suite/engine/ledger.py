@@ -25,8 +25,8 @@ BITS |= {"U8": 8, "I8": 8, "BOOL": 8}
 def count(path: Path) -> Ledger:
     """Read a delta's cost from the header of its file.
 
-    Raises ValueError where the header and the size of the file do not agree, and for a type of
-    numbers that is not counted.
+    Raises ValueError if the header and the size of the file disagree, or if a tensor's number type
+    has no known size.
     """
     with path.open("rb") as file:
         (header_bytes,) = struct.unpack("<Q", file.read(8))
@@ -80,9 +80,9 @@ def closed_form(
 ) -> tuple[float, float]:
     """Predicted parameters, 32 bits each: (shared by all tasks, summed over the tasks of the cell).
 
-    `backbone` is unadapted. A fact that differs from task to task is reported once for each as
+    `backbone` is unadapted. A fact that differs from task to task is reported once per task as
     `name@task`; the per-task terms then use it as `name`. Raises UserError, with the key of the
-    term, where a formula has no value.
+    term, if a formula has no value.
     """
     names: dict[str, Value] = {**dimensions(backbone), **options, "T": tasks}
     common = {name: value for name, value in facts.items() if "@" not in name}
@@ -99,7 +99,7 @@ def closed_form(
 
 def disagreement(ledger: Ledger, expected: tuple[float, float], source: str) -> str:
     """How the counted file and the closed form (shared, summed over the tasks) of the YAML file
-    `source` differ, in words; empty where they agree."""
+    `source` differ, in words; empty if they agree."""
     counted = (ledger.shared_bits / 32, sum(ledger.task_bits.values()) / 32)
     for name, predicted, measured in zip(("shared", "per_task"), expected, counted, strict=True):
         if predicted != measured:
@@ -111,7 +111,7 @@ def disagreement(ledger: Ledger, expected: tuple[float, float], source: str) -> 
 
 
 def dimensions(backbone: Backbone) -> dict[str, int]:
-    """The backbone's values of `suite.registry.cost_names.BACKBONE_NAMES`, T aside."""
+    """The backbone's values of `suite.registry.cost_names.BACKBONE_NAMES`, without T."""
 
     def parameters(*kinds: SiteKind, bias: bool | None = None) -> int:
         return sum(

@@ -67,10 +67,9 @@ def train(
 ) -> Training:
     """Run every phase of the method and leave the best state of each in `model`.
 
-    Raises Unsupported where the recipe mixes tasks in a batch that the method wants apart, and
-    ValueError where the phases take more steps than the recipe gives.
-    Raises Diverged when a loss is not finite; it is looked at only at evaluations, so no step
-    waits for the device.
+    Raises Unsupported if the recipe mixes tasks in a batch and the method needs batches of one
+    task, and ValueError if the phases take more steps than the recipe gives. Raises Diverged if a
+    loss is not finite; the loss is read only at evaluations, so that no step waits for the device.
     """
     started = time.perf_counter()
     trainable = ParameterSet(p for p in model.parameters() if p.requires_grad)
@@ -87,7 +86,7 @@ def train(
         done += stretch.steps
         if stretch.phase.finish is not None:
             stretch.phase.finish(partial(_validate, model, data))
-    # What `finish` left in the model is not what was scored within the phase.
+    # `finish` may change the model (merge it, say) after the scores of its phase were taken.
     if any(stretch.phase.finish is not None for stretch in stretches):
         validation = _validate(model, data)
     _train_only(trainable, trainable)
@@ -129,7 +128,7 @@ def _stretches(
     recipe: Recipe,
     seed: int,
 ) -> list[Stretch]:
-    """The phases with the steps that their shares of the recipe's come to."""
+    """The phases, each with its share of the recipe's steps."""
     if recipe.mixed_batches and any(phase.penalty and len(phase.tasks) > 1 for phase in phases):
         raise Unsupported("a term of its loss looks at batches of one task: no mixed_batches")
     budget = recipe.steps * len(data)
@@ -163,8 +162,8 @@ def _train_stretch(
     recipe: Recipe,
     progress: Callable[[int], None],
 ) -> dict[str, float]:
-    """Train for the steps of one phase; the validation scores of its tasks at the best state,
-    which is left in the model."""
+    """Train for the steps of one phase, leave the best state in the model, and return the
+    validation scores of the phase's tasks at that state."""
     phase, data, steps = stretch.phase, stretch.data, stretch.steps
     optimizer = make_optimizer(method, model, stretch.parameters, recipe)
     stepper = optimizer.stepper
@@ -176,6 +175,7 @@ def _train_stretch(
         round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
     }
     device = next(iter(stretch.parameters)).device
+    # A sum on the device stays not finite once one loss was: it need not be read at every step.
     total_loss = torch.zeros((), device=device)
     live = list(live_tensors(model).values())
     best: list[Tensor] = []
@@ -201,13 +201,14 @@ def _train_stretch(
         optimizer.step(rate_factor(recipe, step, steps), (step - 1) / steps)
         progress(step)
         if stepper and stepper.rearranged:
+            # Its tensors have moved: copies of the earlier ones no longer fit.
             live, best_score = list(live_tensors(model).values()), -np.inf
         if step in evaluate_after:
             if not torch.isfinite(total_loss):
                 raise Diverged(f"the training loss is not finite by step {step} of {steps}")
             validation = _validate(model, data)
             mean = float(np.mean(list(validation.values())))
-            # On a tie the later state, which has seen more examples.
+            # On a tie the later state is kept, because it has seen more examples.
             if mean >= best_score:
                 best_score, best_validation = mean, validation
                 best = [tensor.clone() for tensor in live]
@@ -222,7 +223,8 @@ def _train_stretch(
 def _trains_heads_alone(model: AdaptedModel, stretch: Stretch, recipe: Recipe) -> bool:
     """Whether the heads read the same features of an example at every step of the phase.
 
-    In training mode, a backbone of which nothing trains is in evaluation mode.
+    `Backbone.train` keeps a backbone of which nothing trains in evaluation mode, so that its
+    features do not depend on dropout.
     """
     if type(model) is not HeadedModel or model.backbone.training:
         return False
@@ -232,7 +234,8 @@ def _trains_heads_alone(model: AdaptedModel, stretch: Stretch, recipe: Recipe) -
 
 
 def _on_features(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> Mapping[str, TaskBatches]:
-    """Data whose inputs are the backbone's features; as they are if those are too many to keep."""
+    """Data whose inputs are the backbone's features; the data as they are if the features would
+    take more than `FEATURE_BYTES`."""
     width = model.backbone.width
     examples = sum(len(own.train.examples) + len(own.validation.examples) for own in data.values())
     if 4 * examples * width > FEATURE_BYTES:
@@ -281,7 +284,7 @@ def _stream(
 
 
 def _in_turn(streams: Sequence[Iterator[Batch]], chances: np.ndarray, seed: int) -> Iterator[Batch]:
-    """The next batch of a stream that is drawn by its chance, again and again."""
+    """Endless batches, each the next one of a stream drawn with its chance."""
     rng = np.random.Generator(np.random.PCG64(seed))
     while True:
         yield next(streams[rng.choice(len(streams), p=chances)])

@@ -40,6 +40,8 @@ class Optimizer:
         self.inner.zero_grad()
 
     def _step_both(self, stepper: Stepper, factor: float, progress: float) -> None:
+        # The norm to clip is that of all gradients, but the stepper holds some of them and the
+        # optimizer the others: the stepper adds its own and gives back the common factor.
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = None if self.clip_norm is None else nn.utils.get_total_norm(gradients)
         coefficient = stepper.step(factor, progress, norm)
@@ -50,8 +52,8 @@ class Optimizer:
 def make_optimizer(
     method: Method, model: AdaptedModel, parameters: ParameterSet, recipe: Recipe
 ) -> Optimizer:
-    """What trains `parameters`: the recipe's optimizer, in torch's fused form, over the method's
-    non-empty groups of all that the method does not step itself."""
+    """The optimizer of `parameters`: the method's stepper, if it has one, and for all others the
+    recipe's optimizer, in torch's fused form, over the method's non-empty groups."""
     stepper = method.stepper(model, parameters, recipe)
     others = parameters - stepper.parameters if stepper else parameters
     settings = [

@@ -37,8 +37,8 @@ def run(plan: Plan, registry: Registry, settings: Settings, progress: Progress) 
     """Run every cell whose action is `run`; record the unsupported ones.
 
     Returns the results of this call in the order they came. A cell that raises, diverges, runs
-    out of memory or time, or takes its process down becomes a result with that status; the others
-    go on. KeyboardInterrupt stops the workers and is passed on; what is finished stays finished.
+    out of memory or time, or ends its process becomes a result with that status; the others
+    go on. KeyboardInterrupt stops the workers and is passed on; finished cells keep their results.
     """
     device = resolve_device(settings.device)
     cells = deque(planned.cell for planned in plan.with_action("run"))
@@ -62,6 +62,7 @@ def run(plan: Plan, registry: Registry, settings: Settings, progress: Progress) 
                     shared.learn(result)
                 if settings.fail_fast and result.status not in ("ok", "unsupported"):
                     cells.clear()
+                # A lost or timed-out cell took its process with it; one at rest lives on.
                 if not worker.process.is_alive() and cells:
                     pool[pool.index(worker)] = _start(registry, settings, device, threads)
             _hand_out(pool, cells, shared, settings, progress)
@@ -72,7 +73,8 @@ def run(plan: Plan, registry: Registry, settings: Settings, progress: Progress) 
 
 
 def resolve_device(wanted: str) -> str:
-    """`auto` is the GPU where there is one; a GPU that is asked for and absent is an error."""
+    """The device to run on: `auto` is the GPU if there is one. Raises `UserError` for a GPU that
+    was requested and is absent."""
     if wanted == "cpu":
         return "cpu"
     if wanted == "auto" and not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists():
@@ -99,6 +101,8 @@ def _share_cores(plan: Plan, cells: int, device: str, jobs: int | None) -> tuple
     if jobs is None:
         jobs = cores if alone and device == "cpu" else 1
     jobs = max(1, min(jobs, cells))
+    # One thread at mini scale, even for a single job: tensors are too small to gain from more, and
+    # the order in which threads add up would make scores depend on the number of cores.
     return jobs, 1 if alone else max(1, cores // jobs)
 
 
@@ -110,17 +114,23 @@ def _start(registry: Registry, settings: Settings, device: str, threads: int) ->
         args=(theirs, registry, settings.out, device, threads, settings.offline),
         daemon=True,
     )
-    # The tracker of multiprocessing, where it has to start first, would lift the block below.
+    # A terminal sends Ctrl-C to every process of the group. Until `work` ignores it, a starting
+    # interpreter would print a traceback. A child inherits the signal mask of the thread that
+    # starts it, so SIGINT is blocked here around `start` alone; what arrives meanwhile stays
+    # pending and is delivered to this process once the mask is restored.
+    # Starting the resource tracker unblocks SIGINT, so it must already run by then.
     resource_tracker.ensure_running()
-    # A new interpreter would answer Ctrl-C with a traceback until `work` runs: it inherits a mask.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    # It would also run the caller's script again, in search of what the script defines.
+    # A spawned process imports the parent's main script again, so that it can unpickle what the
+    # script defines. No cell needs that, and a script without a `__main__` guard would start this
+    # run anew in every worker: during `start` the main module is an empty one.
     main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     try:
         process.start()
     finally:
         sys.modules["__main__"] = main
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    # With this copy closed, the worker holds the only one: its death is the end of the pipe here.
     theirs.close()
     return _Worker(process, pipe)
 
@@ -150,7 +160,7 @@ def _hand_out(
         cells.remove(cell)
         worker.cell = cell
         worker.deadline = settings.timeout and time.monotonic() + settings.timeout
-        # A worker that has died already is noticed at its pipe, as one that dies later is.
+        # A worker that is already dead is noticed when its pipe is read, as one that dies later.
         with contextlib.suppress(BrokenPipeError):
             worker.pipe.send(cell)
         progress.started(cell)
@@ -169,6 +179,7 @@ def _next_results(
         assert worker.cell is not None
         if worker.pipe in ready:
             try:
+                # Before the deadline is looked at: a result that has come in time counts.
                 message = worker.pipe.recv()
             except (EOFError, ConnectionResetError):
                 finished.append((worker, _lost(worker, settings)))
@@ -194,6 +205,7 @@ def _lost(worker: _Worker, settings: Settings) -> Result:
     worker.process.join()
     code = worker.process.exitcode or 0
     assert worker.cell is not None
+    # The kernel's out-of-memory killer leaves no other trace than its signal.
     if code == -9:
         reason = "its process was killed (signal 9), most often because memory ran out"
         return _record(worker.cell, "oom", reason, settings)
@@ -208,7 +220,7 @@ def _record(cell: Cell, status: Status, reason: str, settings: Settings) -> Resu
 
 
 def _stop(worker: _Worker) -> None:
-    """End a worker: at once if it is busy, else by telling it that there is no more."""
+    """End a worker: kill it if it is busy, otherwise tell it that there are no more cells."""
     if worker.process.is_alive() and worker.cell is None:
         try:
             worker.pipe.send(None)

@@ -26,7 +26,7 @@ from suite.registry.schema import BackboneEntry, Classification, TaskEntry
 
 E = TypeVar("E")
 Answer = str | float | None
-"""A label's name or a number; None where a text-to-text network wrote neither."""
+"""A label's name or a number; None if a text-to-text network wrote neither."""
 
 
 class Predictor:
@@ -57,7 +57,7 @@ class Predictor:
         """The answer to every input, in order: names of labels, or numbers.
 
         `inputs` are texts, pairs of texts, or images: PIL images, uint8 arrays [H, W, 3] or files.
-        `task` is needed where the delta serves several. Raises `UserError` for an unknown task
+        `task` is needed if the delta serves several. Raises `UserError` for an unknown task
         and for an input that the task does not take.
         """
         output = self._task(task).output
@@ -69,7 +69,7 @@ class Predictor:
     def predict_raw(
         self, inputs: Sequence[Question], task: str | None = None
     ) -> list[int] | list[float]:
-        """The same as results record it: indices of labels or numbers, -1 for no valid answer."""
+        """The answers as results record them: label indices or numbers, -1 for no valid answer."""
         entry = self._task(task)
         columns = columns_of(entry, inputs, self._backbone.entry.image_size)
         examples = encode_questions(entry, columns, self._backbone, self.origin.max_length)
@@ -94,8 +94,8 @@ class Predictor:
 def load_predictor(path: Path, registry: Registry, device: str) -> Predictor:
     """The model of a delta file, or of the folder it lies in, on `device` (`cpu`, `cuda:0`).
 
-    Raises `UserError` where the file is no delta of a cell, or where its method, backbone or tasks
-    are not in the registry or are no longer what they were.
+    Raises `UserError` if the file is not the delta of a cell, or if its method, backbone or tasks
+    are not in the registry or have changed since.
     """
     file = path / "delta.safetensors" if path.is_dir() else path
     if not file.is_file():

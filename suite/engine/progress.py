@@ -18,7 +18,7 @@ def describe(key: CellKey) -> str:
 
 
 def outcome(result: Result) -> str:
-    """What became of a cell, on one line."""
+    """The outcome of a cell, on one line."""
     if result.status != "ok":
         return f"{result.status}: {result.reason}"
     mean = sum(score.score for score in result.scores) / len(result.scores)
@@ -116,7 +116,7 @@ def make_progress(cells: int, quiet: bool = False) -> Progress:
 
 
 class QuietProgress(Progress):
-    """Nothing at all."""
+    """A display that shows nothing."""
 
     def _print(self, line: str) -> None:
         pass

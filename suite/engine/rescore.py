@@ -17,15 +17,15 @@ from suite.registry.schema import Classification
 from suite.results.records import Result
 
 TOLERANCE = 0.02
-"""Share of a regression's range by which answers may differ on another machine."""
+"""Share of a regression's range by which answers may differ from machine to machine."""
 FEW = 0.01
 """Share of the answers that may differ there."""
 
 
 def problems(result: Result, delta: Path, registry: Registry, device: str) -> list[str]:
-    """What the delta of a sound result does not bear out, in words; empty where it bears out all.
+    """What the delta contradicts in a result that agrees with itself, in words; empty if nothing.
 
-    Raises `UserError` where the delta cannot be loaded: what it belongs to is not here.
+    Raises `UserError` if the delta cannot be loaded because what it belongs to is not here.
     """
     if result.delta and delta_digest(delta) != result.delta:
         return [f"{delta.name} is not the file that was scored"]

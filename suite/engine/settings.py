@@ -8,8 +8,8 @@ from suite.planning.limits import device, positive, seconds
 
 @dataclass(frozen=True)
 class Settings:
-    """How a plan is executed; nothing here changes a result's identity. Raises `UserError` for a
-    value that means nothing."""
+    """How a plan is executed; nothing here changes a result's identity. Raises `UserError` for an
+    invalid value."""
 
     out: Path
     device: str = "auto"

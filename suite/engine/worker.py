@@ -43,7 +43,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Unwritable:
-    """A cell's files cannot be written, so that no cell's can."""
+    """The files of a cell cannot be written, and so those of no other cell either."""
 
     reason: str
 
@@ -52,7 +52,8 @@ def work(
     pipe: Connection, registry: Registry, out: Path, device: str, threads: int, offline: bool
 ) -> None:
     """Run every cell that comes through the pipe until None comes. Entry point of a process."""
-    # Ctrl-C reaches the whole group; only the parent decides what then happens.
+    # Ctrl-C reaches every process of the group; the parent alone decides what happens then. The
+    # parent has blocked the signal for this process so far (`pool._start`).
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -64,11 +65,12 @@ def work(
 
     from suite.engine.cell import Workspace
 
-    # Its default lock is a semaphore between processes, which a killed worker would leave behind.
+    # tqdm's default lock is a semaphore between processes, which would leak if a worker is killed.
     tqdm.set_lock(threading.RLock())
     torch.set_num_threads(threads)
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
+        # Images of a task have one size, so that cuDNN's trials for each shape pay off.
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
     workspace = Workspace(registry, torch.device(device), threads)
@@ -79,7 +81,8 @@ def work(
             with _captured(folder / "log.txt"):
                 result = _attempt(cell, workspace, folder, pipe)
             if device.startswith("cuda"):
-                torch.cuda.empty_cache()  # cells of other processes may need what this one gives up
+                torch.cuda.empty_cache()  # cells of other processes may need this memory
+            # On disk before the parent hears of it: what it has reported is never lost.
             result.write(out / SINGLES)
         except OSError as error:
             pipe.send(Unwritable(f"{folder}: cannot be written ({error.strerror})"))
@@ -129,7 +132,7 @@ def work_folder(cell: Cell) -> Path:
 
 
 def failure(cell: Cell, status: Status, reason: str) -> Result:
-    """The result of a cell that has none."""
+    """The result of a cell that produced none: its status and the reason."""
     return Result(
         cell=cell.key,
         identity=cell.identity,
@@ -144,6 +147,7 @@ def failure(cell: Cell, status: Status, reason: str) -> Result:
 @contextlib.contextmanager
 def _captured(path: Path) -> Iterator[None]:
     """Send everything the process prints, C libraries included, to a file."""
+    # Replacing `sys.stdout` would miss what libraries in C write: they use the descriptors.
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
@@ -161,8 +165,9 @@ def _captured(path: Path) -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """A killed parent leaves no orphans behind."""
+    """End this process when its parent ends, however that ends, so that no orphan computes on."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
+    # `sys.exit` would end this thread alone, while the main one is busy in a cell.
     os._exit(1)

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from suite.leaderboards.board import Cost, Row, TaskColumn
-from suite.registry.options import resolve_options
-from suite.registry.schema import MethodEntry, TrackEntry
+from suite.registry.options import default_options, setting_of
+from suite.registry.schema import BUDGET, MethodEntry, TrackEntry
 from suite.results.records import OF_METHOD, Ledger, Result
 
 
@@ -30,6 +30,13 @@ class Usual:
         """Of every part of the code that methods share; empty where most results do not say."""
         steps = _most_common((str(r.recipe.steps), r) for r in ok if r.recipe)
         self.steps = int(steps or 0)
+        self.budget = _most_common((budget_of(r), r) for r in ok)
+
+
+def budget_of(result: Result) -> str:
+    """What was asked for in place of the recipe's budget: `steps=200`; empty for the recipe's."""
+    parts = result.cell.setting.split(",")
+    return ",".join(part for part in parts if part.partition("=")[0] in BUDGET)
 
 
 def _most_common(votes: Iterable[tuple[str, Result]]) -> str:
@@ -74,15 +81,23 @@ def make_row(
 
 
 def label(result: Result, entry: MethodEntry | None, *, partial: bool) -> str:
-    """The method's name, with the tasks of a partial joint run, options that were changed and a
-    cost that no closed form was held against."""
-    scale = result.cell.scale
-    usual = resolve_options([entry], [], scale)[entry.name] if entry else {}
-    changed = [f"{k}={v}" for k, v in sorted(result.options.items()) if v != usual.get(k, v)]
-    notes = [*(result.cell.tasks if partial else ()), *changed]
+    """The method with its setting, with the tasks of a partial joint run and a cost that no closed
+    form was held against."""
+    notes = [*(result.cell.tasks if partial else ())]
     if result.ledger and not result.ledger.closed_form:
         notes.append("no closed form")
-    return f"{result.cell.method} ({', '.join(notes)})" if notes else result.cell.method
+    name = setting_name(result, entry)
+    return f"{name} ({', '.join(notes)})" if notes else name
+
+
+def setting_name(result: Result, entry: MethodEntry | None) -> str:
+    """`lora[rank=4]`; results of before settings had names tell theirs by their options."""
+    cell = result.cell
+    if cell.setting or entry is None:
+        return cell.name
+    known = {key: value for key, value in result.options.items() if key in entry.options}
+    changed = setting_of(entry, {**default_options(entry, cell.scale), **known}, cell.scale)
+    return f"{cell.method}[{','.join(changed)}]" if changed else cell.method
 
 
 def _column(task: str, cells: Sequence[Result], seeds: Sequence[int]) -> TaskColumn:
@@ -135,6 +150,9 @@ def _objections(
         yield f"other data, splits or metrics than most rows: {', '.join(sorted(unlike))}"
     if any(r.identity.backbone != usual.backbone for r in ok):
         yield "other backbone weights than most rows"
+    if (own := budget_of(cells[0])) != usual.budget:
+        theirs = usual.budget or "the budget of their recipes"
+        yield f"{own or 'the budget of its recipe'}; most rows have {theirs}"
     yield from _other_code(ok, usual)
     if len({(r.identity.method, *map(r.identity.parts.get, OF_METHOD)) for r in ok}) > 1:
         yield "its cells come from different versions of the method"

@@ -6,9 +6,16 @@ import os
 import stat
 import tempfile
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from suite.console import shown
 from suite.errors import UserError
@@ -40,6 +47,22 @@ class CellKey(Record):
     track: str
     tasks: tuple[str, ...]
     seed: int
+    setting: str = ""
+    """`OPTION=VALUE,...` of what differs from the method's defaults, and of a budget that differs
+    from the recipe's; empty for the method as it is."""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Files name a setting only where there is one."""
+        content: dict[str, Any] = write(self)
+        if not self.setting:
+            del content["setting"]
+        return content
+
+    @property
+    def name(self) -> str:
+        """The method with its setting: `lora[rank=4]`."""
+        return f"{self.method}[{self.setting}]" if self.setting else self.method
 
     @property
     def label(self) -> str:
@@ -47,7 +70,7 @@ class CellKey(Record):
         tasks = "+".join(self.tasks)
         if len(tasks) > 80:
             tasks = f"{len(self.tasks)}tasks-{hashlib.sha256(tasks.encode()).hexdigest()[:8]}"
-        return f"{self.method}.{self.track}-{tasks}.{self.backbone}.s{self.seed}"
+        return f"{self.name}.{self.track}-{tasks}.{self.backbone}.s{self.seed}"
 
     @property
     def file_name(self) -> str:

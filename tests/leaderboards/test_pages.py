@@ -7,6 +7,7 @@ import pytest
 from suite.errors import UserError
 from suite.leaderboards import build, check, formats, markdown, pages
 from suite.leaderboards.aggregate import boards, pools_of
+from suite.leaderboards.front import curves, points
 from suite.registry import load
 from suite.results.records import Carried, CellKey, Identity, Result
 
@@ -222,7 +223,31 @@ def test_options_that_are_not_the_default_stand_beside_the_name(registry, make):
         *make.per_task("full", 0.9, options={"width": 16}),
         *make.per_task("probe", 0.6, options={"width": 8}),
     ]
-    assert {row.label for row in only(results, registry).ranked} == {"full (width=16)", "probe"}
+    assert {row.label for row in only(results, registry).ranked} == {"full[width=16]", "probe"}
+
+
+def test_settings_of_one_method_are_rows_side_by_side_and_make_a_curve(registry, make):
+    results = [
+        *make.per_task("full", 0.9),
+        *make.per_task("full", 0.7, setting="width=2", own=10),
+        *make.per_task("full", 0.8, setting="width=4", own=50),
+    ]
+    board = only(results, registry)
+    assert [row.label for row in board.ranked] == ["full", "full[width=4]", "full[width=2]"]
+    (curve,) = curves(points(board))
+    assert [point.label for point in curve] == ["full[width=2]", "full[width=4]", "full"]
+
+
+def test_rows_of_another_budget_are_not_ranked(registry, make):
+    results = [
+        *make.per_task("full", 0.9),
+        *make.per_task("probe", 0.6),
+        *make.per_task("full", 0.95, setting="steps=400"),
+    ]
+    board = only(results, registry)
+    assert [row.label for row in board.ranked] == ["full", "probe"]
+    (row,) = board.unranked
+    assert row.objections == ("steps=400; most rows have the budget of their recipes",)
 
 
 def test_an_unsupported_method_is_named_with_its_reason(registry, make):
