@@ -142,6 +142,18 @@ def build_parser() -> argparse.ArgumentParser:
     _out(verify)
     pack = verb("pack", "results", "pack results, one file a board; settle what a merge left")
     _out(pack)
+    carry = verb("carry", "carry", "keep results through changes of code that change no result")
+    carry.add_argument("-m", "--methods", nargs="+", default=[], metavar="NAME")
+    carry.add_argument(
+        "-f", "--families", nargs="+", default=[], metavar="FAMILY", help="of backbones"
+    )
+    carry.add_argument(
+        "--sample", type=_positive, default=1, metavar="N",
+        help="cells to compare of every method, family and commit (default: 1)",
+    )  # fmt: skip
+    carry.add_argument("--steps", type=_positive, metavar="N", help="compare them with fewer steps")
+    carry.add_argument("--allow-dirty", action="store_true", help="carry to code not committed")
+    _out(carry)
     _json(verb("env", "env", "print what a bug report needs", "show"))
     return parser
 
