@@ -1,6 +1,6 @@
 """Triton kernels of the bottleneck adapter: one launch forward, three backward.
 
-The hidden width is walked in chunks, so that no width is padded to a power of two. The output of
+The hidden width is processed in chunks, so that no width is padded to a power of two. The output of
 the upper matrix is never stored: its statistics and its gradient recompute it from the bottleneck,
 which is cheap because the bottleneck is narrow. Weight gradients are partial sums over blocks of
 rows, added up in a fixed order: no atomics, the same bits every time.
