@@ -17,7 +17,7 @@ class Point:
     joint: bool
     published: bool
     perhaps_best: bool = False
-    """Whether the best score is not told apart from this one; its name is then bold."""
+    """Whether the best score is not significantly higher; the name is then bold."""
 
 
 def points(board: Board) -> list[Point]:
