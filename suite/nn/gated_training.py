@@ -93,6 +93,8 @@ class GateStepper:
     def lock(self) -> None:
         """Keep every gate in its state from now on (reads the device)."""
         is_open = [gate.is_open for gate in self.gates]
+        # Closed layers compute with W0 itself, as a tensor that needs no gradient: autograd then
+        # skips the products for it. Open ones move into a smaller arena with locked gates.
         for gate, weight, kept in zip(self.gates, self.arena.weights, is_open, strict=True):
             if not kept:
                 gate.merged = weight
@@ -107,6 +109,7 @@ class GateStepper:
         for gate, weight in zip(self.gates, self.weights, strict=True):
             gate.merged = None
             gate.gate_score.data = gate.gate_score.data.clone()
+            # `lock` has freed the changes of closed gates. They are never saved, so zeros do.
             given_up = gate.change.numel() != weight.numel()
             gate.change.data = torch.zeros_like(weight) if given_up else gate.change.data.clone()
 
@@ -127,6 +130,7 @@ def gate_stepper(
 
     Raises ValueError if these gates belong to several tasks: an arena serves one network.
     """
+    # Merged weights are those of one task: the arena writes them for the task in training.
     trained = [found for found in gated_layers(model) if found[2].change in parameters]
     tasks = sorted({task for _, task, _ in trained})
     if len(tasks) > 1:

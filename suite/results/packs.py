@@ -70,6 +70,7 @@ class Pack:
         """
         try:
             record = json.loads(line)
+            # A line that was copied between packs would be ranked on the wrong board.
             if pack_name(record["cell"]) != self.path.name:
                 raise ValueError(f"belongs into {pack_name(record['cell'])}")
             for holder, key in _shared_places(record):
@@ -96,6 +97,7 @@ class Pack:
             if line is None:
                 raise ValueError(f"the shared value {digest} is missing from its file")
             text = line[len(_SHARED) + len(digest) + len(_VALUE) : -1]
+            # Many results rest on one shared value: an edit by hand would change all of them.
             if _digest(text) != digest:
                 raise ValueError(f"the shared value {digest} was changed")
             self._values[digest] = json.loads(text)
@@ -113,6 +115,7 @@ def read_pack(path: Path) -> Pack:
     lines = read_lines(path)
     for number, line in enumerate(lines, 1):
         cell = _cell_of(line)
+        # Equal lines may stand twice after a merge; only different results of a cell conflict.
         if cell is not None:
             if cells.setdefault(cell, line) != line:
                 first = lines.index(cells[cell]) + 1
@@ -177,6 +180,7 @@ def merged(lines: Iterable[str], newer: Iterable[str] = ()) -> list[str]:
     branch may.
     """
     kept: dict[str, str] = {}
+    # Sorted first, so that a tie is decided in the same way on every machine.
     for line in sorted(set(lines)):
         key = _cell_of(line) or line
         if key not in kept or finished(line) >= finished(kept[key]):
@@ -233,6 +237,7 @@ def _shared_places(record: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str
 
 def _written(answers: list[float | int]) -> str | list[float | int]:
     """Whole numbers from -1 to 61 as one character each, others as they are."""
+    # The alphabet starts at -1, the answer that could not be parsed.
     if all(type(number) is int and -1 <= number < len(_DIGITS) - 1 for number in answers):
         return "".join(_DIGITS[int(number)] for number in answers)
     return answers

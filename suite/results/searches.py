@@ -1,4 +1,4 @@
-"""What a search for a learning rate found: a record per method, track and backbone."""
+"""Searches for learning rates: a record per method, track and backbone."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -107,6 +107,7 @@ def _by_name(path: Path, lines: Iterable[str]) -> dict[str, Search]:
 
 def trial_of(rate: float, results: Sequence[Result]) -> Trial:
     """Judge a learning rate by its cells' scores on validation data; the test split stays out."""
+    # If one cell fails the rate has no mean: it would be over fewer tasks than the other rates'.
     broken = [result for result in results if result.status != "ok"]
     found: dict[str, list[float]] = {}
     for result in results:
