@@ -21,7 +21,7 @@ from suite.registry.schema import BackboneEntry, Library
 def load_backbone(entry: BackboneEntry) -> Backbone:
     """The pretrained, frozen backbone in float32 on the CPU.
 
-    Raises UserError where its files are not on this machine or do not hold this network.
+    Raises UserError if its files are not on this machine or do not hold this network.
     """
     folder = model_folder(entry)
     try:

@@ -35,7 +35,7 @@ _STYLE = {
 
 
 def render(board: Board) -> bytes | None:
-    """The plot as SVG, the same bytes for the same board; None where there is nothing to show."""
+    """The plot as SVG, the same bytes for the same board; None if there is nothing to show."""
     shown = points(board)
     if not shown:
         return None

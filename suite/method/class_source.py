@@ -22,7 +22,7 @@ _FUTURE_ANNOTATIONS = 0x1000000
 def class_source(cls: type) -> str:
     """A module's source that defines `cls` anew, the same text whenever it is asked for.
 
-    Raises `UserError` where the source was not kept, or needs a value that no source can stand for.
+    Raises `UserError` if the source was not kept, or needs a value that no source can stand for.
     """
     return _Module(cls).text()
 

@@ -83,7 +83,7 @@ def written(pools: Iterable[Pool]) -> bytes:
 
 @cache
 def published() -> tuple[Pool, ...]:
-    """The pools that come with the package; none where its boards are absent."""
+    """The pools that come with the package; none if its boards are absent."""
     for path in (_PACKAGE / "_registry" / NAME, _PACKAGE.parent / "leaderboards" / NAME):
         if path.is_file():
             return _POOLS.validate_json(path.read_bytes())

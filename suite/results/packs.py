@@ -33,7 +33,7 @@ _SHARED = '{"shared":"'
 _VALUE = '","value":'
 _ANSWERS = ("predictions", "targets")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-"
-"""The character of each class; the last one is that of -1, an answer that was not understood."""
+"""The character of each class; the last one is that of -1, an answer that could not be parsed."""
 _NUMBERS = {digit: number for number, digit in enumerate(_DIGITS[:-1])} | {"-": -1}
 _MARKS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 
@@ -105,9 +105,9 @@ class Pack:
 
 
 def read_pack(path: Path) -> Pack:
-    """The pack at `path`; an empty one where there is none.
+    """The pack at `path`; an empty one if there is none.
 
-    Raises `UserError` where a merge left both sides of a conflict, or two results of one cell.
+    Raises `UserError` if a merge left both sides of a conflict, or two results of one cell.
     """
     cells: dict[str, str] = {}
     shared: dict[str, str] = {}
@@ -131,9 +131,9 @@ def read_pack(path: Path) -> Pack:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a pack; none where there is no such file.
+    """The lines of a pack; none if there is no such file.
 
-    Raises `UserError` where a merge left the marks of a conflict.
+    Raises `UserError` if a merge left the marks of a conflict.
     """
     lines = _lines(path)
     for number, line in enumerate(lines, 1):
@@ -173,10 +173,10 @@ def lines_of(result: Result) -> list[str]:
 
 
 def merged(lines: Iterable[str], newer: Iterable[str] = ()) -> list[str]:
-    """A sorted set of lines with one result a cell, that which finished last.
+    """A sorted set of lines with one result per cell, the one that finished last.
 
-    Of a result in `newer` whose time is not known, as of a failure, it is known that it came after
-    those in `lines`. Shared values stay even where no result asks for them any more: one on another
+    A result in `newer` without a time, such as a failure, is taken to be later than those in
+    `lines`. Shared values stay even if no result uses them any more, because a result on another
     branch may.
     """
     kept: dict[str, str] = {}
@@ -193,7 +193,7 @@ def merged(lines: Iterable[str], newer: Iterable[str] = ()) -> list[str]:
 
 
 def finished(line: str) -> str:
-    """When the cell of a line finished; empty where that is not recorded."""
+    """When the cell of a line finished; empty if that is not recorded."""
     return (json.loads(line).get("environment") or {}).get("finished", "")
 
 
@@ -226,7 +226,7 @@ def _cell_of(line: str) -> str | None:
 
 
 def _shared_places(record: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Where a record holds what many results have in common."""
+    """The places in a record of values that many results have in common."""
     if record.get("recipe") is not None:
         yield record, "recipe"
     if record.get("environment") is not None:

@@ -82,6 +82,6 @@ def _perhaps_best(estimates: Sequence[Estimate]) -> list[bool]:
 
 
 def detectable_difference(estimates: Sequence[Estimate]) -> float | None:
-    """The median, over all pairs, of the difference that is found with 80 % power at 5 %."""
+    """The median, over all pairs, of the difference that is detected with 80 % power at 5 %."""
     pairs = [compare(a, b).detectable for a, b in combinations(estimates, 2)]
     return float(np.median(pairs)) if pairs else None
