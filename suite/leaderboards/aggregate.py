@@ -119,6 +119,7 @@ def board(
         steps=usual.steps,
         backbone_parameters=max((r.backbone_parameters for r in tried), default=0),
         environments=tuple(r.environment for r in tried if r.environment),
+        carried=tuple(r.carried for r in tried if r.carried),
     )
 
 

@@ -170,7 +170,7 @@ def lines_of(result: Result) -> list[str]:
 
 
 def merged(lines: Iterable[str], newer: Iterable[str] = ()) -> list[str]:
-    """A sorted set of lines with one result a cell, that which finished last.
+    """A sorted set of lines with one result a cell, that which finished or was carried last.
 
     Of a result in `newer` whose time is not known, as of a failure, it is known that it came after
     those in `lines`. Shared values stay even where no result asks for them any more: one on another
@@ -179,7 +179,7 @@ def merged(lines: Iterable[str], newer: Iterable[str] = ()) -> list[str]:
     kept: dict[str, str] = {}
     for line in sorted(set(lines)):
         key = _cell_of(line) or line
-        if key not in kept or finished(line) >= finished(kept[key]):
+        if key not in kept or _written_at(line) >= _written_at(kept[key]):
             kept[key] = line
     for line in newer:
         key = _cell_of(line) or line
@@ -191,6 +191,12 @@ def merged(lines: Iterable[str], newer: Iterable[str] = ()) -> list[str]:
 def finished(line: str) -> str:
     """When the cell of a line finished; empty where that is not recorded."""
     return (json.loads(line).get("environment") or {}).get("finished", "")
+
+
+def _written_at(line: str) -> tuple[str, str]:
+    """When the cell of a line finished, and when its result was carried to newer code."""
+    carried = json.loads(line).get("carried") or {}
+    return finished(line), carried.get("date", "")
 
 
 def comes_after(written: str, packed: str) -> bool:

@@ -34,6 +34,10 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+OF_METHOD = ("layers", "method")
+"""The parts of the code that are a method's own."""
+
+
 class CellKey(Record):
     """Names a cell: what is trained on what. A joint cell lists all its tasks."""
 
@@ -85,9 +89,25 @@ class Identity(Record):
     """Of its parts, by which a change of `code` is named; they decide nothing."""
     recipe: str
     tasks: dict[str, str]
+    """Task -> `EXAMPLES.METRICS`; before version 2 the first alone."""
     backbone: str
     seed: int
     digest: str
+
+    @property
+    def examples(self) -> dict[str, str]:
+        """Task -> digest of its examples, and of what is asked of them."""
+        return {task: digest.partition(".")[0] for task, digest in self.tasks.items()}
+
+    @property
+    def engine(self) -> dict[str, str]:
+        """What must be equal where scores are compared: the parts of the code that all methods
+        share, and the formulas of each task's metrics. Empty before version 2."""
+        if not self.parts:
+            return {}
+        own = {part: digest for part, digest in self.parts.items() if part not in OF_METHOD}
+        formulas = {task: digest.partition(".")[2] for task, digest in self.tasks.items()}
+        return own | {f"metrics of {task}": digest for task, digest in formulas.items()}
 
 
 class TaskScore(Record):
@@ -139,6 +159,25 @@ class Environment(Record):
     """UTC, ISO 8601."""
 
 
+class Carried(Record):
+    """Why a result of other code counts as one of the present code: some cells of its method and
+    family of backbones were run under both, on one machine, and answered the same."""
+
+    commit: str
+    """The recorded one."""
+    dirty: bool
+    """Whether it was not all of the recorded code: then the commit alone was run."""
+    cells: tuple[str, ...]
+    """What was compared."""
+    steps: int
+    """Optimizer steps per task with which it was."""
+    predictions: int
+    """How many were compared, bit for bit."""
+    hardware: str
+    date: str
+    """UTC, ISO 8601."""
+
+
 class Result(Record):
     """One cell's outcome. Everything after `reason` is empty unless `status` is `ok`."""
 
@@ -162,6 +201,7 @@ class Result(Record):
     total_seconds: float = 0.0
     peak_memory_bytes: int = 0
     environment: Environment | None = None
+    carried: Carried | None = None
 
     def write(self, folder: Path) -> Path:
         """Write to `folder` so that a reader sees the old file or the whole new one."""
