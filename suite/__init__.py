@@ -91,6 +91,7 @@ def run(
     jobs: int | None = None,
     timeout: float | None = None,
     fail_fast: bool = False,
+    allow_dirty: bool = False,
     offline: bool = False,
     quiet: bool = False,
 ) -> "Results":
@@ -99,7 +100,8 @@ def run(
     The first words are those of `plan`. `device` is `auto`, `cpu` or `cuda[:N]`; `jobs` is how many
     cells run at a time (default: at the mini scale one for every core); `timeout` the seconds that
     a cell may take. A cell that fails is a result with its status and reason, and the others go on,
-    unless `fail_fast`. Missing data and weights are fetched unless `offline`. Progress goes to
+    unless `fail_fast`. `allow_dirty` lets a folder that git keeps take results of code that is not
+    committed. Missing data and weights are fetched unless `offline`. Progress goes to
     stderr unless `quiet`.
 
     Cells run in processes of their own, and results are written to `out` as they finish: after an
@@ -125,7 +127,7 @@ def run(
         force=force,
         only_failed=only_failed,
     )
-    settings = Settings(Path(out), device, jobs, timeout, fail_fast, offline, quiet)
+    settings = Settings(Path(out), device, jobs, timeout, fail_fast, allow_dirty, offline, quiet)
     made = prepare(asked, known, settings)
     execute(made, known, settings)
     found = results_of(made, settings.out)

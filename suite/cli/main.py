@@ -204,6 +204,7 @@ def _execution(parser: _Parser) -> None:
     add("-j", "--jobs", type=_positive, metavar="N", help="cells at a time")
     add("--timeout", type=_seconds, metavar="SECONDS", help="per cell")
     add("-x", "--fail-fast", action="store_true", help="stop at the first cell that fails")
+    add("--allow-dirty", action="store_true", help="publish results of code that is not committed")
     add("--offline", action="store_true", help="fetch nothing, even if there is a network")
     add("-q", "--quiet", action="store_true", help="no progress, only the result")
 

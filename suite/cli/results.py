@@ -12,6 +12,7 @@ from suite.planning.plan import plan
 from suite.planning.request import Request
 from suite.registry import Registry
 from suite.registry.names import did_you_mean
+from suite.registry.schema import BUDGET
 from suite.results.history import Past
 from suite.results.packing import is_packed
 from suite.results.packing import pack as pack_results
@@ -94,14 +95,19 @@ def _explained(past: Past, registry: Registry) -> str:
 
 
 def _today(past: Past, registry: Registry) -> str:
-    """What today's registry says about the cell, without options of the command line."""
+    """What today's registry says about the cell, under its setting."""
     key = past.cell
+    parts = dict(part.split("=", 1) for part in key.setting.split(",") if part)
+    budget = {name: int(parts.pop(name)) for name in BUDGET if name in parts}
     request = Request(
         methods=(key.method,),
         tasks=tuple(f"{key.track}/{task}" for task in key.tasks),
         backbones=(key.backbone,),
         scale=key.scale,
         seeds=(key.seed,),
+        options=tuple(f"{key.method}.{name}={value}" for name, value in parts.items()),
+        steps=budget.get("steps"),
+        batch_size=budget.get("batch_size"),
     )
     try:
         (item,) = plan(request, registry).planned

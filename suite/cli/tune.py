@@ -8,7 +8,7 @@ from itertools import groupby
 from suite.cli.run import interrupted
 from suite.cli.selection import Invocation, load_with_warnings
 from suite.console import out, out_json, say, shown, table
-from suite.engine.execution import execute
+from suite.engine.execution import execute, require_committed
 from suite.errors import UserError
 from suite.planning.cells import Plan
 from suite.planning.output import planned, require_writable, results_of
@@ -32,6 +32,7 @@ def tune(options: argparse.Namespace) -> int:
     out_folder, quiet = asked.settings.out, asked.settings.quiet
     _require_rates(asked.request, registry)
     require_writable(out_folder)
+    require_committed(asked.settings)
     plans = []
     results: list[list[Result]] = []
     for number in range(TRIALS):

@@ -21,7 +21,7 @@ from suite.planning.code_cache import Codes
 from suite.planning.plan import resolve_recipe
 from suite.planning.request import Request
 from suite.registry import Registry
-from suite.registry.options import resolve_options
+from suite.registry.options import default_options
 from suite.registry.schema import (
     BackboneEntry,
     Family,
@@ -124,7 +124,7 @@ class Bench:
 def make_bench(entry: MethodEntry, registry: Registry, family: Family, folder: Path) -> Bench:
     """The method, the family's mini backbone and two tasks of a track that uses it."""
     backbone_entry, tasks = family_bench(registry, family)
-    options = resolve_options([entry], [], Scale.MINI)[entry.name]
+    options = default_options(entry, Scale.MINI)
     workspace = Workspace(registry, torch.device("cpu"), threads=1)
     backbone = workspace.backbone(backbone_entry.name)
     request = Request(methods=(entry.name,), tasks=())

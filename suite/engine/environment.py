@@ -11,12 +11,13 @@ from pathlib import Path
 from suite import __version__
 from suite.results.records import Environment
 
+CHECKOUT = Path(__file__).parents[2]
 PACKAGES = ("torch", "transformers", "timm", "triton", "numpy")
 
 
 def describe(device: str, threads: int) -> Environment:
     """The environment of a cell that has just finished on `device` (`cpu`, `cuda:0`)."""
-    commit, dirty = _revision()
+    commit, dirty = revision()
     return Environment(
         device=device,
         hardware=_gpu(device) if device.startswith("cuda") else _cpu(),
@@ -57,20 +58,31 @@ def _gpu(device: str) -> str:
 
 
 @cache
-def _revision() -> tuple[str | None, bool | None]:
+def revision() -> tuple[str | None, bool | None]:
     """Commit and dirty flag of the checkout this package is imported from, if it is one."""
-    checkout = Path(__file__).parents[2]
-    if not (checkout / ".git").exists():
+    if not (CHECKOUT / ".git").exists():
         return None, None
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(checkout), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
     try:
         # Results and pages that a run itself writes do not make the code dirty.
-        status = git("status", "--porcelain", "--", "suite", "methods", "tasks")
-        return git("rev-parse", "HEAD"), bool(status)
+        status = git(CHECKOUT, "status", "--porcelain", "--", "suite", "methods", "tasks")
+        return git(CHECKOUT, "rev-parse", "HEAD"), bool(status)
     except (OSError, subprocess.CalledProcessError):
         return None, None
+
+
+def is_published(folder: Path) -> bool:
+    """Whether git keeps files of a folder: what is written there is meant to be committed."""
+    try:
+        return folder.is_dir() and bool(git(folder, "ls-files", "--", "."))
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """The answer of a git command in a folder.
+
+    Raises `OSError` without git, `subprocess.CalledProcessError` where it fails.
+    """
+    return subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+    ).stdout.strip()

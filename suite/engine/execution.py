@@ -1,6 +1,7 @@
 """From a request to results: the steps that the command line and `suite.run` have in common."""
 
-from suite.engine import pool
+from suite.console import shown
+from suite.engine import environment, pool
 from suite.engine.progress import make_progress
 from suite.engine.settings import Settings
 from suite.errors import UserError
@@ -14,7 +15,7 @@ from suite.registry import Registry
 def prepare(request: Request, registry: Registry, settings: Settings) -> Plan:
     """The plan, after fetching missing data and weights where that is possible and allowed.
 
-    Raises `UserError` if no cell can run, or if no result could be kept.
+    Raises `UserError` if no cell can run, or if no result could be kept or published.
     """
     made = planned(request, registry, settings.out)
     if made.missing and not settings.offline and bring(made.missing):
@@ -23,7 +24,20 @@ def prepare(request: Request, registry: Registry, settings: Settings) -> Plan:
         what = "\n".join(f"missing: {missing}" for missing in made.missing)
         raise UserError(f"nothing can run: everything asked for needs what is missing\n{what}")
     require_writable(settings.out)
+    require_committed(settings)
     return made
+
+
+def require_committed(settings: Settings) -> None:
+    """Raise `UserError` for results that would be published without the code that made them."""
+    if settings.allow_dirty or not environment.is_published(settings.out):
+        return
+    if environment.revision()[1]:
+        raise UserError(
+            f"--out {shown(settings.out)} is kept in git, but the code has changes that are not "
+            "committed: nobody could run it again. Commit suite/, methods/ and tasks/ first, name "
+            "another folder, or add --allow-dirty: pages then mark these results"
+        )
 
 
 def execute(made: Plan, registry: Registry, settings: Settings) -> None:

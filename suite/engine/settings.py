@@ -17,6 +17,8 @@ class Settings:
     timeout: float | None = None
     """Seconds a cell may take."""
     fail_fast: bool = False
+    allow_dirty: bool = False
+    """A folder that git keeps takes results of code that is not committed."""
     offline: bool = False
     """Nothing is fetched, even if there is a network."""
     quiet: bool = False

@@ -9,7 +9,7 @@ import numpy as np
 
 from suite.errors import UserError
 from suite.leaderboards.board import Board, Row, TaskColumn
-from suite.leaderboards.rows import Usual, is_joint, listed, make_row
+from suite.leaderboards.rows import Usual, is_joint, listed, make_row, setting_name
 from suite.registry.schema import Scale, TrackEntry
 from suite.results.moderation import moderated
 from suite.results.noise import Pool, Variance
@@ -119,6 +119,7 @@ def board(
         steps=usual.steps,
         backbone_parameters=max((r.backbone_parameters for r in tried), default=0),
         environments=tuple(r.environment for r in tried if r.environment),
+        carried=tuple(r.carried for r in tried if r.carried),
     )
 
 
@@ -225,11 +226,12 @@ def _refused(results: Sequence[Result]) -> dict[str, str]:
 
 
 def _by_row(results: Sequence[Result], registry: "Registry") -> list[list[Result]]:
-    """A per-task method's cells are one row; a joint method has one row per set of tasks."""
+    """A setting of a per-task method is one row; of a joint one, one row per set of tasks."""
     rows: dict[tuple[str, tuple[str, ...]], list[Result]] = defaultdict(list)
     for result in results:
-        joint = is_joint(result, registry.methods.get(result.cell.method))
-        rows[result.cell.method, result.cell.tasks if joint else ()].append(result)
+        entry = registry.methods.get(result.cell.method)
+        tasks = result.cell.tasks if is_joint(result, entry) else ()
+        rows[setting_name(result, entry), tasks].append(result)
     return list(rows.values())
 
 

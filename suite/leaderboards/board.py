@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from suite.registry.schema import BackboneEntry, MethodEntry, PublishedRow, Scale, TrackEntry
 from suite.results.ranks import Rank
-from suite.results.records import Environment, Result, TaskScore
+from suite.results.records import Carried, Environment, Result, TaskScore
 from suite.results.statistics import Estimate, RunNoise
 
 
@@ -60,6 +60,8 @@ class Row:
     estimate: Estimate | None
     cost: Cost | None
     hardware: tuple[str, ...]
+    uncommitted: bool = False
+    """Whether code ran that no commit holds."""
     rank: Rank | None = None
     """None if the row is not ranked, or if it is unknown how its runs vary."""
 
@@ -117,6 +119,8 @@ class Board:
     """Optimizer steps per task of most rows."""
     backbone_parameters: int
     environments: tuple[Environment, ...]
+    carried: tuple[Carried, ...] = ()
+    """Of every result that stands for other code than that which it was measured with."""
 
     @property
     def name(self) -> str:

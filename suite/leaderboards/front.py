@@ -18,6 +18,8 @@ class Point:
     published: bool
     perhaps_best: bool = False
     """Whether the best score is not significantly higher; the name is then bold."""
+    method: str = ""
+    """The method whose settings form a curve; empty for published rows."""
 
 
 def points(board: Board) -> list[Point]:
@@ -34,6 +36,7 @@ def points(board: Board) -> list[Point]:
             row.joint,
             False,
             row.perhaps_best,
+            row.method,
         )
         for row in board.ranked
         if row.cost and row.cost.stored_x > 0 and row.estimate
@@ -44,6 +47,16 @@ def points(board: Board) -> list[Point]:
         if row.stored_x is not None and row.stored_x > 1e-9
     ]
     return measured + published
+
+
+def curves(shown: Sequence[Point]) -> list[list[Point]]:
+    """The settings of each method that has several, by cost."""
+    by_method: dict[str, list[Point]] = {}
+    for point in shown:
+        if point.method:
+            by_method.setdefault(point.method, []).append(point)
+    several = (own for own in by_method.values() if len(own) > 1)
+    return [sorted(own, key=lambda p: (p.stored_x, p.score)) for own in several]
 
 
 def pareto_front(candidates: Sequence[Point]) -> list[Point]:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from suite.leaderboards.board import Board
-from suite.leaderboards.front import Point, pareto_front, points
+from suite.leaderboards.front import Point, curves, pareto_front, points
 from suite.leaderboards.label_placement import nearest, place
 
 # Okabe and Ito's colours, which readers with any colour vision can distinguish; shapes differ too.
@@ -97,6 +97,15 @@ def _draw_points(axes: Axes, shown: Sequence[Point], front: Sequence[Point]) -> 
         xs, ys = [_x(p.stored_x) for p in front], [p.score for p in front]
         right = axes.get_xlim()[1]
         axes.step([*xs, right], [*ys, ys[-1]], where="post", color=_PALE, linewidth=1.6, zorder=1)
+    for curve in curves(shown):
+        axes.plot(
+            [_x(p.stored_x) for p in curve],
+            [p.score for p in curve],
+            color=_colour(curve[0]),
+            linewidth=1.0,
+            linestyle=(0, (1, 1.5)),
+            zorder=2,
+        )
     for point in shown:
         x, colour = _x(point.stored_x), _colour(point)
         if point.interval:
@@ -140,6 +149,11 @@ def _draw_legend(axes: Axes, shown: Sequence[Point], front: Sequence[Point]) -> 
         )
     if front:
         handles.append(Line2D([], [], color=_PALE, linewidth=1.6, label="Pareto front"))
+    if curves(shown):
+        dots = (0, (1, 1.5))
+        handles.append(
+            Line2D([], [], color="#888888", linewidth=1, linestyle=dots, label="settings of one")
+        )
     if any(p.interval for p in shown):
         handles.append(Line2D([], [], color="#888888", linewidth=1.1, label="95 % interval"))
     if any(p.perhaps_best for p in shown):

@@ -4,23 +4,39 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from suite.leaderboards.board import Cost, Row, TaskColumn
-from suite.registry.options import resolve_options
-from suite.registry.schema import MethodEntry, TrackEntry
-from suite.results.records import Ledger, Result
+from suite.registry.options import default_options, setting_of
+from suite.registry.schema import BUDGET, MethodEntry, TrackEntry
+from suite.results.records import OF_METHOD, Ledger, Result
 
 
 class Usual:
-    """The data, the backbone and the steps that most methods were measured with."""
+    """The data, the backbone, the steps and the code that most methods were measured with."""
 
     def __init__(self, results: Sequence[Result]) -> None:
         ok = [r for r in results if r.status == "ok"]
         self.backbone = _most_common((r.identity.backbone, r) for r in ok)
         self.tasks = {
-            task: _most_common((r.identity.tasks[task], r) for r in ok if task in r.identity.tasks)
-            for task in sorted({task for r in ok for task in r.identity.tasks})
+            task: _most_common((r.identity.examples[task], r) for r in ok if task in r.cell.tasks)
+            for task in sorted({task for r in ok for task in r.cell.tasks})
         }
+        known = _most_common((str(bool(r.identity.engine)), r) for r in ok) == str(True)
+        same = [r for r in ok if bool(r.identity.engine) == known]
+        self.engine = {
+            part: _most_common(
+                (r.identity.engine[part], r) for r in same if part in r.identity.engine
+            )
+            for part in sorted({part for r in same for part in r.identity.engine})
+        }
+        """Of every part of the code that methods share; empty where most results do not say."""
         steps = _most_common((str(r.recipe.steps), r) for r in ok if r.recipe)
         self.steps = int(steps or 0)
+        self.budget = _most_common((budget_of(r), r) for r in ok)
+
+
+def budget_of(result: Result) -> str:
+    """What was asked for in place of the recipe's budget: `steps=200`; empty for the recipe's."""
+    parts = result.cell.setting.split(",")
+    return ",".join(part for part in parts if part.partition("=")[0] in BUDGET)
 
 
 def _most_common(votes: Iterable[tuple[str, Result]]) -> str:
@@ -60,19 +76,28 @@ def make_row(
         estimate=None,
         cost=cost_of(ok, len(track.tasks), entry, joint=joint) if complete else None,
         hardware=tuple(sorted({c.environment.hardware for c in ok if c.environment})),
+        uncommitted=any(c.environment is not None and bool(c.environment.dirty) for c in ok),
     )
 
 
 def label(result: Result, entry: MethodEntry | None, *, partial: bool) -> str:
-    """The method's name, with the tasks of a partial joint run, the options that were changed, and
-    a note if its cost was not checked against a closed form."""
-    scale = result.cell.scale
-    usual = resolve_options([entry], [], scale)[entry.name] if entry else {}
-    changed = [f"{k}={v}" for k, v in sorted(result.options.items()) if v != usual.get(k, v)]
-    notes = [*(result.cell.tasks if partial else ()), *changed]
+    """The method with its setting, the tasks of a partial joint run, and a note if its cost was not
+    checked against a closed form."""
+    notes = [*(result.cell.tasks if partial else ())]
     if result.ledger and not result.ledger.closed_form:
         notes.append("no closed form")
-    return f"{result.cell.method} ({', '.join(notes)})" if notes else result.cell.method
+    name = setting_name(result, entry)
+    return f"{name} ({', '.join(notes)})" if notes else name
+
+
+def setting_name(result: Result, entry: MethodEntry | None) -> str:
+    """`lora[rank=4]`; results of before settings had names tell theirs by their options."""
+    cell = result.cell
+    if cell.setting or entry is None:
+        return cell.name
+    known = {key: value for key, value in result.options.items() if key in entry.options}
+    changed = setting_of(entry, {**default_options(entry, cell.scale), **known}, cell.scale)
+    return f"{cell.method}[{','.join(changed)}]" if changed else cell.method
 
 
 def _column(task: str, cells: Sequence[Result], seeds: Sequence[int]) -> TaskColumn:
@@ -120,13 +145,34 @@ def _objections(
             for reason, tasks in missing.items()
         )
         yield f"{solved}/{len(columns)} tasks ({named})"
-    if other := sorted({t for r in ok for t, d in r.identity.tasks.items() if d != usual.tasks[t]}):
-        yield f"other data, splits or metrics than most rows: {', '.join(other)}"
+    unlike = {t for r in ok for t, d in r.identity.examples.items() if d != usual.tasks[t]}
+    if unlike:
+        yield f"other data, splits or metrics than most rows: {', '.join(sorted(unlike))}"
     if any(r.identity.backbone != usual.backbone for r in ok):
         yield "other backbone weights than most rows"
-    for component in ("method", "recipe"):
-        if len({getattr(r.identity, component) for r in ok}) > 1:
-            yield f"its cells come from different versions of the {component}"
+    if (own := budget_of(cells[0])) != usual.budget:
+        theirs = usual.budget or "the budget of their recipes"
+        yield f"{own or 'the budget of its recipe'}; most rows have {theirs}"
+    yield from _other_code(ok, usual)
+    if len({(r.identity.method, *map(r.identity.parts.get, OF_METHOD)) for r in ok}) > 1:
+        yield "its cells come from different versions of the method"
+    if len({r.identity.recipe for r in ok}) > 1:
+        yield "its cells come from different versions of the recipe"
+
+
+def _other_code(ok: Sequence[Result], usual: Usual) -> Iterable[str]:
+    """That scores were made by unlike code, which part of it, or that nobody knows."""
+    if any(bool(r.identity.engine) != bool(usual.engine) for r in ok):
+        recorded = any(r.identity.engine for r in ok)
+        yield (
+            "its code is known, that of most rows is not"
+            if recorded
+            else "it is not known whether its code is that of most rows"
+        )
+        return
+    parts = {part for r in ok for part, d in r.identity.engine.items() if d != usual.engine[part]}
+    if parts:
+        yield f"other code than most rows: {', '.join(sorted(parts))}"
 
 
 def cost_of(ok: Sequence[Result], tasks: int, entry: MethodEntry | None, *, joint: bool) -> Cost:

@@ -60,7 +60,7 @@ class Plan:
 
         columns = ("method", "track", "tasks", "backbone", "seed", "action", "reason")
         rows = [
-            (k.method, k.track, ",".join(k.tasks), k.backbone, k.seed, item.action, item.reason)
+            (k.name, k.track, ",".join(k.tasks), k.backbone, k.seed, item.action, item.reason)
             for item in self.planned
             for k in [item.cell.key]
         ]
@@ -89,7 +89,7 @@ def _row(item: Planned) -> tuple[str, ...]:
     key = item.cell.key
     task = key.tasks[0] if len(key.tasks) == 1 else ""
     return (
-        key.method,
+        key.name,
         f"{key.track}/{task}" if task else f"{key.track} ({len(key.tasks)} tasks)",
         key.backbone,
         str(key.seed),

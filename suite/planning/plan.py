@@ -1,6 +1,6 @@
 """From a request to cells, each with the reason why it runs or not. Pure: writes nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import product
 from typing import Protocol
 
@@ -21,12 +21,12 @@ from suite.planning.locate import Missing, locate_dataset, locate_model
 from suite.planning.request import Request
 from suite.registry.entries import Registry
 from suite.registry.names import normal
-from suite.registry.options import resolve_options
+from suite.registry.options import Options, resolve_options, setting_of
 from suite.registry.schema import (
+    BUDGET,
     BackboneEntry,
     GeneratedSource,
     MethodEntry,
-    OptionValue,
     Recipe,
     TaskEntry,
     TrackEntry,
@@ -52,13 +52,14 @@ def plan(request: Request, registry: Registry, known: Known | None = None) -> Pl
     if not methods:
         raise UserError("--methods names no method")
     options = resolve_options(methods, request.options, request.scale)
-    planner = _Planner(request, registry, history, options)
+    planner = _Planner(request, registry, history)
     planned = [
         item
         for track, tasks in _by_track(registry, request)
         for backbone in _backbones(registry, request, track)
         for method in methods
-        for item in planner.cells(track, tasks, backbone, method)
+        for setting in options[method.name]
+        for item in planner.cells(track, tasks, backbone, method, setting)
     ]
     if not planned:
         raise UserError(_nothing_fits(registry, request))
@@ -76,12 +77,10 @@ class _Planner:
         request: Request,
         registry: Registry,
         history: Known,
-        options: Mapping[str, Mapping[str, OptionValue]],
     ) -> None:
         self.request = request
         self.registry = registry
         self.history = history
-        self.options = options
         self.missing: dict[str, Missing] = {}
         self._absent: dict[str, Missing] = {}
         self._data: dict[str, str] = {}
@@ -94,11 +93,13 @@ class _Planner:
         tasks: tuple[TaskEntry, ...],
         backbone: BackboneEntry,
         method: MethodEntry,
+        options: Options,
     ) -> Iterator[Planned]:
-        """The cells of one method on one backbone and track."""
+        """The cells of one setting of a method on one backbone and track."""
         recipe = resolve_recipe(self.request, track, method, backbone)
         recipe_part = recipe_digest(recipe)
-        options = self.options[method.name]
+        budget = _budget(recipe, resolve_recipe(self.request.unlimited(), track, method, backbone))
+        setting = ",".join([*setting_of(method, options, self.request.scale), *budget])
         method_part = method_digest(method, options)
         if backbone.family in method.unsupported:
             method_part += ".unsupported"
@@ -122,6 +123,7 @@ class _Planner:
                 track=track.name,
                 tasks=names,
                 seed=seed,
+                setting=setting,
             )
             cell = Cell(
                 key=key,
@@ -187,6 +189,15 @@ class _Planner:
             self._absent[f"task {key}"] = found
             return UNKNOWN
         return found.fingerprint
+
+
+def _budget(recipe: Recipe, usual: Recipe) -> list[str]:
+    """`KEY=VALUE` for what was asked for in place of the recipe's own budget."""
+    return [
+        f"{key}={getattr(recipe, key)}"
+        for key in BUDGET
+        if getattr(recipe, key) != getattr(usual, key)
+    ]
 
 
 def resolve_recipe(

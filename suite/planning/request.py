@@ -1,7 +1,7 @@
 """What a user asks for, in words or in Python values, as one frozen request."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from suite.errors import UserError
 from suite.planning.limits import positive
@@ -28,11 +28,15 @@ class Request:
     steps: int | None = None
     batch_size: int | None = None
     options: tuple[str, ...] = ()
-    """`METHOD.OPTION=VALUE`."""
+    """`METHOD.OPTION=VALUE`, several values with commas between them."""
     force: bool = False
     only_failed: bool = False
     trial: int | None = None
     """Take the learning rate of this place in each method's `tuning`, not its recipe's."""
+
+    def unlimited(self) -> "Request":
+        """The same with every recipe's own budget."""
+        return replace(self, steps=None, batch_size=None)
 
 
 def request(

@@ -37,6 +37,8 @@ def method_mistakes(entry: MethodEntry) -> Mistakes:
             if option.choices and value is not None and value not in option.choices:
                 choices = ", ".join(map(str, option.choices))
                 yield (*here, key), f"'{value}' is not one of its choices: {choices}"
+            if value is not None and (problem := option.outside(value)):
+                yield (*here, key), problem
         if name in BACKBONE_NAMES or name in SITE_NAMES:
             yield here, f"'{name}' already has a meaning in cost expressions: rename the option"
     yield from _cost_mistakes(entry)

@@ -173,7 +173,7 @@ def lines_of(result: Result) -> list[str]:
 
 
 def merged(lines: Iterable[str], newer: Iterable[str] = ()) -> list[str]:
-    """A sorted set of lines with one result per cell, the one that finished last.
+    """A sorted set of lines with one result per cell, the one that finished or was carried last.
 
     A result in `newer` without a time, such as a failure, is taken to be later than those in
     `lines`. Shared values stay even if no result uses them any more, because a result on another
@@ -183,7 +183,7 @@ def merged(lines: Iterable[str], newer: Iterable[str] = ()) -> list[str]:
     # Sorted first, so that a tie is decided in the same way on every machine.
     for line in sorted(set(lines)):
         key = _cell_of(line) or line
-        if key not in kept or finished(line) >= finished(kept[key]):
+        if key not in kept or _written_at(line) >= _written_at(kept[key]):
             kept[key] = line
     for line in newer:
         key = _cell_of(line) or line
@@ -195,6 +195,12 @@ def merged(lines: Iterable[str], newer: Iterable[str] = ()) -> list[str]:
 def finished(line: str) -> str:
     """When the cell of a line finished; empty if that is not recorded."""
     return (json.loads(line).get("environment") or {}).get("finished", "")
+
+
+def _written_at(line: str) -> tuple[str, str]:
+    """When the cell of a line finished, and when its result was carried to newer code."""
+    carried = json.loads(line).get("carried") or {}
+    return finished(line), carried.get("date", "")
 
 
 def comes_after(written: str, packed: str) -> bool:

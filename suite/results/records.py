@@ -6,9 +6,16 @@ import os
 import stat
 import tempfile
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from suite.console import shown
 from suite.errors import UserError
@@ -27,6 +34,10 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+OF_METHOD = ("layers", "method")
+"""The parts of the code that are a method's own."""
+
+
 class CellKey(Record):
     """Names a cell: what is trained on what. A joint cell lists all its tasks."""
 
@@ -36,6 +47,22 @@ class CellKey(Record):
     track: str
     tasks: tuple[str, ...]
     seed: int
+    setting: str = ""
+    """`OPTION=VALUE,...` of what differs from the method's defaults, and of a budget that differs
+    from the recipe's; empty for the method as it is."""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Files name a setting only where there is one."""
+        content: dict[str, Any] = write(self)
+        if not self.setting:
+            del content["setting"]
+        return content
+
+    @property
+    def name(self) -> str:
+        """The method with its setting: `lora[rank=4]`."""
+        return f"{self.method}[{self.setting}]" if self.setting else self.method
 
     @property
     def label(self) -> str:
@@ -43,7 +70,7 @@ class CellKey(Record):
         tasks = "+".join(self.tasks)
         if len(tasks) > 80:
             tasks = f"{len(self.tasks)}tasks-{hashlib.sha256(tasks.encode()).hexdigest()[:8]}"
-        return f"{self.method}.{self.track}-{tasks}.{self.backbone}.s{self.seed}"
+        return f"{self.name}.{self.track}-{tasks}.{self.backbone}.s{self.seed}"
 
     @property
     def file_name(self) -> str:
@@ -62,9 +89,25 @@ class Identity(Record):
     """Digests of its parts, used to name a change of `code`; they decide nothing."""
     recipe: str
     tasks: dict[str, str]
+    """Task -> `EXAMPLES.METRICS`; before version 2 the first alone."""
     backbone: str
     seed: int
     digest: str
+
+    @property
+    def examples(self) -> dict[str, str]:
+        """Task -> digest of its examples, and of what is asked of them."""
+        return {task: digest.partition(".")[0] for task, digest in self.tasks.items()}
+
+    @property
+    def engine(self) -> dict[str, str]:
+        """What must be equal where scores are compared: the parts of the code that all methods
+        share, and the formulas of each task's metrics. Empty before version 2."""
+        if not self.parts:
+            return {}
+        own = {part: digest for part, digest in self.parts.items() if part not in OF_METHOD}
+        formulas = {task: digest.partition(".")[2] for task, digest in self.tasks.items()}
+        return own | {f"metrics of {task}": digest for task, digest in formulas.items()}
 
 
 class TaskScore(Record):
@@ -116,6 +159,25 @@ class Environment(Record):
     """UTC, ISO 8601."""
 
 
+class Carried(Record):
+    """Why a result of other code counts as one of the present code: some cells of its method and
+    family of backbones were run under both, on one machine, and answered the same."""
+
+    commit: str
+    """The recorded one."""
+    dirty: bool
+    """Whether it was not all of the recorded code: then the commit alone was run."""
+    cells: tuple[str, ...]
+    """What was compared."""
+    steps: int
+    """Optimizer steps per task with which it was."""
+    predictions: int
+    """How many were compared, bit for bit."""
+    hardware: str
+    date: str
+    """UTC, ISO 8601."""
+
+
 class Result(Record):
     """One cell's outcome. Everything after `reason` is empty unless `status` is `ok`."""
 
@@ -139,6 +201,7 @@ class Result(Record):
     total_seconds: float = 0.0
     peak_memory_bytes: int = 0
     environment: Environment | None = None
+    carried: Carried | None = None
 
     def write(self, folder: Path) -> Path:
         """Write to `folder` so that a reader sees the old file or the whole new one."""

@@ -23,7 +23,7 @@ from suite.engine.optimizer import make_optimizer
 from suite.method.load import load_method
 from suite.nn.hypernetwork import AdapterGenerator, AdapterWeights
 from suite.registry import load
-from suite.registry.options import resolve_options
+from suite.registry.options import default_options
 from suite.registry.schema import Recipe, Scale
 
 pytestmark = pytest.mark.benchmark
@@ -51,7 +51,7 @@ class InTurn(AdapterGenerator):
 def stepper(registry, name, backbone, task, batch, turns=False):
     """A function that takes one training step and returns its seconds of processor time."""
     entry = registry.methods[name]
-    options = dict(resolve_options([entry], [], Scale.MINI)[entry.name])
+    options = dict(default_options(entry, Scale.MINI))
     if name == "adapters":
         options["post_norm"] = True
     method = load_method(entry, options)

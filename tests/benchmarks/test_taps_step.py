@@ -29,7 +29,7 @@ from suite.engine.optimizer import Optimizer, make_optimizer
 from suite.method import ParameterSet
 from suite.method.load import load_method
 from suite.registry import load
-from suite.registry.options import resolve_options
+from suite.registry.options import default_options
 from suite.registry.schema import BackboneEntry, Recipe, Scale
 
 sys.path.insert(0, str(Path(__file__).with_name("gpu")))
@@ -96,7 +96,7 @@ def runners(registry, backbone, task, recipe):
         ("taps", "arena"),
     ):
         entry = registry.methods[name]
-        method = load_method(entry, resolve_options([entry], [], Scale.MINI)[name])
+        method = load_method(entry, default_options(entry, Scale.MINI))
         model = adapt_model(method, backbone, [task], 0, device).train()
         # Once written out there are no gates that an arena could train.
         written = write_out(model) if variant == "equation" else []

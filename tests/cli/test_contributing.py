@@ -48,7 +48,7 @@ def test_why_names_what_changed_since(call, folder):
     replace(folder / "methods" / "one.py", "NotImplementedError", "ValueError")
     code, out, _ = call("why", label)
     assert code == 0
-    assert "today     method code changed" in out
+    assert "today     code changed: method" in out
     assert out.count("\n\n") == 0
     assert call("why", "one.*")[1].count("status") == 2
 

@@ -1,5 +1,6 @@
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,20 @@ def test_offline_fetches_nothing_and_leaves_the_environment_alone(
     before = dict(os.environ)
     assert call(*RUN, "-b", "bert_toy", "t5_toy", "--offline")[0] == 1
     assert dict(os.environ) == before
+
+
+def test_results_of_code_that_is_not_committed_are_not_published_unseen(
+    call, folder, executed, monkeypatch
+):
+    executed("unsupported")
+    monkeypatch.setattr("suite.engine.environment.revision", lambda: ("abc", True))
+    subprocess.run(["git", "init", "-q", "."], check=True)
+    Path("boards").mkdir()
+    assert call(*RUN, "--out", "boards")[0] == 0, "git keeps nothing there"
+    subprocess.run(["git", "add", "boards"], check=True)
+    code, _, err = call(*RUN, "--out", "boards")
+    assert code == 2
+    assert "error: --out boards is kept in git, but the code has changes" in err
+    assert call(*RUN, "--out", "boards", "--allow-dirty")[0] == 0
+    monkeypatch.setattr("suite.engine.environment.revision", lambda: ("abc", False))
+    assert call(*RUN, "--out", "boards")[0] == 0

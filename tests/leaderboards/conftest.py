@@ -147,13 +147,20 @@ def cell(
     trained=100,
     version="v1",
     options=None,
+    setting="",
 ):
     """One result; `shared` and `own` are stored parameters, the latter for each task."""
     tasks = (tasks,) if isinstance(tasks, str) else tuple(tasks)
     ok = status == "ok"
     return Result(
         cell=CellKey(
-            method=name, backbone=backbone, scale="mini", track=track, tasks=tasks, seed=seed
+            method=name,
+            backbone=backbone,
+            scale="mini",
+            track=track,
+            tasks=tasks,
+            seed=seed,
+            setting=setting,
         ),
         identity=Identity(
             schema_version=1,

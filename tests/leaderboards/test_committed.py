@@ -3,17 +3,9 @@
 from committed import FOLDER
 
 from suite.leaderboards import check
-from suite.planning.identity import recipe_digest
 from suite.planning.plan import Request, resolve_recipe
 from suite.registry import load
-from suite.results.folder import read_results
 from suite.results.searches import read_searches
-
-
-def test_new_recipe_keys_leave_the_identity_of_older_results():
-    results = [r for r in read_results(FOLDER).values() if r.recipe is not None]
-    assert results
-    assert all(recipe_digest(result.recipe) == result.identity.recipe for result in results)
 
 
 def test_recipes_have_the_rates_that_searches_found_best():

@@ -7,8 +7,9 @@ import pytest
 from suite.errors import UserError
 from suite.leaderboards import build, check, formats, markdown, pages
 from suite.leaderboards.aggregate import boards, pools_of
+from suite.leaderboards.front import curves, points
 from suite.registry import load
-from suite.results.records import CellKey, Identity, Result
+from suite.results.records import Carried, CellKey, Identity, Result
 
 PAGE = "glue-bert_mini-mini.md"
 
@@ -222,7 +223,31 @@ def test_options_that_are_not_the_default_stand_beside_the_name(registry, make):
         *make.per_task("full", 0.9, options={"width": 16}),
         *make.per_task("probe", 0.6, options={"width": 8}),
     ]
-    assert {row.label for row in only(results, registry).ranked} == {"full (width=16)", "probe"}
+    assert {row.label for row in only(results, registry).ranked} == {"full[width=16]", "probe"}
+
+
+def test_settings_of_one_method_are_rows_side_by_side_and_make_a_curve(registry, make):
+    results = [
+        *make.per_task("full", 0.9),
+        *make.per_task("full", 0.7, setting="width=2", own=10),
+        *make.per_task("full", 0.8, setting="width=4", own=50),
+    ]
+    board = only(results, registry)
+    assert [row.label for row in board.ranked] == ["full", "full[width=4]", "full[width=2]"]
+    (curve,) = curves(points(board))
+    assert [point.label for point in curve] == ["full[width=2]", "full[width=4]", "full"]
+
+
+def test_rows_of_another_budget_are_not_ranked(registry, make):
+    results = [
+        *make.per_task("full", 0.9),
+        *make.per_task("probe", 0.6),
+        *make.per_task("full", 0.95, setting="steps=400"),
+    ]
+    board = only(results, registry)
+    assert [row.label for row in board.ranked] == ["full", "probe"]
+    (row,) = board.unranked
+    assert row.objections == ("steps=400; most rows have the budget of their recipes",)
 
 
 def test_an_unsupported_method_is_named_with_its_reason(registry, make):
@@ -358,3 +383,96 @@ def test_check_names_what_was_edited_is_missing_or_left_over(registry, make, tmp
     build(tmp_path, registry)
     assert check(tmp_path, registry) == []
     assert (tmp_path / "NOTES.md").read_text() == "mine"
+
+
+PARTS = {"training": "t", "data": "d", "layers": "l", "method": "m"}
+
+
+def of_code(results, version=2, metrics="x", dirty=False, carried=None, **parts):
+    """The same results from other code."""
+    return [
+        result.model_copy(
+            update={
+                "identity": result.identity.model_copy(
+                    update={
+                        "schema_version": version,
+                        "parts": {} if version == 1 else PARTS | parts,
+                        "tasks": {
+                            task: digest if version == 1 else f"{digest}.{metrics}"
+                            for task, digest in result.identity.tasks.items()
+                        },
+                    }
+                ),
+                "environment": result.environment.model_copy(update={"dirty": dirty}),
+                "carried": carried,
+            }
+        )
+        for result in results
+    ]
+
+
+def objections(registry, *rows):
+    board = only([result for row in rows for result in row], registry)
+    return {row.method: row.objections for row in board.rows}
+
+
+def test_rows_of_unlike_engines_are_not_ranked_together(registry, make):
+    full, probe = make.per_task("full", 0.9), make.per_task("probe", 0.6)
+    hyper = make.joint("hyper", 0.8)
+    usual = of_code(full), of_code(probe, layers="other", method="other")
+    for other, reason in {
+        "training": "other code than most rows: training",
+        "data": "other code than most rows: data",
+    }.items():
+        found = objections(registry, *usual, of_code(hyper, **{other: "changed"}))
+        assert found == {"full": (), "probe": (), "hyper": (reason,)}
+    found = objections(registry, *usual, of_code(hyper, metrics="changed"))
+    reason = "other code than most rows: metrics of cola, metrics of mrpc, metrics of rte"
+    assert found["hyper"] == (reason,)
+
+
+def test_a_row_whose_code_is_not_known_is_not_ranked_with_those_whose_is(registry, make):
+    full, probe = make.per_task("full", 0.9), make.per_task("probe", 0.6)
+    hyper = make.joint("hyper", 0.8)
+    found = objections(registry, of_code(full), of_code(probe), of_code(hyper, version=1))
+    assert found["hyper"] == ("it is not known whether its code is that of most rows",)
+    found = objections(registry, of_code(full), *(of_code(r, version=1) for r in (probe, hyper)))
+    assert found["full"] == ("its code is known, that of most rows is not",)
+    assert found["probe"] == found["hyper"] == ()
+
+
+def test_a_row_of_two_versions_of_a_method_is_not_ranked(registry, make):
+    first, *others = make.per_task("full", 0.9)
+    found = objections(registry, of_code([first], layers="other"), of_code(others))
+    assert found["full"] == ("its cells come from different versions of the method",)
+
+
+def test_results_of_code_that_was_not_committed_are_marked(registry, make):
+    clean = page(of_code(make.per_task("full", 0.9)), registry)
+    assert "‡" not in clean
+    both = [
+        *of_code(make.per_task("full", 0.9)),
+        *of_code(make.per_task("probe", 0.6), dirty=True),
+    ]
+    ranking = section(page(both, registry), "Ranking")
+    marked = [line for line in ranking.splitlines() if "‡" in line]
+    assert len(marked) == 2
+    assert "[probe](https://example.org/probe)‡" in marked[0]
+    assert marked[1].startswith("‡ Measured from a source tree with changes")
+
+
+def test_what_was_compared_before_results_were_carried_is_said(registry, make):
+    carried = Carried(
+        commit="0123456789abcdef",
+        dirty=True,
+        cells=("full.glue-cola.bert_mini.s0",),
+        steps=20,
+        predictions=277,
+        hardware="A CPU",
+        date="2026-01-01T00:00:00Z",
+    )
+    text = page(of_code(make.per_task("full", 0.9), carried=carried), registry)
+    assert (
+        "- 9 carried from commit 01234567 (the recorded tree was dirty, the commit was run): "
+        "compared on 1 cells, 277 predictions, all equal bit for bit"
+    ) in text

@@ -144,7 +144,7 @@ def reorder_methods(root: Path) -> None:
     text = path.read_text()
     start = text.index("    @property\n    def is_open(self)")
     middle = text.index("    @torch.no_grad()\n    def set_open(")
-    end = text.index("\n\n\nclass", middle)
+    end = text.index("\n\n\n", middle)
     first, second = text[start:middle].rstrip(), text[middle:end]
     path.write_text(f"{text[:start]}{second}\n\n{first}{text[end:]}")
 
@@ -165,11 +165,11 @@ EDITS = (
     Edit("a parameter's name", swap_words(ADAPTER, "inputs", "size")),
     Edit("a keyword's name", everywhere("before_norm", "ahead_of_norm")),
     Edit("a function's name", everywhere("narrow_linear", "small_linear")),
-    Edit("a class's name", everywhere("GatedResidual", "Change")),
+    Edit("a class's name", everywhere("GatedChange", "Gate")),
     Edit("a constant's name", everywhere("EVALUATION_BATCH", "ROWS_AT_ONCE")),
     Edit("a method's name", everywhere("of_kind", "sites_of")),
     Edit("an attribute's name", everywhere("base_rates", "first_rates")),
-    Edit("a field's name", everywhere("score_rate", "rate_of_scores")),
+    Edit("a field's name", everywhere("entry_norm", "norm_before")),
     Edit("a module's name", move_file("suite.nn.adapter", "suite.nn.bottleneck")),
     Edit("a helper's file", move_function("in_memory_order", ARENA, GATED)),
     Edit("the order of definitions", reverse_definitions(OPTIMIZER)),
@@ -235,7 +235,9 @@ EDITS = (
     Edit(
         "the gate",
         swap(
-            GATED, "step = (self.score >= self.threshold)", "step = (self.score > self.threshold)"
+            GATED,
+            "return weight + (self.gate_score >= self",
+            "return weight + (self.gate_score > self",
         ),
         (TAPS,),
     ),
@@ -254,7 +256,7 @@ EDITS = (
     Edit("seeds", swap("suite/engine/seeding.py", ">> 1", ">> 2"), ALL),
     Edit(
         "the order of random draws",
-        swap(LOOP, 'seed_for(seed, "dropout")', 'seed_for(seed, "noise")'),
+        swap(LOOP, 'seed_for(stretch.seed, "dropout")', 'seed_for(stretch.seed, "noise")'),
         ALL,
     ),
     Edit(
@@ -298,8 +300,8 @@ EDITS = (
         "what is stored",
         swap(
             "suite/engine/delta.py",
-            'name.endswith("num_batches_tracked"):\n            continue\n        if id(buffer)',
-            'name.endswith("tracked"):\n            continue\n        if id(buffer)',
+            'not in persistent or name.endswith("num_batches_tracked")',
+            'not in persistent or name.endswith("tracked")',
         ),
         ALL,
     ),
@@ -316,13 +318,13 @@ EDITS = (
         "two parameters change places",
         swap(
             GATED,
-            "score: float, threshold: float) -> None",
-            "threshold: float, score: float) -> None",
+            "gate_score: float, threshold: float) -> None",
+            "threshold: float, gate_score: float) -> None",
         ),
         (TAPS,),
     ),
     Edit(
-        "a name that a string still has",
+        "which parameters are heads",
         swap(LOOP, "model.heads.parameters()", "model.context.parameters()"),
         ALL,
     ),

@@ -17,7 +17,7 @@ from suite.registry.schema.base import (
     SiteKind,
 )
 from suite.registry.schema.method import Cost, CostTerm, MethodEntry, Option
-from suite.registry.schema.recipe import TRIALS, Recipe, RecipeChange, Recipes, Tuning
+from suite.registry.schema.recipe import BUDGET, TRIALS, Recipe, RecipeChange, Recipes, Tuning
 from suite.registry.schema.scale import Scale
 from suite.registry.schema.task import (
     Classification,
@@ -33,6 +33,7 @@ from suite.registry.schema.task import (
 from suite.registry.schema.track import PublishedRow, TrackEntry
 
 __all__ = [
+    "BUDGET",
     "FAMILIES",
     "TRIALS",
     "BackboneEntry",

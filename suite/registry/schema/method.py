@@ -45,8 +45,20 @@ class Option(Entry):
     default: OptionValue
     description: str
     choices: tuple[OptionValue, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
     mini: OptionValue | None = None
     """The default at mini scale, where it differs."""
+
+    def outside(self, value: OptionValue) -> str:
+        """Why a value does not lie within the option's bounds, in words; empty where it does."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return ""
+        if self.minimum is not None and value < self.minimum:
+            return f"must be at least {self.minimum:g}, not {value:g}"
+        if self.maximum is not None and value > self.maximum:
+            return f"must be at most {self.maximum:g}, not {value:g}"
+        return ""
 
     def default_at(self, scale: Scale) -> OptionValue:
         """The default at a scale."""

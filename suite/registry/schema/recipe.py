@@ -8,6 +8,9 @@ from pydantic import Field
 from suite.registry.schema.base import Entry, Family
 from suite.registry.schema.scale import Scale
 
+BUDGET = ("steps", "batch_size")
+"""What a request may change of every recipe: how long methods train, and on how much at a time."""
+
 
 class Recipe(Entry):
     """How a cell is trained. `steps` counts optimizer steps per task: a joint method over T tasks
