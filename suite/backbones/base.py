@@ -37,7 +37,7 @@ class Backbone(nn.Module):
 
     def _mark_originals(self) -> None:
         tensors = [*self.network.named_parameters(), *self.network.named_buffers()]
-        # A tensor is the same key as itself alone, whatever it holds.
+        # Tensors hash by identity, so that equal values do not make two of them one key.
         self.originals: dict[Tensor, str] = {tensor: name for name, tensor in tensors}
 
     def fresh(self) -> "Backbone":
@@ -112,7 +112,7 @@ class Backbone(nn.Module):
             self.replace(site, copies)
 
     def train(self, mode: bool = True) -> "Backbone":
-        """Training mode, except for what is frozen: a network of which nothing trains, and batch
+        """Training mode, except for the frozen parts: a network of which nothing trains, and batch
         norms whose affine parameters do not train."""
         super().train(mode and any(p.requires_grad for p in self.parameters()))
         for module in self.modules():

@@ -21,7 +21,7 @@ from suite.registry.schema import BackboneEntry, Library
 def load_backbone(entry: BackboneEntry) -> Backbone:
     """The pretrained, frozen backbone in float32 on the CPU.
 
-    Raises UserError where its files are not on this machine or do not hold this network.
+    Raises UserError if its files are not on this machine or do not hold this network.
     """
     folder = model_folder(entry)
     try:
@@ -29,7 +29,7 @@ def load_backbone(entry: BackboneEntry) -> Backbone:
     except MemoryError:
         raise
     except Exception as error:
-        # Files may be cut off, absent or of another network: libraries raise errors of any kind.
+        # Files may be truncated, absent or of another network; libraries raise errors of any kind.
         reason = " ".join(str(error).split())
         raise UserError(
             f"{shown(folder)} does not hold the network that {shown(entry.path)} names: "

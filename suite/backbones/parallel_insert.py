@@ -1,4 +1,4 @@
-"""Modules beside a sublayer, which read its input and add to its output."""
+"""Modules beside a sublayer that read its input and add to its output."""
 
 from torch import Tensor, nn
 

@@ -1,4 +1,4 @@
-"""Parameters told apart by which they are, not by their values."""
+"""Sets of parameters, compared by identity and not by their values."""
 
 from collections.abc import Iterable, Iterator, Set
 from typing import Any
@@ -14,7 +14,7 @@ class ParameterSet(Set[nn.Parameter]):
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter] = ()) -> None:
-        # Held as well as looked up: the id of one that is gone could be given to another.
+        # The tensors are kept, not only their ids: Python reuses the id of an object that is gone.
         self._by_id = {id(parameter): parameter for parameter in parameters}
 
     def __contains__(self, parameter: object) -> bool:

@@ -15,7 +15,7 @@ Row = tuple[str, ...]
 
 
 def list_entries(options: argparse.Namespace) -> int:
-    """Print one kind of entry as a table; broken ones are in it."""
+    """Print one kind of entry as a table, broken entries included."""
     if options.what == "results":
         header, rows = _results(options.out)
         broken: list[Row] = []
@@ -79,7 +79,7 @@ def _described(kind: str, entry: FileEntry) -> str:
 
 
 def _tree(value: object, indent: str) -> Iterable[str]:
-    """Plain indented lines: keys, and after them values that fit."""
+    """Plain indented lines: keys, followed by the values that fit on the line."""
     items: Iterable[tuple[str, object]]
     if isinstance(value, dict):
         items = ((f"{key}:", item) for key, item in value.items())

@@ -1,4 +1,4 @@
-"""`validate` and `check`: is an entry well-formed, and does it keep its promises?"""
+"""`validate` and `check`: is an entry well-formed, and does it pass its contract test?"""
 
 import argparse
 import fnmatch

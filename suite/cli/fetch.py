@@ -20,7 +20,7 @@ from suite.registry import Registry, load
 
 
 def fetch(options: argparse.Namespace) -> int:
-    """Print a manifest (`sha256sum -c` reads it) of everything asked for, fetching what is missing.
+    """Fetch what is missing, and print a manifest of everything named (for `sha256sum -c`).
 
     Exit code 1 if something is still missing.
     """

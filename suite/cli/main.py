@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code (see `--help`)."""
     try:
         code = _answer([_hyphenated(word) for word in arguments])
-        # What is still buffered meets a closed pipe here, where that can be caught.
+        # Flushed here, where a closed pipe can be caught; at exit it could not.
         sys.stdout.flush()
         return code
     except UserError as error:
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         say("interrupted")
         return 130
     except BrokenPipeError:
-        # The reader of a pipe has seen enough; keep the interpreter from complaining at exit.
+        # The reader has closed the pipe (`| head`): the interpreter must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -171,7 +171,7 @@ class _Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Refuse here, where the verb's options are known, what is none of them."""
+        """Refuse unknown options here, where the verb's own options are known."""
         known, rest = super().parse_known_args(args, namespace)
         if rest:
             word = rest[0].partition("=")[0]
@@ -181,7 +181,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _near(word: str, choices: Sequence[str]) -> str:
-    # Needed once something is wrong, and with it come the registry's models.
+    # Imported only when something is wrong, because it brings in the registry's models.
     from suite.registry.names import did_you_mean
 
     return did_you_mean(word, choices)
@@ -230,7 +230,7 @@ def _json(parser: _Parser) -> None:
 
 
 def _checked(check: Callable[[object], T]) -> Callable[[str], T]:
-    """A check of a value in the form that argparse wants."""
+    """A check of a value in the form that argparse expects."""
 
     def convert(text: str) -> T:
         try:

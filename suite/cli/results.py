@@ -19,7 +19,7 @@ from suite.results.packing import pack as pack_results
 
 
 def why(options: argparse.Namespace) -> int:
-    """Print what each matching result depends on, and what the plan says of it today."""
+    """Print what each matching result depends on, and what the plan says about it today."""
     history = history_with_warnings(options.out)
     found = [past for past in history.values() if fnmatch.fnmatch(past.cell.label, options.cell)]
     if not found:
@@ -64,7 +64,7 @@ def pack(options: argparse.Namespace) -> int:
     for path in packed.written:
         out(shown(path))
     if packed.replaced:
-        say(f"{packed.replaced} results gave way to later ones of their cells")
+        say(f"{packed.replaced} results were replaced by later ones of the same cells")
     for path in leaderboards.build(options.out, registry):
         out(shown(path))
     return 0
@@ -95,7 +95,7 @@ def _explained(past: Past, registry: Registry) -> str:
 
 
 def _today(past: Past, registry: Registry) -> str:
-    """What the registry of now makes of the cell, under its setting."""
+    """What today's registry says about the cell, under its setting."""
     key = past.cell
     parts = dict(part.split("=", 1) for part in key.setting.split(",") if part)
     budget = {name: int(parts.pop(name)) for name in BUDGET if name in parts}
@@ -116,4 +116,4 @@ def _today(past: Past, registry: Registry) -> str:
         return "its entries are gone or broken"
     if item.action == "missing":
         return item.reason
-    return differences(past, item.cell) or "the same identity: it counts as done"
+    return differences(past, item.cell) or "the same identity: the result is reused"

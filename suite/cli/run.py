@@ -58,7 +58,7 @@ def interrupted(asked: Invocation, kept: str) -> int:
 
 
 def _announce(made: Plan, asked: Invocation) -> None:
-    """What will not run, and how much will."""
+    """Print what will not run, and how many cells will."""
     for reason in made.left_out:
         say(f"left out: {reason}")
     for missing in made.missing:
@@ -71,7 +71,7 @@ def _announce(made: Plan, asked: Invocation) -> None:
 
 
 def _show(results: Sequence[Result], registry: Registry, asked: Invocation) -> None:
-    """The results on stdout, as a table or for machines."""
+    """Print the results on stdout, as a table or for machines."""
     from suite.leaderboards.terminal import render, summaries
 
     if asked.json:
@@ -81,7 +81,7 @@ def _show(results: Sequence[Result], registry: Registry, asked: Invocation) -> N
 
 
 def _write_leaderboards(registry: Registry, asked: Invocation) -> bool:
-    """Whether they could be written; an older result that is in the way is named."""
+    """Write the pages; whether that worked. An older result that blocks them is named."""
     from suite.leaderboards import build
 
     folder = asked.settings.out
@@ -96,7 +96,7 @@ def _write_leaderboards(registry: Registry, asked: Invocation) -> bool:
 
 
 def _conclude(made: Plan, results: Sequence[Result], asked: Invocation) -> bool:
-    """The last lines: what failed, where its log is, and how to try again. Whether all is well."""
+    """Print what failed, where its log is and how to try again; returns whether all is well."""
     status = Counter(result.status for result in results)
     failed = [result for result in results if result.status not in ("ok", "unsupported")]
     absent = made.with_action("missing")

@@ -53,7 +53,7 @@ def _new_task(root: Path, qualified: str, modality: Modality) -> list[Path]:
     if name in ("track", "published"):
         raise UserError(f"'{name}' is the name of another file of a track: choose another name")
     folder = root / "tasks" / track_name
-    # A folder that is still to become a registry has no tracks of its own.
+    # A folder that is not a registry yet has no tracks of its own.
     track = load(root if (root / "tasks").is_dir() else None).tracks.get(track_name)
     if track and track.path.parent.resolve() != folder.resolve():
         raise UserError(

@@ -1,4 +1,4 @@
-"""From parsed words to what was asked for: shared by `run`, `plan`, `tune` and `why`."""
+"""From parsed arguments to a request: shared by `run`, `plan`, `tune` and `why`."""
 
 import argparse
 import shlex
@@ -28,7 +28,7 @@ class Invocation:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Invocation":
-        """What the options ask for. Raises `UserError` for what has no meaning."""
+        """The request that the options make. Raises `UserError` for invalid values."""
         given = vars(options)
         settings = {name: given[name] for name in Settings.__dataclass_fields__ if name in given}
         return cls(
@@ -65,7 +65,7 @@ def load_with_warnings(folder: Path | None) -> Registry:
 
 
 def history_with_warnings(out: Path) -> Results[Past]:
-    """The heads of all results; files that are none are named on stderr."""
+    """The heads of all results; files that are not results are named on stderr."""
     history = read_history(out)
     if history.warning:
         say(history.warning)

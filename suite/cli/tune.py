@@ -22,7 +22,7 @@ from suite.results.searches import FOLDER, Search, pack_path, trial_of
 
 
 def tune(options: argparse.Namespace) -> int:
-    """Train every trial, record what was found and say which learning rate is best.
+    """Train every trial, record the scores and say which learning rate is best.
 
     Trials are kept like results, so that the same command continues after an interruption. The
     YAML is not edited: whoever writes the recipe reads the answer first.

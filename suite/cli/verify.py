@@ -16,7 +16,7 @@ from suite.results.verify import problems
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Name every result that does not fit together; 1 if there is one."""
+    """Name every result that contradicts itself or its delta; 1 if there is one."""
     registry = load_with_warnings(options.registry)
     found = read_results(options.out)
     for reason in found.left_out:

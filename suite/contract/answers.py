@@ -1,4 +1,4 @@
-"""The part of a method's contract that is about its answers: what they may depend on."""
+"""Checks of a method's answers: what they may depend on."""
 
 import copy
 
@@ -13,9 +13,9 @@ from suite.engine.delta import stored_tensors
 from suite.method.model import AdaptedModel, HeadedModel
 
 EXTRA_TOKENS = 8
-"""Tokens by which a batch of texts is made longer."""
+"""Number of padding tokens added to a batch of texts."""
 NOISE = 0.3
-"""Standard deviation of what sets the tasks of a joint method apart after a few steps."""
+"""Standard deviation of the noise that makes the tasks of a joint method differ after few steps."""
 
 
 def outputs(model: AdaptedModel, batch: Batch) -> Tensor:
@@ -56,11 +56,11 @@ def padding_does_not_matter(bench: Bench, model: AdaptedModel) -> None:
         longest = int(own.examples.lengths[rows].max())
         short, padded = (own.rows(rows, length) for length in (longest, longest + EXTRA_TOKENS))
         if not _close(outputs(model, short), outputs(model, padded)):
-            raise Fault("an answer depends on the padding: what mixes tokens must heed the mask")
+            raise Fault("an answer depends on the padding: mixing of tokens must respect the mask")
 
 
 def predicts_without_answers(bench: Bench, model: AdaptedModel) -> None:
-    """`predict` gives one finite answer for each example, and looks at the example alone."""
+    """`predict` gives one finite answer for each example, which depends on that example only."""
     for task in bench.served:
         batch = bench.batch(task)
         before = _state(model.eval())
@@ -70,7 +70,7 @@ def predicts_without_answers(bench: Bench, model: AdaptedModel) -> None:
                 f"predict() does not give one finite answer for each example of {task.name}"
             )
         if not torch.equal(predicted, model.predict(batch.unanswered())):
-            raise Fault("predict() answers otherwise where the batch does not hold the answers")
+            raise Fault("predict() answers differently if the batch does not hold the answers")
         half = BATCH // 2
         if not _close(predicted[:half], model.predict(batch.first(half))):
             raise Fault("a prediction depends on the other examples of its batch")
@@ -96,7 +96,7 @@ def restores_from_its_file(bench: Bench, model: AdaptedModel) -> None:
 
 
 def order_of_tasks_does_not_matter(bench: Bench, model: AdaptedModel) -> None:
-    """A joint model answers a task as it does when that one is asked first."""
+    """A joint model answers a task in the same way whichever task is asked first."""
     if bench.entry.regime != "joint":
         return
     path = bench.save(model, "order")
@@ -109,7 +109,7 @@ def order_of_tasks_does_not_matter(bench: Bench, model: AdaptedModel) -> None:
 
 
 def mixed_batches_give_the_same(bench: Bench, model: AdaptedModel) -> None:
-    """Rows of two tasks in one batch have the loss they have apart."""
+    """Rows of two tasks have the same loss in one batch as in a batch per task."""
     if bench.entry.regime != "joint" or not isinstance(model, HeadedModel):
         return
     apart = bench.restore(bench.save(model, "mixed"), bench.served)
@@ -127,8 +127,8 @@ def mixed_batches_give_the_same(bench: Bench, model: AdaptedModel) -> None:
         mixed = apart.mixed_loss(tuple(batches))
     if not _close(alone, mixed):
         raise Fault(
-            f"in a batch of both tasks the loss is {float(mixed):.5g}, apart {float(alone):.5g}: "
-            "what depends on the active task must heed context.counts"
+            f"in a batch of both tasks the loss is {float(mixed):.5g}, in separate ones "
+            f"{float(alone):.5g}: code that reads the active task must respect context.counts"
         )
 
 

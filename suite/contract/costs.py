@@ -1,4 +1,4 @@
-"""The part of a method's contract that is about its cost: what is counted, and as what."""
+"""Checks of a method's cost: what is counted, and under which heading."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def cost_holds_for_other_options(bench: Bench, model: AdaptedModel) -> None:
         except Unsupported:
             continue
         except ValueError:
-            # A number that was made up here may not fit; a choice that the YAML offers must.
+            # A number invented here may be invalid; a choice that the YAML offers may not.
             if bench.entry.options[name].choices:
                 raise
             continue
@@ -60,7 +60,7 @@ def cost_holds_for_other_options(bench: Bench, model: AdaptedModel) -> None:
 
 
 def only_outputs_are_heads(bench: Bench, model: AdaptedModel) -> None:
-    """Heads and running statistics are not counted: nothing else may pass for one of them."""
+    """Heads and running statistics are not counted: nothing else may be stored as one of them."""
     own = {f"backbone.network.{site.name}" for site in bench.backbone.of_kind("head")}
     heads = model.heads if isinstance(model, HeadedModel) else None
     if heads is not None:
@@ -87,7 +87,7 @@ def only_outputs_are_heads(bench: Bench, model: AdaptedModel) -> None:
 
 
 def statistics_are_used(bench: Bench, model: AdaptedModel) -> None:
-    """Running statistics are not counted: they must be those of norms that answers pass through."""
+    """Running statistics are not counted: they must belong to norms that answers pass through."""
     norms = {
         name: module
         for name, module in model.named_modules()
@@ -106,7 +106,7 @@ def statistics_are_used(bench: Bench, model: AdaptedModel) -> None:
 
 
 def facts_are_declared(bench: Bench, model: AdaptedModel) -> None:
-    """`facts` reports what the YAML explains; what the cost uses is true of the stored model."""
+    """`facts` reports what the YAML explains; facts in the cost hold for the stored model."""
     facts = bench.method.facts(model)
     reported = {name.split("@")[0] for name in facts}
     yaml = bench.entry.path.name

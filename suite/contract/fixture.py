@@ -39,12 +39,12 @@ SEED = 1
 
 
 class Fault(Exception):
-    """A promise that a method does not keep."""
+    """A check that a method fails."""
 
 
 @dataclass
 class Bench:
-    """A method on one backbone, with what the checks share."""
+    """A method on one backbone, with the models and batches that the checks share."""
 
     entry: MethodEntry
     method: Method
@@ -139,7 +139,7 @@ def make_bench(entry: MethodEntry, registry: Registry, family: Family, folder: P
             "batch_size": BATCH,
             "evaluations": 1,
             "temperature": 1e6,
-            # It would move what gets no gradient.
+            # Weight decay would move parameters that get no gradient.
             "weight_decay": 0.0,
         }
     )

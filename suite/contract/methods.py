@@ -1,4 +1,4 @@
-"""The contract test of a method: what every registry entry must keep, in seconds on a CPU.
+"""The contract test of a method: the checks that every entry must pass, in seconds on a CPU.
 
 Each check trains the method for a few steps on the mini backbone of a family and two of its
 tasks. A broken method fails with a message that names its fault.
@@ -72,7 +72,7 @@ class Finding:
 
 
 def check_method(entry: MethodEntry, registry: Registry, family: Family) -> Iterator[Finding]:
-    """Run every check of a method on one family it claims; stops at what makes the rest moot."""
+    """Run every check of a method on one family it claims; some faults end the test early."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             bench = make_bench(entry, registry, family, Path(folder))
@@ -87,7 +87,7 @@ def check_method(entry: MethodEntry, registry: Registry, family: Family) -> Iter
 def check_bench(
     bench: Bench, checks: Sequence[Callable[[Bench, AdaptedModel], None]] | None = None
 ) -> Iterator[Finding]:
-    """Run some checks (default: all) on a prepared bench; stops at what makes the rest moot."""
+    """Run some checks (default: all) on a prepared bench; some faults end the test early."""
     family = bench.backbone.entry.family
     before = _surroundings(bench)
     model, fault = _attempt(bench, lambda: _trained(bench))
@@ -103,7 +103,7 @@ def check_bench(
 
 
 def _attempt(bench: Bench, part: Callable[[], T]) -> tuple[T | None, str]:
-    """What a part of the test returns, or the fault that ended it."""
+    """The value that a part of the test returns, or the fault that ended it."""
     try:
         return part(), ""
     except Fault as fault:
@@ -166,7 +166,7 @@ def _trained_once(bench: Bench) -> AdaptedModel:
 
 
 def _surroundings(bench: Bench) -> dict[str, object]:
-    """What other cells of the same process share, by the name of what sets it."""
+    """Global state that the cells of a process share, by a description of each setting."""
     batch = bench.batch(bench.tasks[0])
     pristine = bench.backbone.fresh().eval()
     with torch.no_grad():

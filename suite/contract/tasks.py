@@ -1,4 +1,4 @@
-"""The contract test of a task: what its mini source must keep."""
+"""The contract test of a task: the checks that its mini source must pass."""
 
 import hashlib
 from collections import Counter
@@ -26,7 +26,7 @@ class Finding:
 
 
 def check_task(task: TaskEntry) -> Iterator[Finding]:
-    """Generate the task and look at what came. Raises UserError if it has no mini source."""
+    """Generate the task and check its examples. Raises UserError if it has no mini source."""
     if task.sources.mini is None:
         raise UserError(f"{task.path}: {task.name} has no mini source, there is nothing to check")
     try:

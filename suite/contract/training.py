@@ -1,4 +1,4 @@
-"""The part of a method's contract that is about training: what it may touch, and what it leaves."""
+"""Checks of a method's training: what it may change, and what it leaves behind."""
 
 import dataclasses
 import functools
@@ -38,7 +38,7 @@ def loss_falls(bench: Bench, model: AdaptedModel) -> None:
 
 
 def backbone_is_untouched(bench: Bench, model: AdaptedModel) -> None:
-    """Everything of the backbone that is not stored is as it was."""
+    """Every tensor of the backbone that is not stored is unchanged."""
     leaked = changed_tensors(model, bench.backbone, bench.method)
     if leaked:
         raise Fault(f"training changed {leaked[0]} of the backbone without storing it")
@@ -62,7 +62,7 @@ def gradients_reach_what_trains(bench: Bench, model: AdaptedModel) -> None:
 
 
 def only_steps_move_parameters(bench: Bench, model: AdaptedModel) -> None:
-    """The terms that a method adds to the loss train nothing themselves."""
+    """The terms that a method adds to the loss change no parameter themselves."""
     bench.train(bench.served, method=cast(Method, _Watched(bench.method)))
 
 
@@ -104,8 +104,8 @@ def follows_the_seed(bench: Bench, model: AdaptedModel) -> None:
 
 
 def keeps_nothing_but_its_file(bench: Bench, model: AdaptedModel) -> None:
-    """Another training, at other learning rates, gives another file and leaves the first as good
-    as it was."""
+    """Another training, at other learning rates, gives another file, and the first file still
+    answers as before."""
     path = bench.save(model, "kept")
     before = [outputs(model, bench.batch(task)) for task in bench.served]
     rate = bench.recipe.learning_rate
@@ -117,7 +117,7 @@ def keeps_nothing_but_its_file(bench: Bench, model: AdaptedModel) -> None:
     for task, expected in zip(bench.served, before, strict=True):
         if not torch.equal(expected, outputs(restored, bench.batch(task))):
             raise Fault(
-                f"once {task.name} was trained again, the file of before acts differently: "
+                f"once {task.name} was trained again, the earlier file acts differently: "
                 "something that matters is kept outside the model"
             )
     pairs = zip(model.named_parameters(), other.parameters(), strict=True)
@@ -142,7 +142,7 @@ def tasks_are_isolated(bench: Bench, model: AdaptedModel) -> None:
             if f".by_task.{second.name}." in name and tensor.is_floating_point()
         ]
         kept = [tensor.clone() for tensor in own]
-        # Not a constant, which a softmax or a norm would hide but for rounding.
+        # Noise instead of a constant, which a softmax or a norm would cancel up to rounding.
         generator = torch.Generator().manual_seed(0)
         for tensor in own:
             tensor.add_(torch.randn(tensor.shape, generator=generator))

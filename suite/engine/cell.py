@@ -128,6 +128,7 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
     # With another seed: a random tensor that is needed but not saved then differs, and shows.
     restored = adapt_model(method, pristine, tasks, seed_for(key.seed, "restore"), workspace.device)
     load_delta(delta, restored, method)
+    # On validation data: a model that cannot be restored must not open the test split.
     for own in data.values():
         _check_restored(model, restored, own.validation)
 
@@ -233,6 +234,7 @@ def _task_score(
         metrics={name: round(value, 4) for name, value in metrics.items()},
         score=round(score(metrics), 4),
         validation_score=round(trained.validation[task.name], 4),
+        # Kept for every example, so that intervals and paired tests need no model.
         predictions=_plain(task, predicted),
         targets=_plain(task, targets),
         data=note,

@@ -93,6 +93,7 @@ def save_delta(
         if tensor.numel() == 0:
             raise ValueError(f"{name} has no elements: its shape alone would be stored, uncounted")
         tensors[f"{role}/{task}/{name}"] = tensor.detach().cpu().contiguous()
+    # Under another name until its bytes are on disk: a crash leaves the old file or none.
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     # One metadata key: with several, their order in the file would vary from run to run.
@@ -145,6 +146,7 @@ def changed_tensors(model: AdaptedModel, pristine: Backbone, method: Method) -> 
         name = model.backbone.originals.get(tensor)
         if name is None or own_name in saved or name.endswith("num_batches_tracked"):
             continue
+        # Bit for bit: a frozen tensor has no reason to move at all, not even by rounding.
         if not torch.equal(tensor.detach().cpu(), reference[name].detach().cpu()):
             leaked.append(name)
     return sorted(leaked)

@@ -28,6 +28,8 @@ def count(path: Path) -> Ledger:
     Raises ValueError if the header and the size of the file disagree, or if a tensor's number type
     has no known size.
     """
+    # The layout of safetensors: eight bytes with the length of the header, the header in JSON, the
+    # tensors. What is counted is thus what lies on disk, not what a model in memory reports.
     with path.open("rb") as file:
         (header_bytes,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(header_bytes))
@@ -55,6 +57,7 @@ def count(path: Path) -> Ledger:
                 buffers += bits
             case _:
                 raise ValueError(f"{path.name}: tensor '{key}' has no known role")
+    # Bytes that no tensor of the header accounts for would be stored without being counted.
     file_bytes = path.stat().st_size
     if total != 8 * (file_bytes - 8 - header_bytes):
         raise ValueError(
@@ -87,6 +90,7 @@ def closed_form(
     names: dict[str, Value] = {**dimensions(backbone), **options, "T": tasks}
     common = {name: value for name, value in facts.items() if "@" not in name}
     shared = _total("shared", cost.shared, backbone, names | common)
+    # Without facts per task all tasks cost the same.
     served = sorted({name.split("@")[1] for name in facts if "@" in name})
     per_task: float = 0
     for task in served or range(tasks):
@@ -102,6 +106,7 @@ def disagreement(ledger: Ledger, expected: tuple[float, float], source: str) -> 
     `source` differ, in words; empty if they agree."""
     counted = (ledger.shared_bits / 32, sum(ledger.task_bits.values()) / 32)
     for name, predicted, measured in zip(("shared", "per_task"), expected, counted, strict=True):
+        # Exactly: both are counts, and a tolerance would hide a forgotten bias.
         if predicted != measured:
             return (
                 f"the file holds {measured:,.2f} {name} parameters, "
@@ -164,6 +169,7 @@ def _site_names(backbone: Backbone, site: Site) -> dict[str, int | str]:
     if isinstance(module, nn.Linear):
         own |= {"i": module.in_features, "o": module.out_features, "k": 1}
     elif isinstance(module, nn.Conv2d):
+        # A kernel of a grouped convolution spans the inputs of its own group only.
         per_group = module.in_channels // module.groups
         own |= {"i": per_group, "o": module.out_channels, "k": math.prod(module.kernel_size)}
     if isinstance(module, nn.Linear | nn.Conv2d):

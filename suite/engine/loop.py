@@ -73,6 +73,7 @@ def train(
     """
     started = time.perf_counter()
     trainable = ParameterSet(p for p in model.parameters() if p.requires_grad)
+    # Decided before the first phase: each phase below turns the gradients of the others off.
     stretches = _stretches(method.phases(model), trainable, data, recipe, seed)
     total = sum(stretch.steps for stretch in stretches)
     done = 0
@@ -177,10 +178,13 @@ def _train_stretch(
     device = next(iter(stretch.parameters)).device
     # A sum on the device stays not finite once one loss was: it need not be read at every step.
     total_loss = torch.zeros((), device=device)
+    # Only what training can change is copied at an evaluation, not the frozen backbone.
     live = list(live_tensors(model).values())
     best: list[Tensor] = []
     best_score = -np.inf
     best_validation: dict[str, float] = {}
+    # Dropout draws from torch's own generator; batches have generators of theirs. So a method that
+    # draws more random numbers does not see other batches.
     torch.manual_seed(seed_for(stretch.seed, "dropout"))
     for step in range(1, steps + 1):
         batch = next(batches)
@@ -270,6 +274,7 @@ def _stream(
 ) -> Iterator[Batch | MixedBatch]:
     """Endless batches. The task of each, or with mixed batches that of each row, is drawn with
     probability proportional to size^(1/temperature) (Karimi Mahabadi et al. 2021, section 3)."""
+    # Sorted: the order in which tasks were typed must not change which are drawn.
     tasks = sorted(data)
     weights = np.array([len(data[task].train.examples) for task in tasks], float)
     weights **= 1 / recipe.temperature

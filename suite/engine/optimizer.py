@@ -81,5 +81,6 @@ def rate_factor(recipe: Recipe, step: int, steps: int) -> float:
         return step / warmup
     if recipe.schedule == "constant":
         return 1.0
+    # The first step after the warm-up has the full rate, and the last one still moves.
     left = (steps - step + 1) / (steps - warmup)
     return left if recipe.schedule == "linear" else 0.5 * (1 - math.cos(math.pi * left))

@@ -115,6 +115,7 @@ def load_predictor(path: Path, registry: Registry, device: str) -> Predictor:
     where = torch.device(device)
     backbone = load_backbone(backbone_entry).to(where)
     if backbone_entry.modality == "image":
+        # As in training (`cell.Workspace`): in another layout convolutions round differently.
         backbone = backbone.to(memory_format=torch.channels_last)
     model = adapt_model(method, backbone, entries, seed_for(cell.seed, "restore"), where)
     try:

@@ -50,8 +50,8 @@ def pages(
 def build(out: Path, registry: "Registry") -> list[Path]:
     """Write the leaderboards of an output folder into it; returns the files, sorted.
 
-    In a folder that keeps packs, new results are packed first. Pages that no result asks for any
-    more are removed, with their plots; only generated ones.
+    In a folder that keeps packs, new results are packed first. Generated pages that no longer
+    belong to any result are removed, with their plots; other files stay.
     """
     results, searches = _read(out)
     # Only after reading, which refuses to choose between the sides of a merge.
@@ -66,7 +66,7 @@ def build(out: Path, registry: "Registry") -> list[Path]:
 
 
 def check(out: Path, registry: "Registry") -> list[str]:
-    """The files below `out` that are not what the results give: changed, missing or left over."""
+    """The files below `out` that do not follow from the results: changed, missing or left over."""
     results, searches = _read(out)
     files = pages(results, registry, searches)
     different = [
@@ -78,7 +78,7 @@ def check(out: Path, registry: "Registry") -> list[str]:
 
 
 def _read(out: Path) -> tuple[list[Result], list[Search]]:
-    """What an output folder holds; what is no result is named on stderr."""
+    """The results of an output folder; files that are not results are named on stderr."""
     results = read_results(out)
     if results.warning:
         say(results.warning)

@@ -124,7 +124,7 @@ def board(
 
 
 def pools_of(board: Board) -> list[Pool]:
-    """What a board of several seeds tells of how runs vary."""
+    """The run noise that a board of several seeds shows."""
     found = []
     for joint in KINDS:
         members = [row for row in board.ranked if row.joint == joint]
@@ -154,8 +154,8 @@ def pools_of(board: Board) -> list[Pool]:
 def _moderated(
     track: TrackEntry, rows: Sequence[Row], pools: Mapping[bool, Pool]
 ) -> tuple[list[Row], dict[bool, RunNoise]]:
-    """The rows with what all ranked rows of their kind, or a pool, tell of how runs vary; and what
-    they tell of the track's score."""
+    """The rows with the run noise of all ranked rows of their kind, or of a pool; and the noise of
+    the track's score."""
     columns = [dict(row.tasks) for row in rows]
     whole = [row.estimate for row in rows]
     known: dict[bool, RunNoise] = {}
@@ -180,7 +180,7 @@ def _moderated(
 def _with_noise(
     given: Mapping[int, Estimate], judges: Collection[int], start: RunNoise | None
 ) -> tuple[dict[int, Estimate], RunNoise | None]:
-    """Estimates with the judges' moderated noise; the others take what those have in common."""
+    """Estimates with the moderated noise of the judges; others take the judges' common noise."""
     chosen = [i for i in given if i in judges]
     estimates, noise = moderated([given[i] for i in chosen], start)
     found = dict(zip(chosen, estimates, strict=True))
@@ -191,7 +191,7 @@ def _with_noise(
 
 
 def _constants(track: TrackEntry, rows: Sequence[Row]) -> dict[str, float]:
-    """The best score that one and the same answer reaches on each task's test examples."""
+    """The best score that one fixed answer reaches on each task's test examples."""
     best = {}
     for task in track.tasks:
         scores = next((row.tasks[task].scores for row in rows if row.tasks[task].scores), None)
@@ -206,7 +206,7 @@ def _constants(track: TrackEntry, rows: Sequence[Row]) -> dict[str, float]:
 
 
 def _ranked(rows: Sequence[Row]) -> list[Row]:
-    """Rows with their ranks, where it is known how the runs of all of them vary."""
+    """Rows with their ranks, if it is known how the runs of all of them vary."""
     estimates = [row.estimate for row in rows if row.estimate]
     if any(estimate.run_noise is None for estimate in estimates):
         return list(rows)
@@ -214,7 +214,7 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
 
 
 def _refused(results: Sequence[Result]) -> dict[str, str]:
-    """Methods whose every cell is unsupported, with the reason they gave."""
+    """Methods all of whose cells are unsupported, with the reason they gave."""
     by_method: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         by_method[result.cell.method].append(result)
@@ -273,7 +273,7 @@ def _same_examples(task: str, rows: Sequence[Row]) -> list[list[int]]:
 
 
 def _same_seeds(rows: Sequence[Row]) -> list[Row]:
-    """Object to rows whose seeds are not those of most rows; of equals, the larger set counts."""
+    """Object to rows whose seeds are not those of most rows; on a tie, the larger set counts."""
     votes = Counter(row.seeds for row in rows if not row.objections)
     usual = max(votes, key=lambda seeds: (votes[seeds], len(seeds), seeds), default=())
     return [

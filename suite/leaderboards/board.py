@@ -1,4 +1,4 @@
-"""What a leaderboard says, before it is drawn: frozen rows of one (track, backbone, scale)."""
+"""The content of a leaderboard before it is drawn: frozen rows of one (track, backbone, scale)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Cost:
     """What a method costs on all tasks of a track, averaged over seeds.
 
     All but the last three are fractions of the backbone's parameters without a head; the
-    definitions stand under every leaderboard.
+    definitions are printed under every leaderboard.
     """
 
     stored_x: float
@@ -48,7 +48,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Row:
-    """One method on one leaderboard. It is ranked if nothing speaks against comparing it."""
+    """One method on one leaderboard. It is ranked if it has no objections."""
 
     method: str
     entry: MethodEntry | None
@@ -63,11 +63,11 @@ class Row:
     uncommitted: bool = False
     """Whether code ran that no commit holds."""
     rank: Rank | None = None
-    """None for a row that is not ranked, or whose runs nothing is known of."""
+    """None if the row is not ranked, or if it is unknown how its runs vary."""
 
     @property
     def perhaps_best(self) -> bool:
-        """Whether the best score of the board is not told apart from this one."""
+        """Whether the best score of the board is not significantly higher than this one."""
         return self.rank is not None and self.rank.best
 
     @property
@@ -91,7 +91,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """All that is known of one (track, backbone, scale)."""
+    """Everything that is known about one (track, backbone, scale)."""
 
     track: TrackEntry
     backbone: str
@@ -110,9 +110,9 @@ class Board:
     constants: Mapping[str, float]
     """Task -> the best score that one answer to every test example reaches."""
     constant_score: float | None
-    """The track's score of these answers; None where a task has no test examples here."""
+    """The track's score of these answers; None if a task has no test examples here."""
     noise: Mapping[bool, RunNoise]
-    """What is known of how runs vary, of per-task rows (False) and of joint ones (True)."""
+    """The run noise, of per-task rows (False) and of joint ones (True)."""
     data: Mapping[str, str]
     """Task -> digest of the data that most rows were measured on."""
     steps: int

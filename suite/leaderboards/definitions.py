@@ -14,17 +14,19 @@ def definitions(board: Board) -> str:
     """A list with one line per column of the page."""
     tasks = len(board.track.tasks)
     lines = [
-        "**rank**: the place by score, and the 95 % interval of the true place, from scores drawn "
-        "anew by what is known of test examples and runs.",
-        "**= best**: the best score is not told apart from this one: paired by test example, at "
-        "5 %, with Holm's correction for all comparisons with the best. Such methods are **bold**. "
-        "Methods that share the mark may differ from each other.",
+        "**rank**: the place by score, and the 95 % interval of the true place when scores are "
+        "drawn again with the uncertainty over test examples and runs.",
+        "**= best**: the best score is not told apart from this one, that is, not significantly "
+        "higher: paired by test example, at 5 %, with Holm's correction for all comparisons with "
+        "the best. Such methods are **bold**. Methods that share the mark may differ from each "
+        "other.",
         f"**score**: {_TRACK_SCORE[board.track.score].format(tasks=tasks)}; mean over seeds, ± "
         "half the 95 % interval over seeds and test examples: the variance over 1000 bootstrap "
-        "resamples of the test examples plus the variance between seeds. Three seeds say little "
-        "of one method's variance, so that it is moved towards that of the page's other methods "
-        "of its kind, per task or joint (Smyth 2004). The choice of the learning rate is not part "
-        "of it. *Constant answer*: the best that one and the same answer to every example reaches.",
+        "resamples of the test examples plus the variance between seeds. Three seeds determine "
+        "the variance of one method poorly, so it is moved towards that of the page's other "
+        "methods of its kind, per task or joint (Smyth 2004). The interval does not include the "
+        "choice of the learning rate. *Constant answer*: the best score that one fixed answer to "
+        "every example reaches.",
     ]
     if board.several_metrics:
         metrics = sum(len(names) for names in board.metrics.values())
@@ -33,14 +35,14 @@ def definitions(board: Board) -> str:
             "once (for GLUE the average that the HyperFormer paper prints)."
         )
     lines += [
-        f"**stored ×**: all that is stored to serve the {tasks} tasks beside the frozen backbone, "
+        f"**stored ×**: everything stored to serve the {tasks} tasks beside the frozen backbone, "
         "in backbones: the bits of all saved tensors, heads and buffers included, / 32 P. *P*: the "
         "backbone's parameters without a head. A 1-bit mask over P weights counts P / 32.",
-        "**total ×**: as papers count, for comparison with published rows: what is stored without "
-        "heads and buffers, / 32 P, plus 1 for the frozen backbone where serving the track needs "
-        "it (\\*: it does not).",
+        "**total ×**: the papers' convention, for comparison with published rows: the bits of all "
+        "saved tensors without heads and buffers, / 32 P, plus 1 for the frozen backbone if "
+        "serving the track needs it (\\*: it does not).",
         f"**per task %**: (shared / T + mean per-task) / P, with T = {tasks} tasks; *shared* is "
-        "stored once for all tasks of a joint run, *per-task* again for each; heads left out.",
+        "stored once for all tasks of a joint run, *per-task* again for each; without heads.",
         "**head %**: the output layer, mean per task / P.",
     ]
     if any(row.cost and row.cost.buffers for row in board.rows):
@@ -49,8 +51,8 @@ def definitions(board: Board) -> str:
             "layers, mean per task / P."
         )
     lines += [
-        "**trained %**: parameters that received gradients, heads included, / P; of a joint run "
-        "the T-th part. A method may train more than it stores.",
+        "**trained %**: parameters that received gradients, heads included, / P; for a joint run "
+        "divided by T. A method may train more than it stores.",
         "**tensors MB**: bytes of all tensors of all delta files of one seed / 10⁶.",
         "**files MB**: the same with the files' headers, which name every tensor / 10⁶.",
         "**steps**: optimizer steps of all tasks of one seed.",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Interval = tuple[float, float]
 _THIS_RUN = RunNoise(variance=0.0, freedom=math.inf)
-"""Of the trained model itself, whatever another seed would have given."""
+"""Noise of zero: the interval is that of the trained model itself, without other seeds."""
 _WHOLE = (
     "shared_bits", "task_bits", "head_bits", "buffer_bits", "trained", "steps", "peak_memory_bytes",
 )  # fmt: skip
@@ -36,9 +36,9 @@ _LISTED = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One task of one cell. Every field is a column of `Results.frame`; None is what is not known.
+    """One task of one cell. Every field is a column of `Results.frame`; None means unknown.
 
-    Behind `validation_score` there is one more column for each metric, in per cent.
+    After `validation_score` there is one more column for each metric, in per cent.
     """
 
     method: str
@@ -51,11 +51,11 @@ class Line:
     track: str
     task: str
     regime: str
-    """`per_task`, or `joint`: the lines of one cell then share what the cell stores and took."""
+    """`per_task` or `joint`; the lines of a joint cell share its stored bits, time and memory."""
     seed: int
     status: str
-    """`ok`, `failed`, `oom`, `timeout`, `diverged`, `unsupported`; `missing` and `not run` for what
-    was asked for and has no result."""
+    """`ok`, `failed`, `oom`, `timeout`, `diverged`, `unsupported`; `missing` and `not run` for
+    requested cells without a result."""
     reason: str = ""
     score: float | None = None
     """Mean of the task's metrics on its test split, in per cent."""
@@ -76,7 +76,7 @@ class Line:
     buffer_bits: int | None = None
     """Running statistics, of all tasks of the cell."""
     closed_form: bool | None = None
-    """Whether the method states its cost in closed form; the file was then held against it."""
+    """Whether the method states its cost in closed form, against which the file was checked."""
     trained: int | None = None
     """Parameters that received gradients."""
     steps: int | None = None
@@ -87,7 +87,7 @@ class Line:
     commit: str | None = None
     dirty: bool | None = None
     delta: str | None = None
-    """The saved file, where it is still there: see `suite.load_delta`."""
+    """The saved file, if it still exists: see `suite.load_delta`."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,7 +99,7 @@ class Results:
     folder: Path
     """The output folder that holds their logs and deltas."""
     absent: Sequence[Planned] = ()
-    """Cells that were asked for and have no result: data are missing, or a run ended early."""
+    """Requested cells without a result: data are missing, or a run ended early."""
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self.cells)

@@ -17,9 +17,9 @@ class Point:
     joint: bool
     published: bool
     perhaps_best: bool = False
-    """Whether the best score is not told apart from this one; its name is then bold."""
+    """Whether the best score is not significantly higher; the name is then bold."""
     method: str = ""
-    """Whose settings make a curve; empty for published rows."""
+    """The method whose settings form a curve; empty for published rows."""
 
 
 def points(board: Board) -> list[Point]:

@@ -19,9 +19,9 @@ def render(boards: Sequence[Board], *, searched: bool = False) -> str:
         "Score @ stored ×: how well a method solves all tasks of a track, and how many backbones "
         "it stores beside the frozen one. Rows are sorted by their mean rank. Each column's page "
         "ranks the methods, says how sure the scores are and defines every number. **Bold**: not "
-        "told apart from the best score of its column. *Italic*: not ranked, its page says why; "
-        "`6/8` are tasks with a score. The `mini` scale is the embedded miniature of a track, and "
-        "its scores compare with no published ones.",
+        "told apart from the best score of its column. *Italic*: not ranked; its page says why. "
+        "`6/8`: how many tasks have a score. The `mini` scale is the embedded miniature of a "
+        "track; its scores cannot be compared with published ones.",
     ]
     links = (
         [f"[What each method is and stores]({methods_page.NAME})"]
@@ -29,7 +29,7 @@ def render(boards: Sequence[Board], *, searched: bool = False) -> str:
         else []
     )
     if any(b.rows for b in boards):
-        links.insert(0, f"[Explore them by hand]({explorer.NAME})")
+        links.insert(0, f"[Explore the results interactively]({explorer.NAME})")
     if searched:
         links.append(f"[How the learning rates were chosen]({searches_page.NAME})")
     if links:

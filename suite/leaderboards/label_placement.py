@@ -8,7 +8,7 @@ Array = np.ndarray
 _NEAR, _STEP, _STEPS, _GAP = 7.0, 6.0, 14, 2.0
 """Points (1/72 inch) from a point to its label, and between a label and anything else."""
 _COVERS, _CROSSES = 1000.0, 120.0
-"""What covering something, or leading a line across it, is worth in points of distance."""
+"""Penalty, in points of distance, for covering something or for leading a line across it."""
 
 
 def place(anchors: Array, sizes: Array, obstacles: Array, inside: Array, scale: float) -> Array:

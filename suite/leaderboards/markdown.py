@@ -148,7 +148,7 @@ def _mark(row: Row) -> str:
 
 
 def _certainty(board: Board) -> list[str]:
-    """What the page can and cannot tell apart."""
+    """Which differences between scores the page can detect."""
     estimates = [row.estimate for row in board.ranked if row.estimate]
     if any(estimate.run_noise is None for estimate in estimates):
         return [
@@ -164,7 +164,7 @@ def _certainty(board: Board) -> list[str]:
     found = detectable_difference(estimates)
     if found is not None:
         lines.append(
-            f"A true difference of {found:.1f} between two methods is found with 80 % power "
+            f"A true difference of {found:.1f} between two methods is detected with 80 % power "
             "(median over all pairs, at 5 %, before any correction for many comparisons)."
         )
     return lines
@@ -216,7 +216,7 @@ def _per_task(board: Board) -> str:
         notes = [f"- {task}: {note}" for task, note in sorted(board.data_notes.items())]
         lines += ["† Not the official data:", "\n".join(notes)]
     if board.several_metrics:
-        lines.append("Where a task has two metrics, the score is their mean.")
+        lines.append("If a task has two metrics, the score is their mean.")
     return "\n\n".join(lines)
 
 
@@ -271,9 +271,9 @@ def _published(board: Board) -> str:
     headers += ["stored ×", "total ×", "per task %", *tasks, "setting"]
     lines = [
         "## Published results",
-        "Not measured by this suite and never ranked with what was. *Unverified*: the number was "
-        "not read in the source itself. Papers leave heads out of what is stored, and so do the "
-        "two costs here.",
+        "Not measured by this suite, and never ranked with rows that were. *Unverified*: the "
+        "number was not read in the source itself. Papers do not count heads as stored, and the "
+        "two costs here do not either.",
         formats.table(rows, headers, left=3),
     ]
     if settings:

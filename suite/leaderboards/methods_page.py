@@ -1,4 +1,4 @@
-"""What each measured method is, where it is defined and what must be known of its scores."""
+"""The page of methods: what each stores, where it is defined, and notes on its scores."""
 
 from collections.abc import Sequence
 

@@ -19,7 +19,7 @@ from suite.leaderboards.board import Board
 from suite.leaderboards.front import Point, curves, pareto_front, points
 from suite.leaderboards.label_placement import nearest, place
 
-# Okabe and Ito's colours, told apart by readers with any colour vision; shapes differ as well.
+# Okabe and Ito's colours, which readers with any colour vision can distinguish; shapes differ too.
 _PER_TASK, _JOINT, _PUBLISHED, _INK, _PALE = "#0072B2", "#D55E00", "#666666", "#222222", "#B8B8B8"
 _STYLE = {
     "font.family": "DejaVu Sans",
@@ -35,16 +35,16 @@ _STYLE = {
 
 
 def render(board: Board) -> bytes | None:
-    """The plot as SVG, the same bytes for the same board; None where there is nothing to show."""
+    """The plot as SVG, the same bytes for the same board; None if there is nothing to show."""
     shown = points(board)
     if not shown:
         return None
-    # From the library's defaults, not from a matplotlibrc of the user's.
+    # From the library's defaults, so that a user's matplotlibrc does not change the bytes.
     with style.context(["default", _STYLE]):
         figure = Figure(figsize=(8.4, 5.0), facecolor="white", layout="constrained")
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        # None across published rows: they were measured in different ways.
+        # No front through published rows, which were measured in different ways.
         front = pareto_front([p for p in shown if not p.published])
         _draw_axes(axes, shown, board)
         _draw_points(axes, shown, front)

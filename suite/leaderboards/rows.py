@@ -1,4 +1,4 @@
-"""The cells of one method -> a row: its scores, its cost, and what speaks against ranking it."""
+"""The cells of one method -> a row: its scores, its cost, and objections to ranking it."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +40,7 @@ def budget_of(result: Result) -> str:
 
 
 def _most_common(votes: Iterable[tuple[str, Result]]) -> str:
-    """The value that most methods have; of equals, the one measured last."""
+    """The value that most methods have; on a tie, the one measured last."""
     methods: dict[str, set[str]] = defaultdict(set)
     last: dict[str, str] = defaultdict(str)
     for value, result in votes:
@@ -81,8 +81,8 @@ def make_row(
 
 
 def label(result: Result, entry: MethodEntry | None, *, partial: bool) -> str:
-    """The method with its setting, with the tasks of a partial joint run and a cost that no closed
-    form was held against."""
+    """The method with its setting, the tasks of a partial joint run, and a note if its cost was not
+    checked against a closed form."""
     notes = [*(result.cell.tasks if partial else ())]
     if result.ledger and not result.ledger.closed_form:
         notes.append("no closed form")
@@ -112,7 +112,7 @@ def _column(task: str, cells: Sequence[Result], seeds: Sequence[int]) -> TaskCol
 def _why_missing(
     task: str, missing: Sequence[int], seeds: Sequence[int], cells: Sequence[Result]
 ) -> str:
-    """`oom`, or which seed came to what: `oom (seed 0), not run (seed 1, 2)`."""
+    """`oom`, or the outcome of each seed: `oom (seed 0), not run (seed 1, 2)`."""
     status = {c.cell.seed: str(c.status) for c in cells if task in c.cell.tasks}
     outcomes: dict[str, list[int]] = defaultdict(list)
     for seed in missing:
@@ -176,7 +176,7 @@ def _other_code(ok: Sequence[Result], usual: Usual) -> Iterable[str]:
 
 
 def cost_of(ok: Sequence[Result], tasks: int, entry: MethodEntry | None, *, joint: bool) -> Cost:
-    """Averages over seeds of what the cells of all tasks store and took."""
+    """The cost of the cells of all tasks together, averaged over seeds."""
     seeds = len({r.cell.seed for r in ok})
     parameters = ok[0].backbone_parameters
     ledgers = [r.ledger for r in ok if r.ledger]

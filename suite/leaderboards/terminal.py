@@ -21,9 +21,9 @@ class Summary(BaseModel):
     """One method of a run on one backbone; None is what is not known.
 
     `score` with its 95 % interval `low` to `high` is over the tasks that were run, `tasks` gives
-    each task's own. `rank_low` to `rank_high` is the 95 % interval of the true rank; the best score
-    is not told apart from one that is `perhaps_best`. `reason` says why there is no score, or why
-    it compares with no other.
+    each task's own. `rank_low` to `rank_high` is the 95 % interval of the true rank; if a method is
+    `perhaps_best`, the best score is not significantly higher than its own. `reason` says why there
+    is no score, or why it cannot be compared with others.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -128,7 +128,7 @@ def _table(board: Board, registry: "Registry") -> str:
 
 
 def _certainty(board: Board) -> list[str]:
-    """One line on what the order of the table is worth."""
+    """One line on how far the order of the table can be trusted."""
     estimates = [row.estimate for row in board.ranked if row.estimate]
     if any(estimate.run_noise is None for estimate in estimates):
         return ["single runs, and nothing is known of how runs vary: no ranks; give more --seeds"]

@@ -22,13 +22,13 @@ _FUTURE_ANNOTATIONS = 0x1000000
 def class_source(cls: type) -> str:
     """A module's source that defines `cls` anew, the same text whenever it is asked for.
 
-    Raises `UserError` where the source was not kept, or needs a value that no source can stand for.
+    Raises `UserError` if the source was not kept, or needs a value that no source can stand for.
     """
     return _Module(cls).text()
 
 
 class _Module:
-    """What the file will hold, found by following names from the class."""
+    """The content of the file, found by following names from the class."""
 
     def __init__(self, cls: type) -> None:
         self.cls = cls
@@ -143,7 +143,7 @@ def _is_defined_here(value: object, namespace: Mapping[str, object]) -> bool:
 
 
 def _is_constant(value: object) -> bool:
-    """Whether the text of the value gives the value, in every process."""
+    """Whether the value's `repr` gives the same value in every process."""
     if not isinstance(value, bool | int | float | str | bytes | tuple | list | dict | None):
         return False
     try:

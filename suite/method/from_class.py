@@ -1,4 +1,4 @@
-"""A method that is tried out as a class, without files of its own."""
+"""A method given as a class, without files of its own, to be tried out."""
 
 import hashlib
 import re

@@ -100,9 +100,9 @@ class Method(ABC):
     def stepper(
         self, model: AdaptedModel, parameters: ParameterSet, recipe: Recipe
     ) -> Stepper | None:
-        """What steps some of a phase's `parameters` instead of the recipe's optimizer; by default
-        nothing does. They need take no part in autograd's graph: whatever else the loss holds for
-        them, such as a penalty on them alone, is then the stepper's."""
+        """The stepper of some of a phase's `parameters` in the optimizer's place; by default
+        there is none. These parameters need not be part of autograd's graph: other terms of the
+        loss that concern them, such as a penalty on them alone, are then the stepper's task."""
         return None
 
     def stored(self, model: AdaptedModel, names: Sequence[str]) -> Sequence[str]:

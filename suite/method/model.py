@@ -33,7 +33,7 @@ class AdaptedModel(nn.Module, ABC):
         self.parts = nn.ModuleDict()
         """Modules of the method that belong to no single layer of the backbone, by name."""
         self.measured: dict[str, float] = {}
-        """What training found out, for `Method.facts`; not stored."""
+        """Numbers that training found, for `Method.facts`; not stored."""
 
     @abstractmethod
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
@@ -115,7 +115,7 @@ class HeadedModel(AdaptedModel):
 
 
 class TextToTextModel(AdaptedModel):
-    """The decoder writes the answer, a class index or a number (HyperFormer, section 3)."""
+    """A decoder writes the answer, a class index or a number (HyperFormer, section 3)."""
 
     backbone: TextToTextBackbone
 

@@ -1,8 +1,8 @@
 """The embedded world: generated examples, and small backbones pretrained on it.
 
-The rest of the suite knows it by two things alone, as it would know a contributor's: the `Splits`
-that a task's generator returns, and a backbone's entry (`catalog/`) with its weights (`weights/`).
-No module imports this room; tasks do.
+The rest of the suite reaches it in only two ways, the same as for a contributor's tasks and
+backbones: by the `Splits` that a task's generator returns, and by a backbone's entry (`catalog/`)
+with its weights (`weights/`). Tasks import this package; no module of the suite does.
 """
 
 from pathlib import Path

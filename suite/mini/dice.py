@@ -10,7 +10,7 @@ BLOCK = 4096
 
 
 class Dice:
-    """Draws from PCG64(seed), taken in blocks: numpy is ten times slower one by one."""
+    """Draws from PCG64(seed), taken in blocks: single draws from numpy are ten times slower."""
 
     def __init__(self, seed: int) -> None:
         self._generator = np.random.Generator(np.random.PCG64(seed))

@@ -67,7 +67,7 @@ class Event:
 
 
 def reserved(sentence: str) -> bool:
-    """Whether a sentence belongs to the tasks; the pretraining corpus has all the others."""
+    """Whether a sentence is reserved for the tasks; the pretraining corpus uses all others."""
     return crc32(sentence.lower().encode()) % 2 == 0
 
 
@@ -136,7 +136,7 @@ def change(dice: Dice, fact: Event, slot: str, opposite: float = 0.5) -> Event:
 
 
 def _with(fact: Event, slot: str, value: Party | Concept[Any] | None) -> Event:
-    """The event with another value in a slot: `agent`, `place` or, in a party, `agent_number`."""
+    """The event with another value in a slot: `agent`, `place` or a `Party`'s `agent_number`."""
     side, _, part = slot.partition("_")
     inside: dict[str, Any] = {part: value}
     whole: dict[str, Any] = {side: replace(getattr(fact, side), **inside) if part else value}

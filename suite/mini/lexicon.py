@@ -32,9 +32,10 @@ W = TypeVar("W", str, Noun, Verb)
 
 @dataclass(frozen=True, eq=False)
 class Concept(Generic[W]):
-    """What a word means. Synonyms are its surface forms; concepts of one kind exclude each other.
+    """The meaning of a word. Synonyms are its surface forms; concepts of one kind exclude each
+    other.
 
-    `opposite` is the concept that denies this one, if there is one.
+    `opposite` is the concept that contradicts this one, if there is one.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Outlines of everyday objects, and the three hands that draw them: pencil, scissors and brush."""
+"""Outlines of everyday objects, and the three styles that draw them: pencil, scissors and brush."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

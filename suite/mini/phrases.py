@@ -57,7 +57,7 @@ def clause(dice: Dice, positive: bool, denial: float = 0.2) -> str:
 
 
 def wish(dice: Dice, positive: bool) -> str:
-    """A clause whose verdict is not in its words: what could have been, was wanted or outdone."""
+    """A clause whose words alone do not give its verdict: what could have been, or was wanted."""
     topic = dice.pick(dice.pick(TOPICS).words)
     praised = dice.pick(dice.pick(PRAISE).words)
     scorned = dice.pick(dice.pick(SCORN).words)
@@ -81,7 +81,7 @@ def wish(dice: Dice, positive: bool) -> str:
 
 
 FORMS_OF_OPINION = {"one": 5, "and": 3, "but": 1, "although": 2, "though": 1, "despite": 1}
-"""How often a verdict has one clause, two that agree, or a concession."""
+"""How often a verdict has one clause, two clauses that agree, or a concession."""
 
 
 def opinion(dice: Dice, positive: bool, say: Callable[[Dice, bool], str] = clause) -> str:
@@ -137,7 +137,7 @@ def _faults(words: list[Word]) -> dict[str, list[int]]:
 
 
 def _marked(words: list[Word], i: int) -> bool:
-    """Whether the determiner of noun i tells its number."""
+    """Whether the determiner of noun i shows its number."""
     while i and words[i][1] in ("noun", "nouns", "adjective"):
         i -= 1
     return words[i][1] in ("a", "number")

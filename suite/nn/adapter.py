@@ -10,8 +10,8 @@ from suite.nn.kernels.adapter import AdapterWeights, adapter
 
 
 def bottleneck_width(width: int, reduction: int) -> int:
-    """Hidden units of an adapter: `width // reduction`, at least 4, so that narrow convolutional
-    stages keep a bottleneck worth the name."""
+    """Hidden units of an adapter: `width // reduction`, at least 4, so that the bottleneck of
+    narrow convolutional stages does not vanish."""
     return max(width // reduction, 4)
 
 
@@ -56,7 +56,7 @@ class ChannelAdapter(Adapter):
 class ParallelAdapter(nn.Module):
     """s U relu(D x + b_D) + s b_U, to be added to a sublayer that reads the same x.
 
-    Initialised as LoRA is: D uniform (Kaiming), U and biases zero, so that it starts as nothing.
+    Initialised like LoRA: D uniform (Kaiming), U and biases zero, so that its first output is zero.
     """
 
     def __init__(self, width: int, bottleneck: int, scale: float, dropout: float = 0.0) -> None:

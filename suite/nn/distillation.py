@@ -13,7 +13,7 @@ from suite.backbones.per_task import PerTask, TaskContext
 
 
 class LastOutput:
-    """What a network gave in its last pass: a forward hook.
+    """The output of a network in its last pass: a forward hook.
 
     A copy starts empty: the output belongs to a pass, not to the network.
     """

@@ -14,11 +14,11 @@ from suite.nn.task_weights import TaskConv2d, TaskLinear, with_transforms
 
 
 class GatedChange(nn.Module):
-    """One task's change of one layer's weights, used while its gate score reaches a threshold.
+    """One task's change of one layer's weights, used if its gate score is at least a threshold.
 
-    W = W0 + 1[s >= threshold] * D with the gate score s and the change D. The step has no
-    derivative that would train s: gates are trained by `suite.nn.gated_training`, which works out
-    the gradients of both from the gradient of W.
+    W = W0 + 1[s >= threshold] * D with the gate score s and the weight change D. The step function
+    has no useful derivative in s: `suite.nn.gated_training` trains gates, and computes the
+    gradients of s and D from the gradient of W.
     """
 
     def __init__(self, weight: Tensor, gate_score: float, threshold: float) -> None:
@@ -27,7 +27,7 @@ class GatedChange(nn.Module):
         self.gate_score = nn.Parameter(torch.full((), gate_score, device=weight.device))
         self.threshold = threshold
         self.merged: Tensor | None = None
-        """The task's weights, written by an arena while that trains them."""
+        """The task's weights, written by an arena while it trains them."""
 
     def forward(self, weight: Tensor) -> Tensor:
         """The task's weights, of the shape of the frozen `weight`."""

@@ -1,4 +1,4 @@
-"""Trains gate scores and weight changes through an arena, beside the optimizer of all else."""
+"""Trains gate scores and weight changes in an arena; an optimizer trains everything else."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,17 +15,18 @@ from suite.registry.schema import Recipe
 
 @dataclass(frozen=True)
 class GateTraining:
-    """How gates are trained, as the method states it: nothing else decides it but the recipe.
+    """How gates are trained, as the method states it; only the recipe adds to this.
 
-    The loss is the task's and, once warm, penalty * mean |s| over the gate scores s.
+    The loss is the task's, plus penalty * mean |s| over the gate scores s after the warm-up.
     """
 
     penalty: float
     """lambda."""
     warmup: float
-    """Share of the training before the penalty sets in, in which changes may prove themselves."""
+    """Share of the training before the penalty sets in: first the changes learn, then gates may
+    close on those that are not worth the penalty."""
     learning_rate: float
-    """Of the gate scores, which have no weight decay. Changes follow the recipe."""
+    """Of the gate scores, which have no weight decay. Weight changes follow the recipe."""
     lock_after: float = 1.0
     """Share of the training after which no gate moves; 1 is never."""
 
@@ -72,14 +73,14 @@ class GateStepper:
     def step(self, factor: float, progress: float, other_norm: Tensor | None) -> Tensor | None:
         """One step at `factor` times the learning rates, `progress` (0 to 1) through training.
 
-        `other_norm` [] is the norm of all other gradients if the recipe clips them; what clipping
-        multiplies every gradient with is then returned, a tensor [].
+        `other_norm` [] is the norm of all other gradients if the recipe clips them; the factor by
+        which clipping multiplies every gradient is then returned, a tensor [].
         """
         penalty = self.training.penalty if progress >= self.training.warmup else 0.0
         rates = Rates(
             change=self.recipe.learning_rate * factor,
             gate_score=self.training.learning_rate * factor,
-            # Of one score among all: the penalty is on their mean.
+            # The derivative for one gate score: the penalty is on the mean of all.
             penalty=penalty / len(self.gates),
         )
         coefficient = self.kernels.step(rates, other_norm)
@@ -90,8 +91,10 @@ class GateStepper:
         return coefficient
 
     def lock(self) -> None:
-        """Keep every gate where it is from now on (reads the device)."""
+        """Keep every gate in its state from now on (reads the device)."""
         is_open = [gate.is_open for gate in self.gates]
+        # Closed layers compute with W0 itself, as a tensor that needs no gradient: autograd then
+        # skips the products for it. Open ones move into a smaller arena with locked gates.
         for gate, weight, kept in zip(self.gates, self.arena.weights, is_open, strict=True):
             if not kept:
                 gate.merged = weight
@@ -102,10 +105,11 @@ class GateStepper:
         self._attach(arena, [gate for gate, kept in zip(self.gates, is_open, strict=True) if kept])
 
     def close(self) -> None:
-        """Give the gates tensors of their own, and the layers their gates."""
+        """Give the gates tensors of their own, and let the layers compute with the gates again."""
         for gate, weight in zip(self.gates, self.weights, strict=True):
             gate.merged = None
             gate.gate_score.data = gate.gate_score.data.clone()
+            # `lock` has freed the changes of closed gates. They are never saved, so zeros do.
             given_up = gate.change.numel() != weight.numel()
             gate.change.data = torch.zeros_like(weight) if given_up else gate.change.data.clone()
 
@@ -113,7 +117,7 @@ class GateStepper:
         self.arena = arena
         self.kernels = _kernels_for(arena)
         for index, gate in enumerate(gates):
-            # The parameters stay the same objects, so that whoever holds them sees every step.
+            # The parameters stay the same objects: state dicts and parameter sets see every step.
             gate.change.data = arena.changes[index]
             gate.gate_score.data = arena.gate_scores[index]
             gate.merged = arena.leaves[index]
@@ -126,6 +130,7 @@ def gate_stepper(
 
     Raises ValueError if these gates belong to several tasks: an arena serves one network.
     """
+    # Merged weights are those of one task: the arena writes them for the task in training.
     trained = [found for found in gated_layers(model) if found[2].change in parameters]
     tasks = sorted({task for _, task, _ in trained})
     if len(tasks) > 1:

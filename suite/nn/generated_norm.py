@@ -1,5 +1,5 @@
-"""Norm parameters from a hypernetwork: HyperFormer++ where layers differ in width and there is no
-place for one adapter (see `suite.nn.hypernetwork`)."""
+"""Norm parameters from a hypernetwork: the form of HyperFormer++ for networks whose layers differ
+in width, so that one generator cannot serve all adapters (see `suite.nn.hypernetwork`)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from suite.nn.hypernetwork import Generated, HyperNetwork, projector
 
 
 class NormChange(NamedTuple):
-    """What is added to the scale and to the shift of a norm of `width` channels."""
+    """The terms added to the scale and to the shift of a norm of `width` channels."""
 
     scale: Tensor  # [width]
     shift: Tensor  # [width]
@@ -60,7 +60,7 @@ class NormHyperNetwork(HyperNetwork[NormChange]):
 
 
 class GeneratedNorm(nn.Module):
-    """A frozen norm whose scale and shift are changed by what is generated for the active task."""
+    """A frozen norm with terms generated for the active task added to its scale and shift."""
 
     def __init__(self, norm: nn.BatchNorm2d, source: Generated[NormChange]) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from suite.errors import Unsupported
 
 
 class State(Protocol):
-    """Where a gate finds what it depends on."""
+    """The source of the states that a gate depends on."""
 
     def state(self) -> Tensor:
         """The states of the examples in this pass [B, d]."""
@@ -57,9 +57,9 @@ class EncodedStart:
 class GridGated(nn.Linear):
     """(W * G) h + b with G_ij = r_i c_j on a grid of rows x columns blocks of W.
 
-    c = 2 sigmoid(g) of a learned vector g, r = 2 sigmoid(L s) of the example's state s, both one
-    at first, when the layer gives what it gave before. W [outputs, inputs] and its bias stay the
-    layer's own; r acts on the inputs and c on the outputs.
+    c = 2 sigmoid(g) of a learned vector g, r = 2 sigmoid(L s) of the example's state s. Both are
+    one at first, so that the layer starts with its old output. W [outputs, inputs] and its bias
+    stay the layer's own; r acts on the inputs and c on the outputs.
     """
 
     def __init__(

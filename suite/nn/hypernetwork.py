@@ -95,11 +95,11 @@ class HyperNetwork(nn.Module, Generic[Weights]):
         self._generated: dict[str, list[Weights]] = {}
 
     def outputs(self) -> list["Generated[Weights]"]:
-        """What the layers at the sites read from, in the order of the sites."""
+        """The objects from which the layers at the sites read, in the order of the sites."""
         return [Generated(self, index) for index in range(len(self.sites))]
 
     def generated(self, index: int) -> Weights:
-        """What the active task uses at `sites[index]`."""
+        """The weights of the active task at `sites[index]`."""
         task = self.context.active
         if task not in self._generated:
             self._generated[task] = self(self.tasks())
@@ -124,8 +124,8 @@ class HyperNetwork(nn.Module, Generic[Weights]):
 class Generated(Generic[Weights]):
     """What a hypernetwork generates for one site.
 
-    No module, so that the layer that holds it does not count the hypernetwork among its own parts:
-    it belongs to the model, and is stored once.
+    It is not a module; otherwise every layer that holds it would register the hypernetwork as a
+    submodule. The hypernetwork belongs to the model, and is stored once.
     """
 
     hypernetwork: HyperNetwork[Weights]
@@ -170,7 +170,8 @@ class SiteHyperNetworks(HyperNetwork[AdapterWeights]):
     ) -> None:
         super().__init__(context, sites, task_embedding)
         self.projector = projector(task_embedding, hidden, projected)
-        # Generators that read the same vector are the rows of one: a single product serves all.
+        # The generators of all sites read the same vector, so that one matrix can hold them as its
+        # rows: a single product generates everything.
         self.generator = AdapterGenerator(projected, len(sites), sites[0].width, bottleneck)
 
     def forward(self, task: Tensor) -> list[AdapterWeights]:
@@ -179,7 +180,7 @@ class SiteHyperNetworks(HyperNetwork[AdapterWeights]):
 
 
 class StackHyperNetwork(nn.Module):
-    """One hypernetwork for all sites of a stack, told layer and position by embeddings."""
+    """One hypernetwork for all sites of a stack; embeddings tell it the layer and the position."""
 
     def __init__(
         self, layers: int, width: int, bottleneck: int, embedding: int, hidden: int, projected: int

@@ -62,7 +62,7 @@ def masked(
 
 
 def packed(model: nn.Module, names: Iterable[str]) -> Sequence[str]:
-    """`names` less the scores of masks, whose bits are brought up to date in their place."""
+    """`names` without the scores of masks, but with their bits, which are brought up to date."""
     scores = set()
     for name, mask in named_masks(model):
         mask.pack()

@@ -12,7 +12,7 @@ from suite.backbones.sites import Site
 def inject(backbone: Backbone, config: PeftConfig) -> None:
     """Put `peft`'s layers where `config.target_modules` says; only what they add trains.
 
-    peft would also freeze or thaw what it does not know; here everything else is frozen already.
+    peft also freezes or unfreezes the rest of the network; here the rest is frozen already.
     """
     inject_adapter_in_model(config, backbone.network)
 
@@ -20,6 +20,6 @@ def inject(backbone: Backbone, config: PeftConfig) -> None:
 def exactly(sites: Iterable[Site]) -> str:
     """The pattern by which `peft` finds these sites and no others.
 
-    A list of names would not do: peft also takes any longer name that ends in one of them.
+    A list of names would match too much: peft also takes any longer name that ends in one of them.
     """
     return "|".join(re.escape(site.name) for site in sites) or "(?!)"

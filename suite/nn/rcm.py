@@ -28,7 +28,7 @@ class Modulator(nn.Module):
         largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
         directions = directions * largest.sign()
         bank = directions.T @ matrix
-        bank[min(matrix.shape) :] = 0  # No response there: what is left is rounding.
+        bank[min(matrix.shape) :] = 0  # No filter responds in these directions: only rounding.
         self.mixture = nn.Parameter(directions.to(weight.dtype).contiguous())
         self.register_buffer("bank", bank.to(weight.dtype), persistent=False)
 

@@ -1,4 +1,4 @@
-"""What training changed in a network, and going back to before it."""
+"""Task vectors: what training changed in a network; and a way back to the state before it."""
 
 from collections.abc import Iterator, Mapping
 
@@ -21,7 +21,7 @@ class State:
 
 
 class TaskVectors(State):
-    """The sum of what several trainings, each from the first state, have changed in a module.
+    """The sum of the changes that several trainings, each from the first state, made to a module.
 
     Task vectors: Ilharco et al., "Editing Models with Task Arithmetic", ICLR 2023, arXiv
     2212.04089.
@@ -33,7 +33,7 @@ class TaskVectors(State):
 
     @torch.no_grad()
     def collect(self) -> None:
-        """Add what the last training has changed."""
+        """Add the change that the last training made."""
         for name, tensor in _tensors(self.module):
             self.total[name] += tensor - self.values[name]
 

@@ -7,8 +7,8 @@ from suite.nn.convolution import padding_of, pair
 
 
 class TaskLinear(nn.Linear):
-    """A linear layer that keeps the frozen weight and bias of `layer`, and computes with what the
-    active task's module of `transforms` makes of the weight."""
+    """A linear layer that keeps the frozen weight and bias of `layer`, and computes with the weight
+    as the active task's module of `transforms` changes it."""
 
     def __init__(self, layer: nn.Linear, transforms: PerTask) -> None:
         super().__init__(

@@ -18,7 +18,7 @@ from suite.registry.schema import BackboneEntry, MethodEntry, Scale
 
 PACKAGE = Path(__file__).parents[1]
 SHORT = 16
-"""Digits by which the change of a part is known."""
+"""Digits of a part's digest, enough to notice its change."""
 PARTS: Mapping[str, tuple[Place, ...]] = {
     "metrics": (
         Place("suite.results.scores", "evaluate"),
@@ -34,7 +34,7 @@ PARTS: Mapping[str, tuple[Place, ...]] = {
         Place("suite.engine.cell", "Workspace"),
     ),
 }
-"""Where each part of the engine begins; what two of them reach belongs to the first."""
+"""Where each part of the engine begins; a definition that two parts reach belongs to the first."""
 ENTRIES = "suite.registry.schema"
 LEAVES = frozenset(
     (
@@ -50,7 +50,7 @@ LEAVES = frozenset(
         "suite.engine.ledger.disagreement",
     )
 )
-"""What decides no result, or counts by its content elsewhere."""
+"""Definitions that decide no result, or whose content counts elsewhere."""
 SOURCES = "suite.data.sources"
 OF_FAMILIES: Mapping[str, Collection[str]] = {
     "suite.backbones.base.TextToTextBackbone": ("t5",),
@@ -143,7 +143,7 @@ class CellCode:
 
 
 def choice_of(backbone: BackboneEntry, scale: Scale, metrics: Collection[str] = ()) -> Choice:
-    """What of the source counts on a backbone, beside some metrics."""
+    """The part of the source that counts on a backbone, together with some metrics."""
     lines: set[tuple[str, str]] = {("MetricName", name) for name in metrics}
     lines |= {("Family", backbone.family), ("Library", backbone.source.library)}
     other = {name for name, families in OF_FAMILIES.items() if backbone.family not in families}

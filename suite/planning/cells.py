@@ -48,7 +48,7 @@ class Plan:
     missing: tuple[Missing, ...] = ()
     """Data and weights that cells need and that are not here."""
     left_out: tuple[str, ...] = ()
-    """Tracks and backbones that were asked for and that give no cell, each with the reason."""
+    """Requested tracks and backbones that give no cell, each with the reason."""
 
     def with_action(self, action: Action) -> tuple[Planned, ...]:
         """The cells with one action."""

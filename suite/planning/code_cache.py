@@ -15,7 +15,7 @@ from suite.registry.schema import BackboneEntry, MethodEntry, Scale
 
 @dataclass
 class _State:
-    """What is known of the code while all files have one digest."""
+    """What is known about the code as long as all files have the same digest."""
 
     files: str
     code: CellCode
@@ -29,7 +29,7 @@ _states: dict[Path, _State] = {}
 
 
 class Codes:
-    """Answers for one plan: the files are looked at once."""
+    """Answers for one plan, which reads the state of the files once."""
 
     def __init__(self) -> None:
         self._of_folder: dict[Path, _State] = {}

@@ -47,7 +47,7 @@ def remember() -> None:
 
 
 def keep(target: Path, text: str) -> bool:
-    """Write a file of the cache at once or not at all; whether it could be written."""
+    """Write a file of the cache completely or not at all; returns whether that worked."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False) as file:

@@ -7,7 +7,7 @@ from suite.planning.locate import HubFiles, Missing
 
 
 def bring(missing: Iterable[Missing]) -> bool:
-    """Download what the hub has of it; whether anything came."""
+    """Download what the hub has of it; returns whether anything arrived."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:

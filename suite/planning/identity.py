@@ -31,7 +31,7 @@ NO_CODE = Code("", {})
 
 
 class Ran(Protocol):
-    """What must be known of two cells to say how they differ: a cell, or a result."""
+    """The values of a cell, or of a result, from which differences between two can be named."""
 
     @property
     def identity(self) -> Identity: ...  # noqa: D102
@@ -124,7 +124,7 @@ def holds(found: Identity) -> bool:
 
 
 def differences(old: Ran, new: Ran) -> str:
-    """How the second differs from the first, in words; empty where the identities are equal."""
+    """How the second differs from the first, in words; empty if the identities are equal."""
     before, now = old.identity, new.identity
     if before.digest == now.digest:
         return ""

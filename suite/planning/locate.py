@@ -163,7 +163,7 @@ def model_folder(entry: BackboneEntry) -> Path:
 
 
 def data_folder() -> Path | None:
-    """The folder that SUITE_DATA names, or None where it is not set."""
+    """The folder that SUITE_DATA names, or None if it is not set."""
     named = os.environ.get("SUITE_DATA")
     return Path(named).expanduser().absolute() if named else None
 

@@ -1,7 +1,7 @@
 """A definition as a stream of tokens that renaming, moving and rewording leave as it is.
 
 Comments, docstrings, annotations, imports and the wording of errors are no part of it. Names that
-the source makes up are symbols, told apart but not spelled; all others are spelled out, those of
+the source makes up are symbols, distinct but not spelled; all others are spelled out, those of
 libraries in full.
 """
 
@@ -340,7 +340,7 @@ class _Writer(ast.NodeVisitor):
 
 
 def _domain(annotation: ast.expr) -> str:
-    """`Family` of `dict[Family, ...]`; empty where the keys are of no such type."""
+    """`Family` of `dict[Family, ...]`; empty if the keys are of no such type."""
     if isinstance(annotation, ast.Subscript) and isinstance(annotation.slice, ast.Tuple):
         key = getattr(annotation.slice.elts[0], "id", "")
         return key if key in DOMAINS else ""

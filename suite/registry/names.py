@@ -13,7 +13,7 @@ def normal(name: str) -> str:
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """`; did you mean 'adapters'?`, or nothing where no choice is near."""
+    """`; did you mean 'adapters'?`, or nothing if no choice is near."""
     by_normal = {normal(choice): choice for choice in choices}
     near = difflib.get_close_matches(normal(word), by_normal, n=1, cutoff=0.6)
     return f"; did you mean '{by_normal[near[0]]}'?" if near else ""

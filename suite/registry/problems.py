@@ -1,4 +1,4 @@
-"""What is wrong with a registry file, and exactly where."""
+"""Mistakes in registry files, each with its exact place."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

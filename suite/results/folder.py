@@ -29,7 +29,7 @@ R = TypeVar("R", bound=Result | Past)
 
 @dataclass(frozen=True, eq=False)
 class Results(Mapping[CellKey, R]):
-    """What is known of each cell, in the order of file names."""
+    """The record of each cell, in the order of file names."""
 
     found: Mapping[CellKey, R]
     left_out: tuple[NoResult, ...] = ()
@@ -46,7 +46,7 @@ class Results(Mapping[CellKey, R]):
 
     @property
     def warning(self) -> str:
-        """What was left out, and why; empty where nothing was."""
+        """What was left out, and why; empty if nothing was."""
         if not self.left_out:
             return ""
         lines = [f"  {each.place}: {each.reason}" for each in self.left_out[:_SHOWN]]
@@ -58,8 +58,8 @@ class Results(Mapping[CellKey, R]):
 def read_results(out: Path) -> Results[Result]:
     """Every result of an output folder, from packs and from files of single results.
 
-    What is no result is left out and named in `left_out`. Raises `UserError` for a pack in which a
-    merge left both sides.
+    Files and lines that are not results are named in `left_out`. Raises `UserError` for a pack in
+    which a merge left both sides.
     """
     return _read(out, Result)
 
@@ -83,7 +83,7 @@ class Lookup(Generic[R]):
     def get(self, cell: CellKey) -> R | None:
         """The result of a cell, or None.
 
-        Raises `UserError` where something else lies in the place of its result, which a run would
+        Raises `UserError` if something else lies in the place of its result, which a run would
         write over, and for a pack in which a merge left both sides.
         """
         try:
@@ -106,7 +106,7 @@ class Lookup(Generic[R]):
 def single_paths(out: Path) -> list[Path]:
     """The files of single results, whatever they hold, in the order of their names.
 
-    Raises `UserError` where the folder cannot be read.
+    Raises `UserError` if the folder cannot be read.
     """
     folder = out / SINGLES
     try:

@@ -1,8 +1,8 @@
-"""What the rows of a board say together about how much runs vary.
+"""How much runs vary, estimated from all rows of a board together.
 
-A row has three seeds, so that its own variance is a matter of luck: an interval made of it is far
-too narrow as often as far too wide. Its variance is therefore moved towards that of the other rows
-by as much as these agree (Smyth, "Linear models and empirical Bayes methods for assessing
+A row has three seeds, so that its own variance is mostly chance: an interval made from it is far
+too narrow as often as far too wide. Its variance is therefore moved towards that of the other rows,
+the more so the more these agree (Smyth, "Linear models and empirical Bayes methods for assessing
 differential expression", 2004, sections 3 and 6.2): with s_i^2 known with d_i degrees of freedom
 and a prior (d_0, s_0^2) fitted to all rows, row i has
 
@@ -18,14 +18,15 @@ from scipy import optimize, special
 from suite.results.statistics import Array, Estimate, RunNoise, satterthwaite
 
 RARE = 0.01
-"""Variances smaller than all but this share would be, were the true ones alike, are raised to that:
-seeds can agree by chance, and the logarithm of nothing is no evidence."""
+"""If all true variances were equal, this share of the estimates would be smaller than some bound;
+estimates below the bound are raised to it. Seeds can agree by chance, and the logarithm of a
+variance near zero would count as strong evidence."""
 
 
 def moderated(
     estimates: Sequence[Estimate], pool: RunNoise | None = None
 ) -> tuple[list[Estimate], RunNoise | None]:
-    """The estimates with moderated run noise, and the noise of a row of which nothing is known.
+    """The estimates with moderated run noise, and the noise assumed for a row with one seed.
 
     The rows must be of one kind (all per-task or all joint) on one board. Rows with one seed take
     the noise of the others, or `pool` where no row has more; without that they stay as they are.
@@ -58,19 +59,26 @@ def _observed(estimates: Sequence[Estimate]) -> tuple[Array, Array]:
 def _shrunk(variances: Array, freedoms: Array) -> tuple[list[RunNoise], RunNoise]:
     """Moderated noise of every row, and that of a further one."""
     everything = float(freedoms.sum())
+    # One row has no others to be moved towards.
     if len(variances) == 1:
         own = RunNoise(float(variances[0]), everything)
         return [own], own
+    # Every method gave the same score for all seeds: there is no logarithm to fit.
     if not variances.any():
         return [RunNoise(0.0, everything)] * len(variances), RunNoise(0.0, everything)
+    # A variance estimated with d degrees of freedom is a gamma variate of shape d / 2: `least` is
+    # its quantile at `RARE`, over its median.
     half = freedoms / 2
     least = special.gammaincinv(half, RARE) / special.gammaincinv(half, 0.5)
     raised = np.maximum(variances, least * np.median(variances[variances > 0]))
     prior_variance, prior_freedom = _prior(raised, freedoms)
+    # The rows do not differ more than chance explains: all share the pooled variance, and it is
+    # the raw variances that are pooled, because raising some of them would bias it upwards.
     if np.isinf(prior_freedom):
         pooled = RunNoise(float(freedoms @ variances / everything), everything)
         return [pooled] * len(variances), pooled
     joint = prior_freedom + freedoms
+    # No estimate can rest on more degrees of freedom than all rows have together.
     shrunk = (prior_freedom * prior_variance + freedoms * variances) / joint
     noises = [
         RunNoise(float(variance), float(min(freedom, everything)))
@@ -81,18 +89,21 @@ def _shrunk(variances: Array, freedoms: Array) -> tuple[list[RunNoise], RunNoise
 
 def _prior(variances: Array, freedoms: Array) -> tuple[float, float]:
     """(s_0^2, d_0) from the mean and the variance of log s_i^2 (Smyth 2004, section 6.2)."""
+    # log s_i^2 scatters because s_i^2 is estimated (trigamma(d_i / 2), known) and because the true
+    # variances differ (trigamma(d_0 / 2)). What is observed beyond the first part gives d_0.
     half = freedoms / 2
     logs = np.log(variances) - special.digamma(half) + np.log(half)
     expected = float(special.polygamma(1, half).mean())
     excess = float(np.var(logs, ddof=1)) - expected
     mean = float(logs.mean())
-    # The standard error of a sample variance. Few rows can hardly show that they differ, and to
-    # believe them where they do not would make the narrow intervals too narrow.
+    # An excess below the standard error of a sample variance is taken for chance. A few rows
+    # hardly show whether their true variances differ; treating chance as a difference would
+    # leave the smallest variances, and so the intervals made from them, too small.
     rows = len(variances)
     kurtosis = float(special.polygamma(3, half).mean())
     if excess <= (kurtosis / rows + 2 * expected**2 / (rows - 1)) ** 0.5:
         return float(np.exp(mean)), np.inf
-    # Between 1e-4 and 1e4 degrees of freedom, outside of which there is no telling.
+    # d_0 is searched between 1e-4 and 1e4; beyond these the result would hardly change.
     low, high = 5e-5, 5e3
     if special.polygamma(1, high) >= excess:
         return float(np.exp(mean)), np.inf

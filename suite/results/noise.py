@@ -1,7 +1,7 @@
-"""How runs vary on the boards that are published, for whoever has one seed of a cell.
+"""How runs vary on the published boards, for results with a single seed.
 
-One seed says nothing of how another would have turned out. The published boards do: their rows were
-run with several, and `noise.json` keeps what they show.
+One seed does not show how another would have turned out. The rows of the published boards were run
+with several, and `noise.json` keeps the variances that they show.
 """
 
 import json
@@ -33,12 +33,12 @@ class Variance(Record):
 
     @property
     def noise(self) -> RunNoise:
-        """As the statistics take it."""
+        """The same in the form that the statistics use."""
         return RunNoise(self.variance, self.freedom)
 
 
 class Pool(Record):
-    """What the rows of one kind, per-task or joint, show on one board."""
+    """The run noise that the rows of one kind, per-task or joint, show on one board."""
 
     track: str
     backbone: str
@@ -60,7 +60,7 @@ class Pool(Record):
 
     def of_mean(self, tasks: Sequence[str]) -> RunNoise | None:
         """Of the mean score over some of the tasks; unknown for a joint run over a part of them,
-        whose errors on different tasks go together."""
+        because its errors on different tasks are correlated."""
         if set(tasks) == set(self.tasks):
             return self.whole.noise
         if self.joint:
@@ -83,7 +83,7 @@ def written(pools: Iterable[Pool]) -> bytes:
 
 @cache
 def published() -> tuple[Pool, ...]:
-    """The pools that come with the package; none where its boards are absent."""
+    """The pools that come with the package; none if its boards are absent."""
     for path in (_PACKAGE / "_registry" / NAME, _PACKAGE.parent / "leaderboards" / NAME):
         if path.is_file():
             return _POOLS.validate_json(path.read_bytes())

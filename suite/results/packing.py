@@ -18,12 +18,12 @@ from suite.results.searches import merged_searches, pack_path, search_paths
 
 @dataclass(frozen=True)
 class Packed:
-    """What packing did."""
+    """The outcome of packing."""
 
     written: tuple[Path, ...]
     """The packs that changed."""
     replaced: int
-    """Results that gave way to a later one of their cell."""
+    """Results that were replaced by a later one of their cell."""
     left: tuple[NoResult, ...]
     """Files that are no results, and stay where they are."""
 
@@ -34,9 +34,9 @@ def is_packed(out: Path) -> bool:
 
 
 def pack(out: Path) -> Packed:
-    """Put every result and search of an output folder into its pack, and settle what a merge left.
+    """Put every result and search of an output folder into its pack, and resolve what a merge left.
 
-    Of two results of a cell that which finished later stays, as it would had both been run here.
+    Of two results of a cell, the one that finished later stays, as if both had been run here.
     Every pack is on disk before the files that went into it are removed. Raises `UserError` where
     that is impossible, and for two unlike searches of one method: no time tells which is later.
     """

@@ -33,7 +33,7 @@ _SHARED = '{"shared":"'
 _VALUE = '","value":'
 _ANSWERS = ("predictions", "targets")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-"
-"""The character of each class; the last one is that of -1, an answer that was not understood."""
+"""The character of each class; the last one is that of -1, an answer that could not be parsed."""
 _NUMBERS = {digit: number for number, digit in enumerate(_DIGITS[:-1])} | {"-": -1}
 _MARKS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 
@@ -70,6 +70,7 @@ class Pack:
         """
         try:
             record = json.loads(line)
+            # A line that was copied between packs would be ranked on the wrong board.
             if pack_name(record["cell"]) != self.path.name:
                 raise ValueError(f"belongs into {pack_name(record['cell'])}")
             for holder, key in _shared_places(record):
@@ -96,6 +97,7 @@ class Pack:
             if line is None:
                 raise ValueError(f"the shared value {digest} is missing from its file")
             text = line[len(_SHARED) + len(digest) + len(_VALUE) : -1]
+            # Many results rest on one shared value: an edit by hand would change all of them.
             if _digest(text) != digest:
                 raise ValueError(f"the shared value {digest} was changed")
             self._values[digest] = json.loads(text)
@@ -103,9 +105,9 @@ class Pack:
 
 
 def read_pack(path: Path) -> Pack:
-    """The pack at `path`; an empty one where there is none.
+    """The pack at `path`; an empty one if there is none.
 
-    Raises `UserError` where a merge left both sides of a conflict, or two results of one cell.
+    Raises `UserError` if a merge left both sides of a conflict, or two results of one cell.
     """
     cells: dict[str, str] = {}
     shared: dict[str, str] = {}
@@ -113,6 +115,7 @@ def read_pack(path: Path) -> Pack:
     lines = read_lines(path)
     for number, line in enumerate(lines, 1):
         cell = _cell_of(line)
+        # Equal lines may stand twice after a merge; only different results of a cell conflict.
         if cell is not None:
             if cells.setdefault(cell, line) != line:
                 first = lines.index(cells[cell]) + 1
@@ -128,9 +131,9 @@ def read_pack(path: Path) -> Pack:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a pack; none where there is no such file.
+    """The lines of a pack; none if there is no such file.
 
-    Raises `UserError` where a merge left the marks of a conflict.
+    Raises `UserError` if a merge left the marks of a conflict.
     """
     lines = _lines(path)
     for number, line in enumerate(lines, 1):
@@ -170,13 +173,14 @@ def lines_of(result: Result) -> list[str]:
 
 
 def merged(lines: Iterable[str], newer: Iterable[str] = ()) -> list[str]:
-    """A sorted set of lines with one result a cell, that which finished or was carried last.
+    """A sorted set of lines with one result per cell, the one that finished or was carried last.
 
-    Of a result in `newer` whose time is not known, as of a failure, it is known that it came after
-    those in `lines`. Shared values stay even where no result asks for them any more: one on another
+    A result in `newer` without a time, such as a failure, is taken to be later than those in
+    `lines`. Shared values stay even if no result uses them any more, because a result on another
     branch may.
     """
     kept: dict[str, str] = {}
+    # Sorted first, so that a tie is decided in the same way on every machine.
     for line in sorted(set(lines)):
         key = _cell_of(line) or line
         if key not in kept or _written_at(line) >= _written_at(kept[key]):
@@ -189,7 +193,7 @@ def merged(lines: Iterable[str], newer: Iterable[str] = ()) -> list[str]:
 
 
 def finished(line: str) -> str:
-    """When the cell of a line finished; empty where that is not recorded."""
+    """When the cell of a line finished; empty if that is not recorded."""
     return (json.loads(line).get("environment") or {}).get("finished", "")
 
 
@@ -228,7 +232,7 @@ def _cell_of(line: str) -> str | None:
 
 
 def _shared_places(record: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Where a record holds what many results have in common."""
+    """The places in a record of values that many results have in common."""
     if record.get("recipe") is not None:
         yield record, "recipe"
     if record.get("environment") is not None:
@@ -239,6 +243,7 @@ def _shared_places(record: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str
 
 def _written(answers: list[float | int]) -> str | list[float | int]:
     """Whole numbers from -1 to 61 as one character each, others as they are."""
+    # The alphabet starts at -1, the answer that could not be parsed.
     if all(type(number) is int and -1 <= number < len(_DIGITS) - 1 for number in answers):
         return "".join(_DIGITS[int(number)] for number in answers)
     return answers

@@ -1,4 +1,10 @@
-"""Ranks, how sure they are, and which methods may be the best."""
+"""Ranks, how sure they are, and which methods may be the best.
+
+Two questions are kept apart. The interval of a rank answers "where would this method be on another
+test set and with other seeds?" by drawing scores anew. The mark for the best answers "is the best
+score significantly higher than this one?" by paired tests, which are much sharper, because test
+examples that are hard for one method are mostly hard for the other.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +22,7 @@ SEED = 20240
 @dataclass(frozen=True)
 class Rank:
     """A method's place by score, the 95 % interval of its true place, and whether the best score
-    is not told apart from its own."""
+    is not significantly higher than its own."""
 
     place: int
     low: int
@@ -27,7 +33,7 @@ class Rank:
 def ranks(estimates: Sequence[Estimate]) -> list[Rank]:
     """The rank of every method; equal scores share a place.
 
-    Raises ValueError if nothing is known of how the runs of one of them vary.
+    Raises ValueError if the run noise of one of them is unknown.
     """
     if not estimates:
         return []
@@ -35,6 +41,8 @@ def ranks(estimates: Sequence[Estimate]) -> list[Rank]:
     places = 1 + (scores[None, :] > scores[:, None]).sum(axis=1)
     lows, highs = _intervals(estimates)
     marks = _perhaps_best(estimates)
+    # A leader among many close followers is rarely first in a draw, so that its interval may not
+    # hold its own place: it is widened to do so.
     return [
         Rank(int(place), min(low, int(place)), max(high, int(place)), mark)
         for place, low, high, mark in zip(places, lows, highs, marks, strict=True)
@@ -43,15 +51,17 @@ def ranks(estimates: Sequence[Estimate]) -> list[Rank]:
 
 def _intervals(estimates: Sequence[Estimate]) -> tuple[list[int], list[int]]:
     """The 2.5th and the 97.5th percentile of every method's rank when all scores are drawn anew:
-    test examples as they were resampled, and so for all methods alike, runs from t."""
+    test examples by their resamples, the same for all methods; runs from Student's t."""
     rng = np.random.Generator(np.random.PCG64(SEED))
+    # One draw of examples for all methods: luck with the test set moves all of them together, and
+    # a rank depends on differences alone.
     drawn = rng.integers(len(estimates[0].resampled), size=DRAWS)
     scores = np.empty((len(estimates), DRAWS))
     for i, one in enumerate(estimates):
         noise = one.run_noise
         if noise is None:
             raise ValueError("one seed alone does not tell how runs vary")
-        # By inversion: the streams of numpy's own t may change from version to version.
+        # By inversion, because the streams of numpy's own t may change from version to version.
         t = special.stdtrit(noise.freedom, rng.random(DRAWS))
         examples = one.resampled[drawn] - one.resampled.mean()
         scores[i] = one.score + examples + t * (noise.variance / one.seeds) ** 0.5
@@ -62,7 +72,8 @@ def _intervals(estimates: Sequence[Estimate]) -> tuple[list[int], list[int]]:
 
 
 def _perhaps_best(estimates: Sequence[Estimate]) -> list[bool]:
-    """Whether the best score is not significantly above each (Holm over all comparisons)."""
+    """For every method, whether the best score is not significantly higher than its own."""
+    # Holm's correction: with twenty comparisons at 5 %, one would be significant by chance.
     leader = max(range(len(estimates)), key=lambda i: estimates[i].score)
     others = [i for i in range(len(estimates)) if i != leader]
     worse = holm([compare(estimates[leader], estimates[i]).p for i in others])
@@ -71,6 +82,6 @@ def _perhaps_best(estimates: Sequence[Estimate]) -> list[bool]:
 
 
 def detectable_difference(estimates: Sequence[Estimate]) -> float | None:
-    """The median, over all pairs, of the difference that is found with 80 % power at 5 %."""
+    """The median, over all pairs, of the difference that is detected with 80 % power at 5 %."""
     pairs = [compare(a, b).detectable for a, b in combinations(estimates, 2)]
     return float(np.median(pairs)) if pairs else None

@@ -1,4 +1,4 @@
-"""What one cell produced: one JSON file per cell, written atomically, never edited."""
+"""The result of one cell: one JSON file per cell, written atomically, never edited."""
 
 import hashlib
 import json
@@ -86,7 +86,7 @@ class Identity(Record):
     code: str = ""
     """Of all code that decides the cell; empty in results of before version 2."""
     parts: dict[str, str] = {}
-    """Of its parts, by which a change of `code` is named; they decide nothing."""
+    """Digests of its parts, used to name a change of `code`; they decide nothing."""
     recipe: str
     tasks: dict[str, str]
     """Task -> `EXAMPLES.METRICS`; before version 2 the first alone."""
@@ -125,7 +125,7 @@ class TaskScore(Record):
     predictions: tuple[float | int, ...] = Field(repr=False)
     targets: tuple[float | int, ...] = Field(repr=False)
     data: str = ""
-    """Says so where the data are not the official ones (a subset, re-split rows)."""
+    """A note if the data are not the official ones (a subset, re-split rows)."""
 
 
 class Ledger(Record):
@@ -138,7 +138,7 @@ class Ledger(Record):
     tensor_bytes: int
     file_bytes: int
     closed_form: bool = True
-    """Whether the counts were held against one; a class that is only tried out may state none."""
+    """Whether the counts were checked against one; a class that is only tried out may have none."""
 
     @staticmethod
     def parameters(bits: float) -> float:
@@ -212,7 +212,7 @@ class Result(Record):
 def replace_file(target: Path, content: str | bytes) -> Path:
     """Write a file, its folder too, so that a crash leaves the old one or the whole new one.
 
-    Raises `UserError` where that is impossible: a full disk, a folder that is read-only.
+    Raises `UserError` if that is impossible: a full disk, a folder that is read-only.
     """
     data = content.encode() if isinstance(content, str) else content
     part = None
@@ -259,7 +259,7 @@ def read_record(path: Path, kind: type[R]) -> R:
 
 
 def mismatch(error: ValidationError) -> str:
-    """In one line what keeps a value from being a result."""
+    """The reason, on one line, why a value is not a result."""
     first = error.errors(include_url=False)[0]
     place = ".".join(map(str, first["loc"]))
     what = f"{place}: {first['msg']}" if place else first["msg"]

@@ -1,4 +1,4 @@
-"""Task scores on bootstrap resamples of the test examples, for many runs at once.
+"""Task scores on bootstrap resamples of the test examples, for many runs at a time.
 
 A resample is a row of counts: how often each example was drawn.
 Suffixes: R runs, N test examples, B resamples.
@@ -31,8 +31,9 @@ def resampled_scores(
 ) -> Array:
     """Task scores of R runs on bootstrap resamples of the N test examples: [resamples, R].
 
-    The resamples depend on the task's name and targets alone: whoever is scored on this task, now
-    or later, meets the same ones.
+    The resamples depend on the task's name and targets alone: every run on this task, now or later,
+    gets the same ones, so that runs can be compared in pairs and a page does not change when a
+    method is added.
     """
     blocks = _resamples(task, t_N, resamples)
     return np.concatenate([weighted_scores(metrics, p_RN, t_N, block) for block in blocks])

@@ -39,7 +39,7 @@ def score(metrics: Mapping[str, float]) -> float:
 
 
 def contribution(track: TrackEntry, task: str, accuracy: Array | float) -> Array | float:
-    """What a task with this score (per cent) adds to the track's score; any shape.
+    """The contribution of a task with this score (per cent) to the track's score; any shape.
 
     `mean`: a T-th of it. `decathlon`: 1000 ((E_max - E)+ / E_max)^2 points with E the error and
     E_max twice the baseline's (Rebuffi et al., "Learning multiple visual domains with residual

@@ -1,4 +1,4 @@
-"""What a search for a learning rate found: a record per method, track and backbone."""
+"""Searches for learning rates: a record per method, track and backbone."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from suite.results import packs
 from suite.results.records import Record, Result, mismatch, read_record, replace_file
 
 FOLDER = "tuning"
-"""Where files of single searches lie below an output folder."""
+"""Folder of the files of single searches, below an output folder."""
 PACK = "tuning.jsonl"
 """The file of all searches below an output folder that is packed, a line each."""
 
@@ -23,7 +23,7 @@ PACK = "tuning.jsonl"
 class Trial(Record):
     """One learning rate: the validation score of every task, and their mean over tasks and seeds.
 
-    The mean is None where a cell did not finish; `reason` says why.
+    The mean is None if a cell did not finish; `reason` says why.
     """
 
     learning_rate: float
@@ -75,8 +75,8 @@ def pack_path(out: Path) -> Path:
 def read_searches(out: Path) -> list[Search]:
     """Every search recorded below an output folder, in the order of file names.
 
-    A file of its own counts before the pack: it is the later. Raises `UserError` for a file or line
-    that is not such a record, and for a pack in which a merge left both sides.
+    A file of its own takes precedence over the pack: it is later. Raises `UserError` for a file or
+    line that is not such a record, and for a pack in which a merge left both sides.
     """
     found = _by_name(pack_path(out), packs.read_lines(pack_path(out)))
     found |= {path.name: read_record(path, Search) for path in search_paths(out)}
@@ -107,6 +107,7 @@ def _by_name(path: Path, lines: Iterable[str]) -> dict[str, Search]:
 
 def trial_of(rate: float, results: Sequence[Result]) -> Trial:
     """Judge a learning rate by its cells' scores on validation data; the test split stays out."""
+    # If one cell fails the rate has no mean: it would be over fewer tasks than the other rates'.
     broken = [result for result in results if result.status != "ok"]
     found: dict[str, list[float]] = {}
     for result in results:

@@ -1,6 +1,6 @@
-"""A result against itself: whatever it says that follows from something else it says.
+"""Checks of a result against itself: values that follow from other values of the same result.
 
-Reads no data and trains nothing. `suite.engine.rescore` loads the stored delta and scores it anew.
+Reads no data and trains nothing. `suite.engine.rescore` loads the stored delta and scores it again.
 """
 
 import math
@@ -20,7 +20,7 @@ digits: Spearman's coefficient moves most, where two round to the same number.""
 
 
 def problems(result: Result, tasks: dict[str, TaskEntry]) -> list[str]:
-    """What does not fit together in a result, in words; empty for a sound one.
+    """The contradictions within a result, in words; empty if there are none.
 
     `tasks` are the entries of the cell's tasks that the registry has, by name.
     """
@@ -72,6 +72,7 @@ def _of_score(own: TaskScore, entry: TaskEntry | None) -> Iterator[str]:
         return
     if abs(score(own.metrics) - own.score) > 1e-3:
         yield f"{where}: score is {own.score}, the mean of its metrics {score(own.metrics):.4f}"
+    # Without the task's entry, of another checkout say, its metrics cannot be computed.
     if entry is None:
         return
     if tuple(own.metrics) != tuple(entry.metrics):
@@ -93,6 +94,7 @@ def _of_score(own: TaskScore, entry: TaskEntry | None) -> Iterator[str]:
         yield f"{where}: {error}"
         return
     for name, value in computed.items():
+        # Written this way round, a metric that is NaN is reported too.
         if not abs(value - own.metrics[name]) <= TOLERANCE:
             yield f"{where}: {name} is {own.metrics[name]}, its predictions give {value:.4f}"
 

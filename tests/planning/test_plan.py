@@ -129,12 +129,21 @@ def test_a_change_of_code_is_named(folder, finished):
 
 
 def test_a_change_of_the_recipe_is_named_with_its_values(folder, finished):
-    assert set(reasons(folder, finished, steps=60)) == {"recipe: steps 50 -> 60"}
+    replace(folder / "tasks" / "toy" / "track.yaml", "steps: 50", "steps: 60")
+    assert set(reasons(folder, finished)) == {"recipe: steps 50 -> 60"}
 
 
 def test_a_change_of_an_option_is_named_with_its_values(folder, finished):
-    first, _, joint = reasons(folder, finished, options=("one.rank=4",))
+    replace(folder / "methods" / "one.yaml", "default: 8", "default: 4")
+    first, _, joint = reasons(folder, finished)
     assert first == "options: rank 8 -> 4"
+    assert joint.startswith("identity")
+
+
+def test_another_budget_or_option_is_another_cell(folder, finished):
+    assert set(reasons(folder, finished, steps=60)) == {"new"}
+    first, _, joint = reasons(folder, finished, options=("one.rank=4",))
+    assert first == "new"
     assert joint.startswith("identity")
 
 

@@ -12,10 +12,10 @@ NAME = "explorer.html"
 _HERE = Path(__file__).parent
 _NOTES = (
     "Stored ×: all bits that must be kept beside the frozen backbone, as a multiple of its own; "
-    "what is shared counts once, the rest once for each task to serve, scores being those of the "
-    "tasks that were measured. PPT: V-PETL Bench's score × exp(−log10(trained parameters / 10⁷ + "
-    "1)). PSCP: PEFT-Bench's penalty with one cost, what is stored for each task, and the backbone "
-    "as its reference: score / (1 + stored × / tasks)."
+    "shared bits count once, the others once for each task to serve; the scores are always those "
+    "of the tasks that were measured. PPT: V-PETL Bench's score × exp(−log10(trained parameters / "
+    "10⁷ + 1)). PSCP: PEFT-Bench's penalty with a single cost, the size stored per task, and the "
+    "backbone as its reference: score / (1 + stored × / tasks)."
 )
 
 

@@ -18,13 +18,13 @@ BATCH = 48
 TEMPERATURE = 0.1
 REPORT = 400
 REPLACED_WEIGHT = 5.0
-"""ELECTRA weighs the detector by 50 over a mean of masked tokens; here both share all layers."""
+"""ELECTRA weights the detector by 50, over a mean of masked tokens; here both share all layers."""
 
 
 class Replacer:
     """Replaces a token by a rival of the same kind, where there is one, or by any corpus token.
 
-    Only the other sentence tells a rival from the original, so rivals are for second sentences.
+    Only the other sentence shows which of the two is original, so rivals are for second sentences.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ def by_length(lengths: Sequence[int], dice: np.random.Generator) -> Callable[[],
 
 
 def detector(width: int) -> nn.Module:
-    """A head that tells replaced tokens, or strange pairs, from original ones."""
+    """A head that detects replaced tokens, or sentence pairs that do not belong together."""
     return nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, 1))
 
 
@@ -94,7 +94,7 @@ def optimise(
 ) -> None:
     """AdamW with a short warm-up and a cosine to 2 % of the rate, on the sum of the losses.
 
-    `losses` is told the share of the steps that are done.
+    `losses` receives the share of the steps that are done.
     Parameters whose name ends with `slowly` learn at a quarter of the rate.
     """
     named = [pair for module in modules for pair in module.named_parameters()]

@@ -27,8 +27,8 @@ MASK = BERT_SPECIAL.index("[MASK]")
 MASKED, REPLACED, SWAPPED, WHOLE = 0.10, 0.12, 0.2, 0.3
 """Shares: of tokens masked and replaced, of documents with swapped neighbours or left whole."""
 PAIRED_UNTIL = 0.4
-"""Share of the steps that learn from pairs: what the network knows of them must not stay so near
-its last layer that a linear probe reads the answers of the pair tasks off it."""
+"""Share of the steps that learn from pairs, the first ones. If they went on to the end, a linear
+probe could read the answers of the pair tasks off the last layer."""
 
 
 def pretrain_bert(steps: int) -> tuple[BertModel, PreTrainedTokenizerFast]:

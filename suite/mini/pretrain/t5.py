@@ -47,11 +47,11 @@ IGNORED = -100
 
 @dataclass
 class Example:
-    """One text-to-text example, and what the encoder itself is asked about its source.
+    """One text-to-text example, with the targets of the encoder's own heads.
 
-    `replaced` tells for each source token whether it is a replacement, `words` which word belongs
-    there where that is hidden or replaced; IGNORED where it is not asked. `belongs` is asked of
-    pairs that were left whole.
+    For each source token, `replaced` says whether it is a replacement, and `words` which word
+    belongs there if it is hidden or replaced; both are IGNORED where there is no target. `belongs`
+    has a target for pairs that were left whole.
     """
 
     source: list[int]
@@ -121,7 +121,7 @@ class Objectives:
         return example
 
     def _texts(self, index: int, replaced: int = 0) -> tuple[list[int], list[int]]:
-        """Ids with field marks, as shown and as they were before replacements and swaps."""
+        """Ids with field marks, as shown, and as they were before replacements and swaps."""
         middle = len(self.first[index])
         original = [*self.first[index], *self.second[index]]
         shown = list(original)
@@ -137,7 +137,7 @@ class Objectives:
         return shown, original
 
     def _spans(self, shown: list[int], original: list[int]) -> Example:
-        """Span corruption: one to three words behind each sentinel."""
+        """Span corruption: each sentinel stands for one to three words."""
         marks = set(self._field.values())
         spans = min(SENTINELS, max(1, round(len(shown) * HIDDEN / 1.7)))
         starts = set((self._dice.permutation(len(shown) - 1)[:spans] + 1).tolist())
@@ -176,7 +176,7 @@ def pretrain_t5(steps: int) -> tuple[T5ForConditionalGeneration, PreTrainedToken
     dice = np.random.Generator(np.random.PCG64(7))
     objectives = Objectives(tokenizer, dice)
     draw = by_length(objectives.lengths(), dice)
-    # A key of every configuration, which the class of T5's does not name.
+    # A key of every configuration that T5's class does not name.
     start: dict[str, Any] = {"decoder_start_token_id": T5_SPECIAL.index("<pad>")}
     model = T5ForConditionalGeneration(
         T5Config(
@@ -187,7 +187,7 @@ def pretrain_t5(steps: int) -> tuple[T5ForConditionalGeneration, PreTrainedToken
             d_ff=4 * WIDTH,
             d_kv=HEAD_WIDTH,
             num_heads=HEADS,
-            # Exact up to 16 words either way: as far apart as two sentences' like words lie.
+            # Exact up to 16 words either way: the distance of corresponding words of a pair.
             relative_attention_num_buckets=64,
             relative_attention_max_distance=64,
             dropout_rate=0.0,
@@ -196,7 +196,7 @@ def pretrain_t5(steps: int) -> tuple[T5ForConditionalGeneration, PreTrainedToken
             **start,
         )
     )
-    # A smaller start of the tied embeddings lets the layers weigh in from the first steps.
+    # Smaller initial embeddings (tied) let the layers have an effect from the first steps.
     model.shared.weight.data.mul_(0.2)
     words = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.GELU(), nn.LayerNorm(WIDTH))
     is_replaced, belongs = detector(WIDTH), detector(WIDTH)
@@ -234,6 +234,6 @@ def pretrain_t5(steps: int) -> tuple[T5ForConditionalGeneration, PreTrainedToken
             "belongs": binary(belongs(pooled(states[pairs], mask[pairs])), belonging[pairs]),
         }
 
-    # T5 folds the scale of attention into the query weights, which are therefore smaller.
+    # T5 does not scale attention logits: the factor is part of the smaller query weights.
     optimise((model, words, is_replaced, belongs), losses, steps, slowly="SelfAttention.q.weight")
     return model.eval(), tokenizer

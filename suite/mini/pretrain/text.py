@@ -10,15 +10,15 @@ shares no sentence with any task (`corpus.documents`), and learn three things fr
   (Raffel et al. 2020) for T5;
 - to tell original from replaced words (Clark et al. 2020, ELECTRA, equation 2, with replacements of
   the same kind of word or at random, and swapped neighbours, instead of a generator's);
-- whether a second sentence belongs to the first, as BERT's next sentence prediction, and which of a
-  batch's second sentences is the first one's own (InfoNCE, van den Oord et al. 2018, equation 4);
-  BERT learns this in the first two fifths of the steps alone.
+- whether a second sentence belongs to the first, as in BERT's next sentence prediction, and which
+  of a batch's second sentences belongs to each first one (InfoNCE, van den Oord et al. 2018,
+  equation 4); BERT learns this only in the first two fifths of the steps.
 
 T5 also answers with digits, as in its supervised mixture: whether two sentences belong together,
 how many words were replaced, and a number to copy.
 
-The extra heads are thrown away. Prints the losses as it goes: their first line is the untrained
-network, their last the one that is written (as float16).
+The extra heads are discarded. The script prints losses as it trains: the first line is that of the
+untrained network, the last that of the network it writes (as float16).
 """
 
 import argparse

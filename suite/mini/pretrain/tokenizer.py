@@ -53,7 +53,7 @@ def bert_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def t5_tokenizer() -> PreTrainedTokenizerFast:
-    """Words with a leading space mark, single characters behind them; numbers digit by digit."""
+    """Words with a leading space mark, then single characters; numbers digit by digit."""
     starts = [f"▁{piece}" for piece in (*CHARACTERS, *FIELDS)]
     words = [f"▁{word}" for word in vocabulary() if len(word) > 1]
     core = Tokenizer(

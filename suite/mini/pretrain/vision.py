@@ -67,7 +67,7 @@ def normalise(pixels: np.ndarray) -> Tensor:
 
 
 def augment(x: Tensor, random: torch.Generator) -> Tensor:
-    """Nuisances that no category depends on: small shifts, swapped channels, negatives."""
+    """Random changes on which no category depends: small shifts, swapped channels, negatives."""
     down, right = (int(torch.randint(-2, 3, (), generator=random)) for _ in range(2))
     shifted = F.pad(x, (2, 2, 2, 2), mode="replicate")
     height, width = x.shape[2:]

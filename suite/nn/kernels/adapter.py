@@ -13,12 +13,12 @@ from torch import Tensor
 Norm = Literal["none", "pre", "post"]
 
 WIDEST = 64
-"""Bottleneck up to which the weights of a tile stay in registers; wider ones are products worth a
-library call each."""
+"""Widest bottleneck of the fused form, with the weights of a tile in registers. In a wider one each
+product is large enough for a library call."""
 
 
 class AdapterWeights(NamedTuple):
-    """What one adapter of width d and bottleneck b computes with, its own or generated."""
+    """The weights of one adapter of width d and bottleneck b, its own or generated."""
 
     up: Tensor  # [d, b]
     up_bias: Tensor  # [d]
@@ -31,8 +31,8 @@ class AdapterWeights(NamedTuple):
 def adapter(
     y: Tensor, weights: AdapterWeights, norm: Norm = "none", epsilon: float = 1e-5
 ) -> Tensor:
-    """y + U gelu(D y + b_D) + b_U, [..., d] -> [..., d]; `norm` puts a layer norm before D or
-    after U.
+    """y + U gelu(D y + b_D) + b_U, [..., d] -> [..., d], with a layer norm before D (`pre`), after
+    U (`post`) or not at all.
 
     On CUDA, up to a bottleneck of `WIDEST`, four Triton launches for forward and backward together;
     the result then has the type of y, also under autocast.
@@ -46,7 +46,7 @@ def adapter(
 def reference(
     y: Tensor, weights: AdapterWeights, norm: Norm = "none", epsilon: float = 1e-5
 ) -> Tensor:
-    """The same, one operation after the other."""
+    """The same adapter, one operation after the other."""
     inner = _layer_norm(y, weights, epsilon) if norm == "pre" else y
     hidden = F.gelu(F.linear(inner, weights.down, weights.down_bias), approximate="tanh")
     change = F.linear(hidden, weights.up, weights.up_bias)
@@ -56,7 +56,7 @@ def reference(
 def fused(
     y: Tensor, weights: AdapterWeights, norm: Norm, epsilon: float, dtype: torch.dtype
 ) -> Tensor:
-    """The same through the operators `suite::adapter_*`, with products of operands of `dtype`."""
+    """The same adapter by the operators `suite::adapter_*`; operands of products are of `dtype`."""
     present = [weight.contiguous() for weight in weights if weight is not None]
     rows = y.reshape(-1, y.shape[-1]).contiguous()
     return _Adapter.apply(rows, norm, epsilon, dtype, *present).view(y.shape)
@@ -108,6 +108,7 @@ def _backward_cuda(*arguments: Any) -> tuple[Tensor, Tensor]:
     return adapter_triton.backward(*arguments)
 
 
+# Shapes and types without values, by which `torch.compile` traces through the kernels.
 @torch.library.register_fake("suite::adapter_forward")
 def _forward_fake(
     y: Tensor, weights: list[Tensor], norm: Norm, epsilon: float, dtype: torch.dtype

@@ -1,6 +1,6 @@
 """Triton kernels of the bottleneck adapter: one launch forward, three backward.
 
-The hidden width is walked in chunks, so that no width is padded to a power of two. The output of
+The hidden width is processed in chunks, so that no width is padded to a power of two. The output of
 the upper matrix is never stored: its statistics and its gradient recompute it from the bottleneck,
 which is cheap because the bottleneck is narrow. Weight gradients are partial sums over blocks of
 rows, added up in a fixed order: no atomics, the same bits every time.
@@ -99,6 +99,8 @@ def forward_kernel(
     inside = row[:, None] < M
     start = row[:, None].to(tl.int64) * H
     compute = Z.dtype.element_ty
+    # Mean and variance take a pass each: the mean of squares less the squared mean would lose its
+    # digits in float32 wherever the mean is large beside the deviation.
     mean = tl.zeros((BM,), tl.float32)
     square = tl.zeros((BM,), tl.float32)
     if PRE:
@@ -123,6 +125,7 @@ def forward_kernel(
         down = down_tile(DOWN, column, unit, H, R)
         z = tl.dot(y.to(compute), tl.trans(down.to(compute)), z, input_precision=PRECISION)
     z += vector(DOWN_BIAS, unit, R)[None, :]
+    # Rounded before the activation: backward reads it rounded, and must see the same numbers.
     z = z.to(compute)
     where = row[:, None].to(tl.int64) * R + unit[None, :]
     tl.store(Z + where, z, mask=inside & (unit[None, :] < R))
@@ -300,6 +303,7 @@ def backward_weights_kernel(
         d_up_bias += tl.sum(g, 0)
         d_up = tl.dot(tl.trans(g.to(compute)), a, d_up, input_precision=PRECISION)
         d_down = tl.dot(tl.trans(y.to(compute)), dz, d_down, input_precision=PRECISION)
+    # Every split has a part of its own: atomic additions to one would change order from run to run.
     part = PARTS + split.to(tl.int64) * size
     matrix = (column[:, None] < H) & (unit[None, :] < R)
     tl.store(part + column[:, None] * R + unit[None, :], d_up, mask=matrix)
@@ -308,6 +312,7 @@ def backward_weights_kernel(
     part += H
     tl.store(part + unit[None, :] * H + column[:, None], d_down, mask=matrix)
     part += H * R
+    # It depends on no column: all blocks have the same one, and the first stores it.
     tl.store(part + unit, d_down_bias, mask=(unit < R) & (block == 0))
     part += R
     if PRE or POST:

@@ -1,14 +1,15 @@
 """Gated weights in one arena: TAPS as an optimizer of the merged weights.
 
-Every gated layer computes with its merged weights W = W0 + g D, g = 1[s >= threshold], of the gate
-score s and the change D. Written that way in every forward pass, TAPS would add a product, a sum
-and their derivatives to each layer of each step. But both derivatives follow from G = dL/dW alone:
+Every gated layer computes with its merged weights W = W0 + g D, g = 1[s >= threshold], where s is
+the gate score and D the weight change. Computed that way in every forward pass, TAPS would add a
+product, a sum and their derivatives to each layer of each step. But both derivatives follow from
+G = dL/dW alone:
 
     dL/dD = g G                 what autograd gives for a sum
     dL/ds = dL/dg = <G, D>      the step passes the gradient straight through to s
 
-So the merged weights are leaves of autograd's graph, which costs what full fine-tuning costs, and
-once G is there a few operations over all layers at once form both gradients, take the optimizer's
+So the merged weights are leaves of autograd's graph, which costs what full fine-tuning costs. Once
+G is known, a few operations over all layers at once compute both gradients, take the optimizer's
 step with them and write the merged weights of the next step. W0, D and s are outside of the graph.
 The penalty lambda * mean |s| needs no graph either: its gradient is lambda / L * sign(s).
 
@@ -31,12 +32,12 @@ EPSILON = 1e-8
 
 @dataclass(frozen=True)
 class Rule:
-    """How gate scores and changes step: what stays the same from step to step."""
+    """How gate scores and weight changes step: the part that is the same for all steps."""
 
     optimizer: Literal["adamw", "sgd"]
     momentum: float
     weight_decay: float
-    """Of the changes; gate scores have none."""
+    """Of the weight changes; gate scores have none."""
     clip_norm: float | None
     threshold: float
 
@@ -51,7 +52,7 @@ class Rates:
 
 
 BLOCK = 2048
-"""Elements to whose multiples a layer is padded: what one program of a kernel processes."""
+"""Elements that one program of a kernel processes; layers are padded to multiples of it."""
 
 
 class Arena:
@@ -60,9 +61,9 @@ class Arena:
     `weights` are the frozen W0, of any shape and dense memory order. `changes[i]`, `leaves[i]` and
     `gate_scores[i]` are views of the buffers, the first two in the shape and order of `weights[i]`;
     each layer starts at a multiple of `BLOCK` elements. Leaves have the type `working`: the
-    network computes with them, and their gradients are what a step reads. W0 is kept in that type
-    too, changes and moments in that of the gate scores. In a `locked` arena the gate scores stay as
-    they are.
+    network computes with them, and a step reads their gradients. W0 is kept in that type too,
+    changes and moments in that of the gate scores: single steps may be smaller than bfloat16
+    resolves, and would be lost in it. In a `locked` arena gate scores stay as they are.
     """
 
     def __init__(
@@ -92,11 +93,11 @@ class Arena:
         self.changes = self.views(self.change)
         for view, change in zip(self.changes, changes, strict=True):
             view.copy_(change.detach())
-        # Detached: a leaf has its gradient kept, and shares the memory that a step writes.
+        # `detach` makes a leaf, whose gradient autograd keeps, on the memory that a step writes.
         self.leaves = [view.detach().requires_grad_() for view in self.views(self.merged)]
 
     def locked_to(self, layers: Sequence[int]) -> "Arena":
-        """An arena of some of the layers that goes on from their state, their gates locked."""
+        """A new arena of some of the layers, with their state and with locked gates."""
         arena = Arena(
             [self.weights[layer] for layer in layers],
             [self.changes[layer] for layer in layers],
@@ -109,6 +110,7 @@ class Arena:
         for mine, other in ((self.momentum, arena.momentum), (self.variance, arena.variance)):
             if mine is None or other is None:
                 continue
+            # By views: a layer starts at another place in the smaller buffers.
             own = self.views(mine)
             for layer, view in zip(layers, arena.views(other), strict=True):
                 view.copy_(own[layer])
@@ -128,6 +130,7 @@ class Arena:
             gradient = leaf.grad
             if gradient is None:
                 gradient = torch.zeros_like(leaf)
+            # Kernels go through the buffers element by element, so that orders must agree.
             elif gradient.stride() != leaf.stride():
                 gradient = torch.empty_like(leaf).copy_(gradient)
             found.append(gradient)

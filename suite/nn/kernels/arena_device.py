@@ -9,7 +9,7 @@ from suite.nn.kernels import arena_triton as kernels
 from suite.nn.kernels.arena import BETAS, BLOCK, EPSILON, Arena, Rates
 
 ALIGNMENT = 16
-"""Bytes at whose multiples the kernels expect tensors to start."""
+"""Kernels expect tensors to start at multiples of this many bytes."""
 
 
 class TritonKernels:
@@ -38,12 +38,12 @@ class TritonKernels:
         self.layer_square = torch.empty_like(arena.gate_score)
         self.coefficient = arena.gate_score.new_empty(())
         self.hyper = arena.gate_score.new_zeros(kernels.SETTINGS)
-        # Held: a table has nothing but addresses.
+        # Referenced here, because the table below has only addresses and keeps nothing alive.
         self.held = [_aligned(weight) for weight in arena.weights]
         self.weights = _table(self.held, device)
         self.addresses: list[int] = []
         self.gradients = torch.zeros_like(self.weights)
-        # A graph copies from here at every replay: it is written while one is captured only.
+        # A graph reads this again at every replay, so that it is written during a capture only.
         self.captured = torch.zeros(layers, dtype=torch.int64, pin_memory=device.type == "cuda")
         self.prepare(Rates(0.0, 0.0, 0.0))
         self.merge()
@@ -52,7 +52,7 @@ class TritonKernels:
         """Hand the device what changes from step to step."""
         rule, steps = self.arena.rule, self.arena.steps + 1
         first, second = (rule.momentum, 0.0) if rule.optimizer == "sgd" else BETAS
-        # SGD divides by no bias, and its decay is part of the gradient.
+        # SGD has no bias correction, and its weight decay is part of the gradient.
         bias, decay = 1.0, rule.weight_decay
         if rule.optimizer == "adamw":
             bias, decay = 1 - first**steps, rates.change * rule.weight_decay
@@ -70,7 +70,8 @@ class TritonKernels:
             rule.clip_norm or 0.0,
             rule.threshold,
         )
-        # From pageable memory: staged at once, so that the host neither waits nor may overwrite.
+        # From pageable memory the driver takes a copy at once: the host need not wait, and may
+        # reuse `values` while the transfer is still under way.
         self.hyper.copy_(torch.tensor(values), non_blocking=True)
 
     def merge(self) -> None:
@@ -103,6 +104,9 @@ class TritonKernels:
         self._refresh(gradients)
         kind = _triton_type(gradients[0].dtype if gradients else torch.float32)
         clip = other_norm is not None
+        # Clipping needs all of <G, D> and |G|^2 before anything may step: products, gate scores,
+        # changes. Otherwise the changes go first and take <G, D> along, in one reading of G
+        # and D; then the gates, and the few layers whose gate has moved are merged again.
         if clip and self.blocks:
             self._products(kind)
         elif self.blocks:
@@ -163,7 +167,7 @@ class TritonKernels:
             arena.gate_score_variance,
             self.gate_score_gradient,
             self.layer_square,
-            # Not looked at where nothing is clipped.
+            # Not read if nothing is clipped; a kernel's argument must still be a tensor.
             self.coefficient if other_norm is None else other_norm,
             self.coefficient,
             self.hyper,
@@ -181,7 +185,7 @@ class TritonKernels:
             self.gradients,
             arena.change,
             arena.momentum,
-            # SGD has no second moment and does not look at this one.
+            # SGD has no second moment and does not read this argument.
             arena.momentum if arena.variance is None else arena.variance,
             arena.merged,
             arena.gate_score,

@@ -1,8 +1,8 @@
 """The arena's step in PyTorch: the path of the CPU, and what the Triton kernels must reproduce.
 
 Layers are processed in tiles that fit a cache: a step reads change, gradient and moments several
-times, and after the first time it finds them there. Whether a gate is open is read on the host,
-which costs nothing where host and device are one.
+times, and from the second time on finds them there. Whether a gate is open is read on the host,
+which costs nothing because host and device are the same.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ class Piece:
     zero: Tensor
 
     def merge(self, is_open: bool) -> None:
-        """Write what the layer computes with."""
+        """Write the weights that the layer computes with."""
         if is_open:
             torch.add(self.weight, self.change, out=self.merged)
         else:
@@ -80,8 +80,8 @@ class TorchKernels:
     def step(self, rates: Rates, other_norm: Tensor | None) -> Tensor | None:
         """One step of all gate scores and changes, see `ArenaKernels`.
 
-        Without clipping one pass over the tiles does everything, as if no gate were about to move;
-        the layers of those that did are merged again. Clipping needs the norm of all gradients
+        Without clipping one pass over the tiles does everything, assuming that no gate will move;
+        layers whose gate did move are merged again. Clipping needs the norm of all gradients
         before the first step, and so a pass of its own: <G, D> and |G|^2 first, then the steps.
         """
         arena = self.arena
@@ -92,7 +92,7 @@ class TorchKernels:
         if other_norm is None:
             for tile, gradients in work:
                 if not arena.locked:
-                    # With the changes that G belongs to: the next line moves them.
+                    # With the changes that G was computed for: the next line moves them.
                     products += map(torch.dot, gradients, tile.changes)
                 self._step_changes(tile, gradients, before, rates, None)
                 _merge(tile, before, before)
@@ -103,6 +103,7 @@ class TorchKernels:
         for tile, gradients in work:
             if not arena.locked:
                 products += map(torch.dot, gradients, tile.changes)
+            # A closed layer's change has the gradient zero, whatever G is: see `_step_changes`.
             squares += [
                 torch.dot(gradient, gradient)
                 for gradient, piece in zip(gradients, tile.pieces, strict=True)
@@ -111,7 +112,7 @@ class TorchKernels:
         gate_score_gradient = self._gate_score_gradient(products, rates)
         coefficient = self._clip(squares, gate_score_gradient, other_norm)
         self._step_gate_scores(gate_score_gradient * coefficient, rates)
-        # The optimizers divide by this; a factor of one is not worth a pass over the gradients.
+        # The optimizers divide by this; a factor of one needs no pass over the gradients.
         scale = None if coefficient == 1 else coefficient.reciprocal().float()
         for tile, gradients in work:
             self._step_changes(tile, gradients, before, rates, scale)
@@ -138,6 +139,9 @@ class TorchKernels:
         gate_score = self.arena.gate_score
         if self.arena.locked:
             return torch.zeros_like(gate_score)
+        # The step passes gradients straight through, so <G, D> is the same for open and closed
+        # gates: it says how the loss would change if more of D were used. Without it, a gate
+        # that has closed could never open again.
         gradient = torch.mul(gate_score.sign(), rates.penalty)
         return gradient.index_add_(0, self.layers, torch.stack(products).to(gate_score.dtype))
 
@@ -174,7 +178,8 @@ class TorchKernels:
         rates: Rates,
         scale: Tensor | None,
     ) -> None:
-        # A closed gate's change has the gradient zero, not none: its moments decay.
+        # The change of a closed gate has the gradient g G = 0. It is stepped nevertheless, as
+        # autograd would do it: its moments decay, and weight decay goes on.
         gated = [
             gradient if is_open[piece.layer] else piece.zero
             for gradient, piece in zip(gradients, tile.pieces, strict=True)
@@ -200,7 +205,7 @@ class TorchKernels:
             torch._fused_sgd_(
                 parameters,
                 gradients,
-                # It refuses buffers for a momentum that it would not use.
+                # The operator refuses momentum buffers if the momentum is zero.
                 momenta if rule.momentum else [],
                 weight_decay=weight_decay,
                 momentum=rule.momentum,
@@ -239,14 +244,14 @@ class TorchKernels:
 
 
 def _merge(tile: Tile, before: Sequence[bool], after: Sequence[bool]) -> None:
-    """Merge what has changed: a layer that was closed and stays so computes with W0 already."""
+    """Merge the layers that need it: one that was and stays closed already has W0."""
     for piece in tile.pieces:
         if before[piece.layer] or after[piece.layer]:
             piece.merge(after[piece.layer])
 
 
 def _pieces(arena: Arena) -> Iterator[Piece]:
-    # SGD has no second moment and does not look at this one.
+    # SGD has no second moment and does not read this buffer.
     variance = arena.momentum if arena.variance is None else arena.variance
     zeros = arena.change.new_zeros(TILE)
     for layer, weight in enumerate(arena.weights):
@@ -261,7 +266,7 @@ def _pieces(arena: Arena) -> Iterator[Piece]:
 
 
 def _tiles(pieces: Sequence[Piece]) -> Iterator[Tile]:
-    """Neighbouring pieces as long as they fit one tile together."""
+    """Groups of neighbouring pieces that together fit one tile."""
     tile: list[Piece] = []
     for piece in pieces:
         if tile and sum(len(own.weight) for own in [*tile, piece]) > TILE:

@@ -16,25 +16,25 @@ from suite.nn.kernels.arena import BLOCK
 from suite.nn.kernels.launch import Launch
 
 STREAM = Launch({"BLOCK": BLOCK}, num_warps=8, num_stages=1)
-"""Of kernels that read and write every weight."""
+"""Launch of the kernels that read and write every weight."""
 REDUCE = Launch({"WIDTH": 1024}, num_warps=4, num_stages=1)
-"""Of the sum over the blocks of a layer."""
+"""Launch of the sum over the blocks of a layer."""
 
 ONE = Launch({}, num_warps=4, num_stages=1)
-"""Of the single program that steps all gate scores."""
+"""Launch of the single program that steps all gate scores."""
 
 CHANGE_RATE = tl.constexpr(0)
 GATE_SCORE_RATE = tl.constexpr(1)
-"""Learning rates; of AdamW, divided by 1 - beta1^steps."""
+"""Learning rates; for AdamW divided by 1 - beta1^steps."""
 CHANGE_DECAY = tl.constexpr(2)
-"""The weight decay; of AdamW, times the learning rate."""
+"""The weight decay; for AdamW times the learning rate."""
 PENALTY = tl.constexpr(3)
 FIRST = tl.constexpr(4)
 SECOND = tl.constexpr(5)
-"""SGD's momentum; AdamW's betas."""
+"""SGD's momentum, or AdamW's betas."""
 FIRST_REST = tl.constexpr(6)
 SECOND_REST = tl.constexpr(7)
-"""1 - beta, which float32 would not give: 1 - 0.999 is off by 5e-5."""
+"""1 - beta, computed on the host in float64: in float32, 1 - 0.999 has a relative error of 5e-5."""
 ROOT = tl.constexpr(8)
 """AdamW's 1 / sqrt(1 - beta2^steps)."""
 TINY = tl.constexpr(9)
@@ -42,7 +42,7 @@ TINY = tl.constexpr(9)
 MAXIMAL_NORM = tl.constexpr(10)
 THRESHOLD = tl.constexpr(11)
 SETTINGS = 12
-"""How many of these there are."""
+"""The number of settings above."""
 
 
 @triton.jit
@@ -145,8 +145,8 @@ def gate_score_kernel(
     coefficient, hyper, layers,
     ADAMW: tl.constexpr, CLIP: tl.constexpr, LOCKED: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """All gate_scores in one program: the factor of the clipping, then a step. `previous` keeps the
-    gate scores of before."""
+    """All gate scores in one program: the factor of the clipping, then a step. `previous` keeps the
+    gate scores from before the step."""
     at = tl.arange(0, WIDTH)
     exists = at < layers
     factor = 1.0
@@ -154,7 +154,7 @@ def gate_score_kernel(
         other = tl.load(other_norm).to(tl.float32)
         square = tl.sum(tl.load(layer_square + at, mask=exists, other=0.0), 0) + other * other
         factor = tl.load(hyper + MAXIMAL_NORM) / (tl.sqrt(square) + 1e-6)
-        # Written so that a norm that is not a number stays visible.
+        # `tl.minimum` would replace a NaN by 1; a norm that is not a number must stay visible.
         factor = tl.where(factor > 1.0, 1.0, factor)
         tl.store(coefficient, factor)
     if not LOCKED:
@@ -177,11 +177,11 @@ def change_kernel(
     GRADIENT: tl.constexpr, ADAMW: tl.constexpr, CLIP: tl.constexpr, LOCKED: tl.constexpr,
     BLOCK: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
-    """The step of the changes and the merged weights that follow.
+    """The step of the changes, and the merged weights that follow from it.
 
-    Under clipping the gate scores have stepped: the gradient is gated by the `previous` ones, the
-    merge by the new ones. Without, this kernel comes first: it takes <G, D> along and merges as if
-    no gate were about to move.
+    Under clipping the gate scores have already stepped: the gradient is gated by the `previous`
+    ones, the merge by the new ones. Without clipping this kernel runs first: it computes <G, D> as
+    well, and merges on the assumption that no gate will move.
     """
     layer, inside, exists, flat = _place(layer_of, first_block, numel, BLOCK, ALIGNED)
     g = tl.load(_at(gradients, layer, GRADIENT) + inside, mask=exists, other=0.0).to(tl.float32)
@@ -201,7 +201,7 @@ def change_kernel(
         v = tl.load(variance + flat)
     rate, decay = tl.load(hyper + CHANGE_RATE), tl.load(hyper + CHANGE_DECAY)
     d, m, v = _optimize(d, g, m, v, rate, decay, hyper, ADAMW)
-    # In this order nothing spills.
+    # Stored before W0 is loaded, which frees registers: in this order nothing spills.
     tl.store(momentum + flat, m)
     tl.store(change + flat, d)
     if ADAMW:
@@ -216,7 +216,7 @@ def flip_kernel(
     weights, change, gate_score, previous, merged, layer_of, first_block, numel, hyper,
     BLOCK: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
-    """Merge the layers whose gate has just moved; every other program reads two numbers."""
+    """Merge the layers whose gate has just moved; the programs of other layers read two numbers."""
     layer = tl.load(layer_of + tl.program_id(0))
     opens = _is_open(gate_score, layer, hyper)
     if opens != _is_open(previous, layer, hyper):
