@@ -33,7 +33,7 @@ def carry(options: argparse.Namespace) -> int:
     require_committed(Settings(options.out, allow_dirty=options.allow_dirty))
     registry = load_with_warnings(options.registry)
     found = sort_out(read_results(options.out).values(), registry)
-    say(f"{found.current} results are of the present code")
+    say(f"of the present code: {_results(found.current)}")
     for reason, cells in found.others.items():
         more = f" and {len(cells) - _SHOWN} more" if len(cells) > _SHOWN else ""
         say(f"left as they are, {reason}: {', '.join(cells[:_SHOWN])}{more}")
@@ -46,17 +46,17 @@ def carry(options: argparse.Namespace) -> int:
     kept = 0
     with Recorded.opened() as recorded:
         for number, (group, every) in enumerate(chosen.items(), 1):
-            head = f"[{number}/{len(chosen)}] {_shown(group)}: {len(every)} results"
+            head = f"[{number}/{len(chosen)}] {_shown(group)}: {_results(len(every))}"
             try:
                 kept += _carry_group(recorded, group, every, options, registry, head)
             except UserError as error:
-                say(f"{head} stay stale: {error}")
+                say(f"{head} stale: {error}")
             except KeyboardInterrupt:
                 say("interrupted; what was carried is kept, and the same command continues")
                 return 130
     leaderboards.build(options.out, registry)
     stale = sum(map(len, chosen.values())) - kept
-    say(f"{kept} results carried, {stale} left stale; run measures those again")
+    say(f"carried: {_results(kept)}; stale: {stale}, which run measures again")
     return 1 if stale else 0
 
 
@@ -73,7 +73,7 @@ def _carry_group(
     say(f"{head}; comparing {', '.join(each.result.cell.label for each in sample)}")
     compared = recorded.compare(group, sample, options.steps, registry)
     if compared.carried is None:
-        say(f"{head} stay stale: {compared.difference}")
+        say(f"{head} stale: {compared.difference}")
         return 0
     _stamp(every, compared.carried, options.out)
     say(f"{head} carried: {compared.predictions:,} predictions are equal bit for bit")
@@ -97,6 +97,10 @@ def _stamp(every: Sequence[Outdated], carried: Carried | None, out: Path) -> Non
         from suite.results.packing import pack
 
         pack(out)
+
+
+def _results(count: int) -> str:
+    return "1 result" if count == 1 else f"{count} results"
 
 
 def _named(name: str, patterns: Sequence[str]) -> bool:

@@ -313,7 +313,8 @@ def _carried(every: Sequence[Carried]) -> list[str]:
         cells = {cell for each in own for cell in each.cells}
         tree = " (the recorded tree was dirty, the commit was run)" if dirty else ""
         lines.append(
-            f"- {len(own)} carried from commit {commit[:8]}{tree}: compared on {len(cells)} cells, "
+            f"- {len(own)} carried from commit {commit[:8]}{tree}: compared on "
+            f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}, "
             f"{sum(compared.values()):,} predictions, all equal bit for bit"
         )
     if lines:

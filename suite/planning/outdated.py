@@ -91,7 +91,8 @@ def request_for(results: Sequence[Result]) -> Request:
         scale=cell.scale,
         seeds=tuple(sorted({r.cell.seed for r in results})),
         options=tuple(f"{cell.method}.{name}={value}" for name, value in first.options.items()),
-        **budget,
+        steps=budget.get("steps"),
+        batch_size=budget.get("batch_size"),
     )
 
 

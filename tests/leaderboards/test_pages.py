@@ -474,5 +474,5 @@ def test_what_was_compared_before_results_were_carried_is_said(registry, make):
     text = page(of_code(make.per_task("full", 0.9), carried=carried), registry)
     assert (
         "- 9 carried from commit 01234567 (the recorded tree was dirty, the commit was run): "
-        "compared on 1 cells, 277 predictions, all equal bit for bit"
+        "compared on 1 cell, 277 predictions, all equal bit for bit"
     ) in text
