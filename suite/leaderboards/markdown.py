@@ -303,7 +303,7 @@ def _how_made(board: Board) -> str:
 
 
 def _carried(every: Sequence[Carried]) -> list[str]:
-    """What of the page was measured with other code, and how it was compared with the present."""
+    """Which results were measured with other code, and how that was compared with the present."""
     by_commit: dict[tuple[str, bool], list[Carried]] = {}
     for each in every:
         by_commit.setdefault((each.commit, each.dirty), []).append(each)
