@@ -70,6 +70,7 @@ def make_row(
         entry=entry,
         joint=joint,
         label=label(cells[0], entry, partial=partial),
+        setting=setting_name(cells[0], entry).removeprefix(cell.method).strip("[]"),
         seeds=seeds,
         tasks=columns,
         objections=tuple(_objections(track, cells, columns, usual, partial=partial)),
