@@ -67,8 +67,8 @@ def train(
 ) -> Training:
     """Run every phase of the method and leave the best state of each in `model`.
 
-    Raises Unsupported where the recipe mixes tasks in a batch that the method wants apart, and
-    ValueError where the phases take more steps than the recipe gives.
+    Raises Unsupported where the recipe mixes tasks in a batch and a term of the method's loss takes
+    batches of one task, and ValueError where the phases take more steps than the recipe gives.
     Raises Diverged when a loss is not finite; it is looked at only at evaluations, so no step
     waits for the device.
     """

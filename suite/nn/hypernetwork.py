@@ -6,7 +6,7 @@ Hypernetworks", ACL 2021, arXiv 2106.04489, section 2.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from suite.errors import Unsupported
 from suite.nn.adapter import narrow_linear
 from suite.nn.kernels.adapter import AdapterWeights, adapter
 
-Weights = TypeVar("Weights", bound=tuple)
+Weights = TypeVar("Weights", bound=tuple[Tensor | None, ...])
 POSITIONS = {"feed_forward": 0, "attention": 1}
 
 
@@ -110,7 +110,7 @@ class HyperNetwork(nn.Module, Generic[Weights]):
         network.register_forward_pre_hook(self._between_passes)
         network.register_forward_hook(self._between_passes)
 
-    def train(self, mode: bool = True) -> "HyperNetwork":
+    def train(self, mode: bool = True) -> Self:
         """Switch the mode and drop what was generated."""
         self._generated.clear()
         return super().train(mode)
