@@ -302,7 +302,7 @@ def _how_made(board: Board) -> str:
 def commands(board: Board) -> list[str]:
     """What runs every cell of the page again: one command for all plain methods, and one for each
     setting of each."""
-    by_setting: dict[tuple[str, ...], list[Row]] = {}
+    by_setting: dict[str, list[Row]] = {}
     for row in board.rows:
         parts = (part.partition("=") for part in row.setting.split(",") if part)
         words = [
@@ -311,13 +311,14 @@ def commands(board: Board) -> list[str]:
             else f"--set {row.method}.{name}={value}"
             for name, _, value in parts
         ]
-        by_setting.setdefault(tuple(words), []).append(row)
+        by_setting.setdefault(" ".join(words), []).append(row)
     run = f"python -m suite run{board.scale.argument}"
     found = []
-    for words, rows in sorted(by_setting.items()):
+    for setting, rows in sorted(by_setting.items()):
         methods = ",".join(sorted({row.method for row in rows}))
         where = f"--tasks {_tasks(board, rows)} --backbones {board.backbone} --seeds {_seeds(rows)}"
-        found.append(" ".join([f"{run} --methods {methods} {where}", *words, *_registry(rows)]))
+        words = [f"{run} --methods {methods} {where}", setting, *_registry(rows)]
+        found.append(" ".join(word for word in words if word))
     return found
 
 
