@@ -25,6 +25,7 @@ from suite.method import (
     Validate,
     adapted,
     context_of,
+    parameters_of,
 )
 from suite.nn.distillation import LastOutput, adaptors, feature_distance
 from suite.nn.task_vectors import State
@@ -51,6 +52,8 @@ class KDMultiTask(Method):
         trained = ParameterSet(p for p in model.parameters() if p.requires_grad)
         taught = trained - ParameterSet(model.parts["adaptors"].parameters())
         tasks = tuple(model.tasks)
+        own = {task: parameters_of(model, task) for task in tasks}
+        heads = ParameterSet(p for parameters in own.values() for p in parameters)
         share = self.teacher_share / len(tasks)
         teachers = Teachers(model)
 
@@ -58,7 +61,16 @@ class KDMultiTask(Method):
             return self.distillation * teachers.distance(batch)
 
         return (
-            *(Phase((task,), share, taught, finish=partial(teachers.keep, task)) for task in tasks),
+            *(
+                Phase(
+                    (task,),
+                    share,
+                    (taught - heads) | (taught & own[task]),
+                    finish=partial(teachers.keep, task),
+                    apart=True,
+                )
+                for task in tasks
+            ),
             Phase(tasks, 1 - self.teacher_share, penalty=distil),
         )
 

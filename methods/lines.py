@@ -52,6 +52,7 @@ class LiNeS(Method):
                 (1 - share) / count,
                 network | heads[task],
                 finish=merging.merge if task == tasks[-1] else merging.collect,
+                apart=True,
             )
             for task in tasks
         ]

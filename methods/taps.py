@@ -33,7 +33,7 @@ class Taps(Method):
     """W = W0 + 1[s >= threshold] * D in every convolution and linear layer.
 
     The gate score s and the change D are the task's own; the loss is the task's plus a penalty on
-    mean |s|.
+    mean |s|. How they train is stated in `stepper` alone.
     The joint variant spends the share `first_stage` of the steps on training W0, for all tasks.
     """
 
@@ -60,6 +60,7 @@ class Taps(Method):
         if not self.first_stage:
             return super().phases(model)
         tasks = tuple(model.tasks)
+        # Gates too, although none trains at first: tied, they let a mixed batch pass as one.
         switches = [m for m in model.backbone.modules() if isinstance(m, PerTask)]
         sites = model.backbone.of_kind("norm")
         norms = [m for m in map(model.backbone.module, sites) if isinstance(m, PerTask)]
@@ -77,7 +78,8 @@ class Taps(Method):
     def stepper(
         self, model: AdaptedModel, parameters: ParameterSet, recipe: Recipe
     ) -> Stepper | None:
-        """Gates and changes step in an arena, which costs what training the layers would."""
+        """Gates and changes step in an arena, which costs what training the layers would: the
+        penalty and the rate of the scores are not in the loss and the optimizer, but here."""
         training = GateTraining(
             penalty=self.gate_penalty,
             warmup=self.gate_warmup,

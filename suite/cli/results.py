@@ -8,11 +8,10 @@ from suite.cli.selection import history_with_warnings, load_with_warnings, resul
 from suite.console import out, say, shown
 from suite.errors import UserError
 from suite.planning.identity import differences
+from suite.planning.outdated import request_for
 from suite.planning.plan import plan
-from suite.planning.request import Request
 from suite.registry import Registry
 from suite.registry.names import did_you_mean
-from suite.registry.schema import BUDGET
 from suite.results.history import Past
 from suite.results.packing import is_packed
 from suite.results.packing import pack as pack_results
@@ -96,21 +95,8 @@ def _explained(past: Past, registry: Registry) -> str:
 
 def _today(past: Past, registry: Registry) -> str:
     """What today's registry says about the cell, under its setting."""
-    key = past.cell
-    parts = dict(part.split("=", 1) for part in key.setting.split(",") if part)
-    budget = {name: int(parts.pop(name)) for name in BUDGET if name in parts}
-    request = Request(
-        methods=(key.method,),
-        tasks=tuple(f"{key.track}/{task}" for task in key.tasks),
-        backbones=(key.backbone,),
-        scale=key.scale,
-        seeds=(key.seed,),
-        options=tuple(f"{key.method}.{name}={value}" for name, value in parts.items()),
-        steps=budget.get("steps"),
-        batch_size=budget.get("batch_size"),
-    )
     try:
-        (item,) = plan(request, registry).planned
+        (item,) = plan(request_for([past]), registry).planned
     except UserError as error:
         say(f"warning: {error}")
         return "its entries are gone or broken"

@@ -96,8 +96,20 @@ def train(
         steps=done,
         seconds=time.perf_counter() - started,
         validation=validation,
-        trained_parameters=sum(parameter.numel() for parameter in trainable),
+        trained_parameters=_trained(stretches),
     )
+
+
+def _trained(stretches: Sequence[Stretch]) -> int:
+    """How many parameters were trained: each once, and again in every network of its own."""
+    apart = [stretch.parameters for stretch in stretches if stretch.phase.apart]
+    together = ParameterSet(
+        parameter
+        for stretch in stretches
+        if not stretch.phase.apart
+        for parameter in stretch.parameters
+    )
+    return sum(parameter.numel() for own in [together, *apart] for parameter in own)
 
 
 def predictions(model: AdaptedModel, batches: Batches) -> np.ndarray:

@@ -54,6 +54,8 @@ class Row:
     entry: MethodEntry | None
     joint: bool
     label: str
+    setting: str
+    """`OPTION=VALUE,...`; empty for the method as it is."""
     seeds: tuple[int, ...]
     tasks: Mapping[str, TaskColumn]
     objections: tuple[str, ...]

@@ -3,9 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from suite.console import shown
 from suite.leaderboards import formats
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.definitions import definitions
+from suite.registry.loader import own_registry
+from suite.registry.schema import BUDGET
 from suite.results.ranks import detectable_difference
 from suite.results.records import Carried
 
@@ -290,20 +293,51 @@ def _how_made(board: Board) -> str:
         )
         lines.append("Versions: " + "; ".join(_versions(board)) + ".")
     lines += _carried(board.carried)
-    names = f"--tasks {board.track.name}"
-    methods = ",".join(sorted({row.method for row in board.rows}))
-    if methods:
-        lines.append(
-            "Measure again:\n\n"
-            f"    python -m suite run{board.scale.argument} --methods {methods} {names} "
-            f"--backbones {board.backbone} --seeds {_seeds(board.rows)}"
-        )
+    if board.rows:
+        lines.append("Measure again:\n\n" + "\n".join(f"    {c}" for c in commands(board)))
     lines.append("Write the pages again from the results: `python -m suite leaderboard`.")
     return "\n\n".join(lines)
 
 
+def commands(board: Board) -> list[str]:
+    """What runs every cell of the page again: one command for all plain methods, and one for each
+    setting of each."""
+    by_setting: dict[str, list[Row]] = {}
+    for row in board.rows:
+        parts = (part.partition("=") for part in row.setting.split(",") if part)
+        words = [
+            f"--{name.replace('_', '-')} {value}"
+            if name in BUDGET
+            else f"--set {row.method}.{name}={value}"
+            for name, _, value in parts
+        ]
+        by_setting.setdefault(" ".join(words), []).append(row)
+    run = f"python -m suite run{board.scale.argument}"
+    found = []
+    for setting, rows in sorted(by_setting.items()):
+        methods = ",".join(sorted({row.method for row in rows}))
+        where = f"--tasks {_tasks(board, rows)} --backbones {board.backbone} --seeds {_seeds(rows)}"
+        words = [f"{run} --methods {methods} {where}", setting, *_registry(rows)]
+        found.append(" ".join(word for word in words if word))
+    return found
+
+
+def _tasks(board: Board, rows: Sequence[Row]) -> str:
+    """The track, or those of its tasks that any of the rows has a score for."""
+    known = [task for task in board.track.tasks if any(row.tasks[task].scores for row in rows)]
+    if not known or len(known) == len(board.track.tasks):
+        return board.track.name
+    return ",".join(f"{board.track.name}/{task}" for task in known)
+
+
+def _registry(rows: Sequence[Row]) -> list[str]:
+    """Where methods come from that are not the package's own."""
+    folders = {row.entry.path.parent.parent for row in rows if row.entry}
+    return [f"--registry {shown(folder)}" for folder in sorted(folders - {own_registry()})][:1]
+
+
 def _carried(every: Sequence[Carried]) -> list[str]:
-    """What of the page was measured with other code, and how it was compared with the present."""
+    """Which results were measured with other code, and how that was compared with the present."""
     by_commit: dict[tuple[str, bool], list[Carried]] = {}
     for each in every:
         by_commit.setdefault((each.commit, each.dirty), []).append(each)

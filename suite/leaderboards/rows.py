@@ -27,14 +27,14 @@ class Usual:
             )
             for part in sorted({part for r in same for part in r.identity.engine})
         }
-        """Of every part of the code that methods share; empty where most results do not say."""
+        """Digest of every part of the code that methods share; empty if most results have none."""
         steps = _most_common((str(r.recipe.steps), r) for r in ok if r.recipe)
         self.steps = int(steps or 0)
         self.budget = _most_common((budget_of(r), r) for r in ok)
 
 
 def budget_of(result: Result) -> str:
-    """What was asked for in place of the recipe's budget: `steps=200`; empty for the recipe's."""
+    """The budget requested in place of the recipe's: `steps=200`; empty for the recipe's own."""
     parts = result.cell.setting.split(",")
     return ",".join(part for part in parts if part.partition("=")[0] in BUDGET)
 
@@ -70,6 +70,7 @@ def make_row(
         entry=entry,
         joint=joint,
         label=label(cells[0], entry, partial=partial),
+        setting=setting_name(cells[0], entry).removeprefix(cell.method).strip("[]"),
         seeds=seeds,
         tasks=columns,
         objections=tuple(_objections(track, cells, columns, usual, partial=partial)),
@@ -91,7 +92,7 @@ def label(result: Result, entry: MethodEntry | None, *, partial: bool) -> str:
 
 
 def setting_name(result: Result, entry: MethodEntry | None) -> str:
-    """`lora[rank=4]`; results of before settings had names tell theirs by their options."""
+    """`lora[rank=4]`; for results older than names of settings, from their options."""
     cell = result.cell
     if cell.setting or entry is None:
         return cell.name
@@ -161,7 +162,7 @@ def _objections(
 
 
 def _other_code(ok: Sequence[Result], usual: Usual) -> Iterable[str]:
-    """That scores were made by unlike code, which part of it, or that nobody knows."""
+    """Objections if scores come from other code than most rows', or if that is unknown."""
     if any(bool(r.identity.engine) != bool(usual.engine) for r in ok):
         recorded = any(r.identity.engine for r in ok)
         yield (

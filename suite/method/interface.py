@@ -37,6 +37,8 @@ class Phase:
     called when the phase begins, e.g. to start one phase's parameters from those of another;
     `finish` when its best state is back in the model, e.g. to merge what the phases learned.
     `penalty` is a term of the loss that sees the batch, called after the model has seen it.
+    `apart`: what it trains becomes a network of its own, a teacher or one that will be merged, so
+    that its parameters count as trained once more.
     """
 
     tasks: Sequence[str]
@@ -45,6 +47,7 @@ class Phase:
     prepare: Callable[[], None] | None = field(default=None, repr=False)
     finish: Callable[[Validate], None] | None = field(default=None, repr=False)
     penalty: Callable[[Batch], Tensor] | None = field(default=None, repr=False)
+    apart: bool = False
 
 
 class Stepper(Protocol):

@@ -13,6 +13,7 @@ from suite.planning.plan import plan
 from suite.planning.request import Request
 from suite.registry import Registry
 from suite.registry.schema import BUDGET
+from suite.results.history import Past
 from suite.results.records import CellKey, Identity, Result
 
 
@@ -78,7 +79,7 @@ def sort_out(results: Iterable[Result], registry: Registry) -> Sorted:
     return Sorted(current, dict(groups), undefined, dict(others))
 
 
-def request_for(results: Sequence[Result]) -> Request:
+def request_for(results: Sequence[Result | Past]) -> Request:
     """What asks for the cells of results that are alike but for task and seed."""
     first = results[0]
     cell = first.cell

@@ -192,7 +192,7 @@ class _Planner:
 
 
 def _budget(recipe: Recipe, usual: Recipe) -> list[str]:
-    """`KEY=VALUE` for what was asked for in place of the recipe's own budget."""
+    """`KEY=VALUE` for every key of the budget that was requested in place of the recipe's own."""
     return [
         f"{key}={getattr(recipe, key)}"
         for key in BUDGET

@@ -100,9 +100,14 @@ def search_path(folder: Path | None) -> tuple[Path, ...]:
     here = Path.cwd()
     if any(here.glob("methods/*.yaml")) or any(here.glob("tasks/*/track.yaml")):
         roots.append(here)
-    packaged = PACKAGE / "_registry"
-    roots.append(packaged if packaged.is_dir() else PACKAGE.parent)
+    roots.append(own_registry())
     return tuple(dict.fromkeys(roots))
+
+
+def own_registry() -> Path:
+    """The folder of the methods and tasks that come with the package."""
+    packaged = PACKAGE / "_registry"
+    return packaged if packaged.is_dir() else PACKAGE.parent
 
 
 def _load_tracks(

@@ -51,7 +51,7 @@ class Option(Entry):
     """The default at mini scale, where it differs."""
 
     def outside(self, value: OptionValue) -> str:
-        """Why a value does not lie within the option's bounds, in words; empty where it does."""
+        """Why a value does not lie within the option's bounds, in words; empty if it does."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return ""
         if self.minimum is not None and value < self.minimum:

@@ -1,0 +1,41 @@
+"""What counts as trained."""
+
+import pytest
+
+import suite
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """(method) -> trained parameters and the backbone's, of a joint cell over two tasks."""
+    out = tmp_path_factory.mktemp("trained")
+    methods = "shared_finetuning,kd_mtl,lines,linear_probe"
+    found = suite.run(methods, "rte,cola", "bert_mini", steps=4, out=out, quiet=True)
+    counts = {}
+    for result in found:
+        before = counts.get(result.cell.method, (0, 0))[0]
+        counts[result.cell.method] = (
+            before + result.trained_parameters,
+            result.backbone_parameters,
+        )
+    return counts
+
+
+def test_one_network_that_all_tasks_train_counts_once(trained):
+    count, backbone = trained["shared_finetuning"]
+    assert backbone < count < 1.05 * backbone
+
+
+def test_every_network_that_is_merged_counts(trained):
+    count, backbone = trained["lines"]
+    assert 2 * backbone < count < 2.05 * backbone
+
+
+def test_teachers_count_beside_their_student(trained):
+    count, backbone = trained["kd_mtl"]
+    assert 3 * backbone < count < 3.2 * backbone
+
+
+def test_a_probe_trains_its_heads_alone(trained):
+    count, backbone = trained["linear_probe"]
+    assert 0 < count < 0.02 * backbone
