@@ -1,0 +1,97 @@
+"""One changed network for all tasks, of whose changes each task uses those that its mask keeps.
+
+EMR-merging: Huang et al., NeurIPS 2024, arXiv 2405.17461; TALL-masks: Wang et al., ICML 2024,
+arXiv 2405.07813.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
+
+from suite.backbones.per_task import PerTask, TaskContext
+from suite.nn.bits import pack, unpack
+
+
+class TaskMask(nn.Module):
+    """One task's mask over n weights, a bit for each, and, if `scaled`, the factor [] of what it
+    keeps."""
+
+    bits: Tensor
+
+    def __init__(self, weights: int, scaled: bool) -> None:
+        super().__init__()
+        self.register_buffer("bits", pack(torch.ones(weights, dtype=torch.bool)))
+        self.scale = nn.Parameter(torch.ones(())) if scaled else None
+
+
+class MaskedChanges(nn.Module):
+    """W = W0 + scale_t mask_t (W_merged - W0) in every parameter of a network that is not inside a
+    `PerTask`, for the active task.
+
+    W0 is what the parameters are when this is made. They are used as they are, to be trained,
+    until `merged` is set. Masks cover `shared_parameters` in their order.
+    """
+
+    def __init__(self, network: nn.Module, context: TaskContext, scaled: bool) -> None:
+        super().__init__()
+        self.merged = False
+        starts: dict[nn.Parameter, int] = {}
+        weights = 0
+        for parameter in shared_parameters(network):
+            starts[parameter] = weights
+            weights += parameter.numel()
+        self.masks = PerTask(context, {task: TaskMask(weights, scaled) for task in context.tasks})
+        for module in list(network.modules()):
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                if parameter in starts:
+                    masked = _Masked(parameter, starts[parameter], self)
+                    register_parametrization(module, name, masked)
+
+    @torch.no_grad()
+    def set_masks(self, masks: Mapping[str, Tensor]) -> None:
+        """Give every task its mask, bool [n]; from now on they are used."""
+        for task, mask in masks.items():
+            self.masks.by_task[task].bits.copy_(pack(mask))
+        self.merged = True
+
+    @torch.no_grad()
+    def set_scales(self, scales: Mapping[str, Tensor]) -> None:
+        """Give every task the factor [] of what its mask keeps."""
+        for task, scale in scales.items():
+            self.masks.by_task[task].scale.copy_(scale)
+
+
+class _Masked(nn.Module):
+    """The parametrization of one parameter, which is covered by a mask from element `start` on."""
+
+    first: Tensor
+
+    def __init__(self, weight: Tensor, start: int, changes: MaskedChanges) -> None:
+        super().__init__()
+        self.register_buffer("first", weight.detach().clone(), persistent=False)
+        self.start = start
+        # In a tuple, so that it is no submodule of every layer.
+        self._changes = (changes,)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The active task's weights, of the shape of the merged `weight`."""
+        (changes,) = self._changes
+        if not changes.merged:
+            return weight
+        mask = changes.masks.current
+        kept = unpack(mask.bits, weight.numel(), self.start).view_as(weight)
+        change = torch.where(kept, weight - self.first, 0.0)
+        return self.first + (change if mask.scale is None else mask.scale * change)
+
+
+def shared_parameters(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters that no `PerTask` holds, tied ones once."""
+    own = {
+        parameter
+        for module in network.modules()
+        if isinstance(module, PerTask)
+        for parameter in module.parameters()
+    }
+    return [parameter for parameter in network.parameters() if parameter not in own]

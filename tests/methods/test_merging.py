@@ -1,0 +1,187 @@
+"""Merging: each method's merge of given networks is that of the public code, and masks switch."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_every_method import ENTRIES, mini_options
+from tiny import tiny_backbone, tiny_batch, tiny_tasks, train_briefly
+from torch import nn
+
+from suite.backbones.per_task import TaskContext
+from suite.method.load import load_method
+from suite.nn.bits import pack, unpack
+from suite.nn.masked_changes import MaskedChanges
+
+PUBLIC = Path(__file__).parent / "public"
+TASKS = ("task_0", "task_1", "task_2")
+
+
+def read(name):
+    """A file's inputs and outputs."""
+    content = json.loads((PUBLIC / f"{name}.json").read_text())
+    return content["inputs"], content["outputs"]
+
+
+def network_of(weights):
+    """A network of these weights, by dotted name."""
+    network = nn.Module()
+    for name, values in weights.items():
+        owner, _, end = name.rpartition(".")
+        if not hasattr(network, owner):
+            network.add_module(owner, nn.Module())
+        network.get_submodule(owner).register_parameter(end, nn.Parameter(torch.tensor(values)))
+    return network
+
+
+class Checkpoints:
+    """A model without a head, "trained" by writing the public inputs into it."""
+
+    def __init__(self, scaled=None):
+        self.states = json.loads((PUBLIC / "checkpoints.json").read_text())
+        self.model = nn.Module()
+        self.model.backbone = nn.Module()
+        self.network = network_of(self.states["first"])
+        self.model.backbone.network = self.network
+        self.model.tasks = dict.fromkeys(TASKS)
+        self.context = TaskContext(TASKS)
+        self.owners = [
+            (module, end, f"{name}.{end}")
+            for name, module in self.network.named_modules()
+            for end, _ in module.named_parameters(recurse=False)
+        ]
+        self.parameters = {full: getattr(module, end) for module, end, full in self.owners}
+        if scaled is not None:
+            self.model.changes = MaskedChanges(self.network, self.context, scaled)
+
+    def write(self, state):
+        with torch.no_grad():
+            for name, values in self.states[state].items():
+                self.parameters[name].copy_(torch.tensor(values))
+
+    def merge(self, method, validate):
+        for phase in method.phases(self.model):
+            self.write(phase.tasks[0])
+            phase.finish(validate)
+
+    def weights(self, task=TASKS[0]):
+        """What the network computes with for a task."""
+        self.context.activate(task)
+        return {full: getattr(module, end).detach() for module, end, full in self.owners}
+
+
+def assert_equal(weights, expected):
+    assert weights.keys() == expected.keys()
+    for name, values in expected.items():
+        torch.testing.assert_close(weights[name], torch.tensor(values), msg=name)
+
+
+def method_of(name, **changes):
+    return load_method(ENTRIES[name], mini_options(ENTRIES[name]) | changes)
+
+
+def preferring(number):
+    """Validation scores that are best at the call of this number, from 1."""
+    calls = iter(range(1, 1000))
+    return lambda: {task: -abs(next(calls) - number) for task in TASKS[:1]}
+
+
+def test_task_arithmetic_adds_the_scaled_sum_as_the_public_code_does():
+    inputs, outputs = read("task_arithmetic")
+    bench = Checkpoints()
+    bench.merge(method_of("task_arithmetic", candidates=20), preferring(6))
+    assert bench.model.alpha == pytest.approx(inputs["scale"])
+    assert_equal(bench.weights(), outputs)
+
+
+@pytest.mark.parametrize("percent", ["20", "50"])
+def test_ties_trims_elects_and_merges_as_the_public_code_does(percent):
+    inputs, outputs = read("ties")
+    bench = Checkpoints()
+    bench.merge(method_of("ties", keep=int(percent) / 100, candidates=15), preferring(3))
+    assert bench.model.scale == pytest.approx(inputs["scale"])
+    assert_equal(bench.weights(), outputs[percent])
+
+
+def test_emr_elects_masks_and_rescales_as_the_public_code_does():
+    _, outputs = read("emr_merging")
+    bench = Checkpoints(scaled=True)
+    bench.merge(method_of("emr_merging"), dict)
+    masks = bench.model.changes.masks.by_task
+    scales = torch.stack([masks[task].scale.detach() for task in TASKS])
+    torch.testing.assert_close(scales, torch.tensor(outputs["rescalers"]))
+    for task in TASKS:
+        assert_equal(bench.weights(task), outputs[task])
+
+
+@pytest.mark.parametrize(("call", "factor"), [(1, "0.2"), (4, "0.5")])
+def test_tall_masks_localise_a_task_as_the_public_code_does(call, factor):
+    _, outputs = read("tall_masks")
+    bench = Checkpoints(scaled=False)
+    method = method_of("tall_masks")
+    calls = iter(range(1, 1000))
+
+    def validate():
+        number = next(calls)
+        return {task: float(number == call) for task in TASKS}
+
+    bench.model.factors = dict.fromkeys(TASKS, 0.0)
+    bench.merge(method, validate)
+    assert bench.model.factors == dict.fromkeys(TASKS, float(factor))
+    for task in TASKS:
+        assert_equal(bench.weights(task), outputs[factor][task])
+
+
+def test_every_task_has_the_tall_mask_that_validates_best_for_it():
+    _, outputs = read("tall_masks")
+    bench = Checkpoints(scaled=False)
+    calls = iter(range(1, 1000))
+    wanted = {"task_0": 1, "task_1": 4, "task_2": 1}
+
+    def validate():
+        number = next(calls)
+        return {task: float(number == call) for task, call in wanted.items()}
+
+    bench.model.factors = dict.fromkeys(TASKS, 0.0)
+    bench.merge(method_of("tall_masks"), validate)
+    for task, factor in zip(TASKS, ["0.2", "0.5", "0.2"], strict=True):
+        assert_equal(bench.weights(task), outputs[factor][task])
+
+
+def test_while_networks_are_fine_tuned_parameters_are_used_as_they_are():
+    bench = Checkpoints(scaled=True)
+    for module, end, full in bench.owners:
+        assert getattr(module, end) is bench.parameters[full]
+
+
+@pytest.mark.parametrize("family", ["resnet", "vit", "bert", "t5"])
+@pytest.mark.parametrize("name", ["emr_merging", "tall_masks"])
+def test_rows_of_several_tasks_are_answered_as_in_batches_of_their_own(name, family):
+    method = method_of(name)
+    torch.manual_seed(0)
+    model = method.adapt(tiny_backbone(family), tiny_tasks(family, 3))
+    train_briefly(model, method, family, steps=6)
+    batches = [tiny_batch(family, task, seed=number) for number, task in enumerate("cab")]
+    inputs = {name: torch.cat([b.inputs[name] for b in batches]) for name in batches[0].inputs}
+    order = torch.randperm(18, generator=torch.Generator().manual_seed(0))
+    tasks = [name for name in "cab" for _ in range(6)]
+    mixed = model.predict_mixed(
+        {name: values[order] for name, values in inputs.items()}, [tasks[row] for row in order], 2
+    )
+    alone = torch.cat([model.predict(batch).float() for batch in batches])
+    torch.testing.assert_close(mixed, alone[order])
+    with torch.no_grad():
+        losses = torch.stack([model.loss(batch) for batch in batches])
+        torch.testing.assert_close(model.mixed_loss(tuple(batches)), losses.mean())
+    assert len({round(float(loss), 4) for loss in losses}) == 3
+
+
+@pytest.mark.parametrize("count", [1, 8, 21])
+def test_bits_are_packed_as_numpy_packs_them(count):
+    mask = torch.rand(count, generator=torch.Generator().manual_seed(count)) > 0.5
+    bits = pack(mask)
+    np.testing.assert_array_equal(bits.numpy(), np.packbits(mask.numpy(), bitorder="little"))
+    for start in range(count):
+        torch.testing.assert_close(unpack(bits, count - start, start), mask[start:])
