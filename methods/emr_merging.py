@@ -12,8 +12,8 @@ from torch import Tensor
 
 from suite.method import AdaptedModel, Backbone, Method, Phase, TaskEntry, Validate
 from suite.method.merging import masked_model, merging_phases, own_norms
-from suite.nn.masked_changes import shared_parameters
 from suite.nn.merging import FineTunings, elect, rescalers
+from suite.nn.parametrized import shared_parameters
 
 
 @dataclass(frozen=True)

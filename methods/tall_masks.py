@@ -12,8 +12,8 @@ from torch import Tensor
 
 from suite.method import AdaptedModel, Backbone, Method, Phase, TaskEntry, Validate
 from suite.method.merging import masked_model, merging_phases, own_norms
-from suite.nn.masked_changes import shared_parameters
 from suite.nn.merging import FineTunings, tall_masks
+from suite.nn.parametrized import shared_parameters
 
 FACTORS = (0.2, 0.3, 0.4, 0.5, 0.6)
 """The values of lambda that the paper tries."""

@@ -5,13 +5,14 @@ arXiv 2405.07813.
 """
 
 from collections.abc import Mapping
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import register_parametrization
 
 from suite.backbones.per_task import PerTask, TaskContext
 from suite.nn.bits import pack, unpack
+from suite.nn.parametrized import parametrize, shared_parameters
 
 
 class TaskMask(nn.Module):
@@ -37,17 +38,12 @@ class MaskedChanges(nn.Module):
     def __init__(self, network: nn.Module, context: TaskContext, scaled: bool) -> None:
         super().__init__()
         self.merged = False
-        starts: dict[nn.Parameter, int] = {}
-        weights = 0
-        for parameter in shared_parameters(network):
-            starts[parameter] = weights
-            weights += parameter.numel()
-        self.masks = PerTask(context, {task: TaskMask(weights, scaled) for task in context.tasks})
-        for module in list(network.modules()):
-            for name, parameter in list(module.named_parameters(recurse=False)):
-                if parameter in starts:
-                    masked = _Masked(parameter, starts[parameter], self)
-                    register_parametrization(module, name, masked)
+        parameters = shared_parameters(network)
+        *starts, weights = accumulate((p.numel() for p in parameters), initial=0)
+        masks = {task: TaskMask(weights, scaled) for task in context.tasks}
+        self.masks = PerTask(context, masks)
+        placed = zip(parameters, starts, strict=True)
+        parametrize(network, (_Masked(parameter, start, self) for parameter, start in placed))
 
     @torch.no_grad()
     def set_masks(self, masks: Mapping[str, Tensor]) -> None:
@@ -64,7 +60,7 @@ class MaskedChanges(nn.Module):
 
 
 class _Masked(nn.Module):
-    """The parametrization of one parameter, which is covered by a mask from element `start` on."""
+    """The form of one parameter, which a mask covers from its element `start` on."""
 
     first: Tensor
 
@@ -84,14 +80,3 @@ class _Masked(nn.Module):
         kept = unpack(mask.bits, weight.numel(), self.start).view_as(weight)
         change = torch.where(kept, weight - self.first, 0.0)
         return self.first + (change if mask.scale is None else mask.scale * change)
-
-
-def shared_parameters(network: nn.Module) -> list[nn.Parameter]:
-    """The parameters that no `PerTask` holds, tied ones once."""
-    own = {
-        parameter
-        for module in network.modules()
-        if isinstance(module, PerTask)
-        for parameter in module.parameters()
-    }
-    return [parameter for parameter in network.parameters() if parameter not in own]

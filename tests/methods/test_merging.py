@@ -14,6 +14,8 @@ from suite.backbones.per_task import TaskContext
 from suite.method.load import load_method
 from suite.nn.bits import pack, unpack
 from suite.nn.masked_changes import MaskedChanges
+from suite.nn.merging import FineTunings
+from suite.nn.mixture import Mixture, entropy
 
 PUBLIC = Path(__file__).parent / "public"
 TASKS = ("task_0", "task_1", "task_2")
@@ -148,6 +150,74 @@ def test_every_task_has_the_tall_mask_that_validates_best_for_it():
     bench.merge(method_of("tall_masks"), validate)
     for task, factor in zip(TASKS, ["0.2", "0.5", "0.2"], strict=True):
         assert_equal(bench.weights(task), outputs[factor][task])
+
+
+def test_coefficients_follow_the_entropy_as_in_the_public_code():
+    inputs, outputs = read("adamerging")
+    tensors = {name: torch.tensor(values) for name, values in inputs.items() if "x_" in name}
+    network = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+    heads = {task: nn.Linear(3, 4) for task in "ab"}
+    for module, name in [(network, "first"), *((heads[task], f"head_{task}") for task in "ab")]:
+        module.load_state_dict({end: torch.tensor(own) for end, own in inputs[name].items()})
+    names = [name for name, _ in network.named_parameters()]
+    vectors = torch.stack(
+        [
+            torch.cat([torch.tensor(inputs[f"vector_{task}"][name]).flatten() for name in names])
+            for task in "ab"
+        ]
+    )
+    tuned = FineTunings(network.parameters())
+    coefficients = nn.Parameter(torch.full((4, 2), 0.3))
+    mixture = Mixture(network, coefficients)
+    mixture.show(vectors, tuned.sizes)
+    optimizer = torch.optim.Adam([coefficients], lr=0.05)
+    losses = []
+    for _ in outputs["losses"]:
+        loss = sum(entropy(heads[task](network(tensors[f"x_{task}"]))) for task in "ab")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses == pytest.approx(outputs["losses"], rel=1e-4)
+    torch.testing.assert_close(
+        coefficients.detach().clamp(0, 1), torch.tensor(outputs["lambdas"]), rtol=1e-3, atol=1e-4
+    )
+    features = network(tensors["x_a"])
+    torch.testing.assert_close(
+        features.detach(), torch.tensor(outputs["features_a"]), rtol=1e-3, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("family", ["resnet", "bert", "t5"])
+def test_coefficients_learn_without_answers_and_end_in_the_network(family):
+    method = method_of("adamerging", head_share=0.0)
+    torch.manual_seed(0)
+    model = method.adapt(tiny_backbone(family), tiny_tasks(family, 2))
+    *trainings, mixing = method.phases(model)
+    parameters = list(model.backbone.network.parameters())
+    for number, phase in enumerate(trainings):
+        torch.manual_seed(number)
+        with torch.no_grad():
+            for parameter in parameters:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        phase.finish(dict)
+    mixing.prepare()
+    batch = tiny_batch(family, "b")
+    model.eval()
+    loss = model.loss(batch)
+    torch.testing.assert_close(loss, model.loss(batch.unanswered()))
+    torch.testing.assert_close(loss, model.mixed_loss((batch,)))
+    loss.backward()
+    assert model.coefficients.grad.count_nonzero() > len(parameters)
+    with torch.no_grad():
+        model.coefficients -= 0.1 * model.coefficients.grad.sign()
+        shown = model.loss(batch)
+        assert shown < loss
+        mixing.finish(dict)
+        model.unlabelled = True
+        torch.testing.assert_close(model.loss(batch), shown)
+    for before, after in zip(parameters, model.backbone.network.parameters(), strict=True):
+        assert before is after
 
 
 def test_while_networks_are_fine_tuned_parameters_are_used_as_they_are():
