@@ -4,6 +4,7 @@ For methods that change weights of every kind from task to task, positions and e
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,20 +18,21 @@ Inputs = Mapping[str, Tensor]
 
 def in_parts(backbone: Backbone, context: TaskContext) -> Backbone:
     """The same network as a backbone that heeds the rows of `context`; use it instead."""
-    arguments = (backbone.entry, backbone.network, backbone.width)
+    entry, network, width = backbone.entry, backbone.network, backbone.width
+    parts: _InParts
     match backbone:
         case TextToTextBackbone():
-            return _TextToTextInParts(context, *arguments, backbone.tokenizer)
+            parts = _TextToTextInParts(entry, network, width, backbone.tokenizer)
         case EncoderBackbone():
-            return _EncoderInParts(context, *arguments, backbone.tokenizer)
+            parts = _EncoderInParts(entry, network, width, backbone.tokenizer)
         case _:
-            return _VisionInParts(context, *arguments)
+            parts = _VisionInParts(entry, network, width)
+    parts.context = context
+    return parts
 
 
 class _InParts(Backbone):
-    def __init__(self, context: TaskContext, *arguments: object) -> None:
-        super().__init__(*arguments)
-        self.context = context
+    context: TaskContext
 
     def _apart(self, function: Callable[..., Tensor], inputs: Inputs, *others: Tensor) -> Tensor:
         """`function` of all rows of `inputs` and `others`, or of each task's rows in turn."""
@@ -62,14 +64,11 @@ class _TextToTextInParts(_InParts, TextToTextBackbone):
     @torch.no_grad()
     def generate(self, inputs: Inputs, length: int) -> Tensor:
         generate = super().generate
+        config: Any = self.network.config
 
         def padded(own: Inputs) -> Tensor:
             # One task's answers may all end before another's.
             ids = generate(own, length)
-            return F.pad(ids, (0, length + 1 - ids.shape[1]), value=self._padding)
+            return F.pad(ids, (0, length + 1 - ids.shape[1]), value=config.pad_token_id)
 
         return self._apart(padded, inputs)
-
-    @property
-    def _padding(self) -> int:
-        return int(self.network.config.pad_token_id)

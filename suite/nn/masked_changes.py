@@ -6,6 +6,7 @@ arXiv 2405.07813.
 
 from collections.abc import Mapping
 from itertools import accumulate
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,12 @@ class TaskMask(nn.Module):
         self.register_buffer("bits", pack(torch.ones(weights, dtype=torch.bool)))
         self.scale = nn.Parameter(torch.ones(())) if scaled else None
 
+    def forward(self, change: Tensor, start: int) -> Tensor:
+        """What is kept of a change, of any shape, that the mask covers from element `start` on."""
+        kept = unpack(self.bits, change.numel(), start).view_as(change)
+        kept_change = torch.where(kept, change, 0.0)
+        return kept_change if self.scale is None else self.scale * kept_change
+
 
 class MaskedChanges(nn.Module):
     """W = W0 + scale_t mask_t (W_merged - W0) in every parameter of a network that is not inside a
@@ -45,18 +52,22 @@ class MaskedChanges(nn.Module):
         placed = zip(parameters, starts, strict=True)
         parametrize(network, (_Masked(parameter, start, self) for parameter, start in placed))
 
-    @torch.no_grad()
     def set_masks(self, masks: Mapping[str, Tensor]) -> None:
         """Give every task its mask, bool [n]; from now on they are used."""
         for task, mask in masks.items():
-            self.masks.by_task[task].bits.copy_(pack(mask))
+            self.of(task).bits.copy_(pack(mask))
         self.merged = True
 
-    @torch.no_grad()
     def set_scales(self, scales: Mapping[str, Tensor]) -> None:
-        """Give every task the factor [] of what its mask keeps."""
+        """Give every task the factor [] of what its mask keeps, if they are `scaled`."""
         for task, scale in scales.items():
-            self.masks.by_task[task].scale.copy_(scale)
+            own = self.of(task).scale
+            assert own is not None
+            own.data.copy_(scale)
+
+    def of(self, task: str) -> TaskMask:
+        """The mask of a task."""
+        return cast(TaskMask, self.masks.by_task[task])
 
 
 class _Masked(nn.Module):
@@ -76,7 +87,4 @@ class _Masked(nn.Module):
         (changes,) = self._changes
         if not changes.merged:
             return weight
-        mask = changes.masks.current
-        kept = unpack(mask.bits, weight.numel(), self.start).view_as(weight)
-        change = torch.where(kept, weight - self.first, 0.0)
-        return self.first + (change if mask.scale is None else mask.scale * change)
+        return self.first + changes.masks(weight - self.first, self.start)

@@ -37,5 +37,6 @@ def unparametrize(network: nn.Module) -> None:
     """Use the parameters as they are again."""
     for module in list(network.modules()):
         if is_parametrized(module):
+            assert isinstance(module.parametrizations, nn.ModuleDict)
             for name in list(module.parametrizations):
                 remove_parametrizations(module, name, leave_parametrized=False)

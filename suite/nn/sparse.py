@@ -1,6 +1,7 @@
 """Layers of which only some weights are kept, stored as one bit for each and the kept values."""
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,10 @@ class SparseWeights(nn.Module):
 
     bits: Tensor
 
-    def __init__(self, layers: Sequence[nn.Linear | nn.Conv2d]) -> None:
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
         for layer in layers:
-            layer.weight = nn.Parameter(layer.weight.detach().clone())
+            layer.weight = nn.Parameter(_weight(layer).detach().clone())
         # In a tuple, so that they are no submodules here.
         self._layers = tuple(layers)
         self.register_buffer("bits", pack(torch.ones(self.size, dtype=torch.bool)))
@@ -30,7 +31,7 @@ class SparseWeights(nn.Module):
     @property
     def weights(self) -> list[nn.Parameter]:
         """The weights, one tensor a layer, zero where they are not kept."""
-        return [layer.weight for layer in self._layers]
+        return [_weight(layer) for layer in self._layers]
 
     @property
     def size(self) -> int:
@@ -73,6 +74,10 @@ class SparseWeights(nn.Module):
     def _split(self, flat: Tensor) -> list[Tensor]:
         parts = flat.split([weight.numel() for weight in self.weights])
         return [part.view_as(weight) for weight, part in zip(self.weights, parts, strict=True)]
+
+
+def _weight(layer: nn.Module) -> nn.Parameter:
+    return cast(nn.Parameter, layer.weight)
 
 
 def most_important(

@@ -111,8 +111,7 @@ def test_emr_elects_masks_and_rescales_as_the_public_code_does():
     _, outputs = read("emr_merging")
     bench = Checkpoints(scaled=True)
     bench.merge(method_of("emr_merging"), dict)
-    masks = bench.model.changes.masks.by_task
-    scales = torch.stack([masks[task].scale.detach() for task in TASKS])
+    scales = torch.stack([bench.model.changes.of(task).scale.detach() for task in TASKS])
     torch.testing.assert_close(scales, torch.tensor(outputs["rescalers"]))
     for task in TASKS:
         assert_equal(bench.weights(task), outputs[task])
