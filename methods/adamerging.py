@@ -17,6 +17,7 @@ from suite.method import (
     Backbone,
     Method,
     ParameterGroup,
+    ParameterSet,
     Phase,
     Recipe,
     TaskEntry,
@@ -43,7 +44,7 @@ class AdaMerging(Method):
         """Train the whole network; the coefficients only serve training and are not stored."""
         backbone.network.requires_grad_(True)
         form = _TextToText if isinstance(backbone, TextToTextBackbone) else _Headed
-        model = form(backbone, tasks, context_of(tasks))
+        model: _Unlabelled = form(backbone, tasks, context_of(tasks))
         if not any(map(model.has_entropy, model.tasks)):
             raise Unsupported("the entropy of predictions needs a task with classes")
         tensors = len(list(backbone.network.parameters()))
@@ -52,6 +53,7 @@ class AdaMerging(Method):
 
     def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
         """Each task from the first state; the coefficients; each head on the merged network."""
+        assert isinstance(model, _Unlabelled)
         tuned = fine_tunings(model)
         mixture = Mixture(model.backbone.network, model.coefficients)
 
@@ -74,13 +76,13 @@ class AdaMerging(Method):
         return (*phases[:trainings], mixing, *phases[trainings:])
 
     def parameter_groups(
-        self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
+        self, model: AdaptedModel, parameters: ParameterSet, recipe: Recipe
     ) -> tuple[ParameterGroup, ...]:
         """Coefficients have a learning rate of their own and no weight decay."""
-        own = [parameter for parameter in parameters if parameter is model.coefficients]
-        others = [parameter for parameter in parameters if parameter is not model.coefficients]
+        assert isinstance(model, _Unlabelled)
+        own = parameters & ParameterSet([model.coefficients])
         return (
-            *super().parameter_groups(model, others, recipe),
+            *super().parameter_groups(model, parameters - own, recipe),
             ParameterGroup(own, self.coefficient_learning_rate, weight_decay=0.0),
         )
 
@@ -90,13 +92,16 @@ class AdaMerging(Method):
 
     def facts(self, model: AdaptedModel) -> dict[str, float]:
         """The mean over the network's tensors of each task's coefficient."""
+        assert isinstance(model, _Unlabelled)
         means = model.coefficients.detach().clamp(0, 1).mean(0).tolist()
         return {f"coefficient@{task}": mean for task, mean in zip(model.tasks, means, strict=True)}
 
 
 class _Unlabelled(AdaptedModel):
-    """A model whose loss is the entropy of its predictions, while it is `unlabelled`."""
+    """What makes a model's loss the entropy of its predictions, while it is `unlabelled`; the class
+    that computes the model's own loss follows in the order of bases."""
 
+    coefficients: nn.Parameter
     unlabelled = False
 
     def has_entropy(self, task: str) -> bool:
@@ -110,14 +115,14 @@ class _Unlabelled(AdaptedModel):
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
         """The entropy of a batch, whose answers are not looked at; or the model's own loss."""
         if not self.unlabelled:
-            return super().loss(batch, label_smoothing)
+            return super().loss(batch, label_smoothing)  # type: ignore[safe-super]
         self.context.activate(batch.task)
         return entropy(self.predictions(batch.inputs).float())
 
     def mixed_loss(self, batch: MixedBatch, label_smoothing: float = 0.0) -> Tensor:
         """The same over the rows of several tasks."""
         if not self.unlabelled:
-            return super().mixed_loss(batch, label_smoothing)
+            return super().mixed_loss(batch, label_smoothing)  # type: ignore[safe-super]
         losses = [len(part.targets) * self.loss(part) for part in batch]
         return torch.stack(losses).sum() / sum(len(part.targets) for part in batch)
 

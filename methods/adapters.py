@@ -5,13 +5,14 @@ https://arxiv.org/abs/1902.00751; Pfeiffer et al., "AdapterFusion", EACL 2021,
 https://arxiv.org/abs/2005.00247, for the placement after the feed-forward sublayer alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from suite.method import (
     AdaptedModel,
     Backbone,
     Method,
+    SiteKind,
     TaskEntry,
     Unsupported,
     adapted,
@@ -19,7 +20,10 @@ from suite.method import (
 )
 from suite.nn.adapter import Adapter, ChannelAdapter, bottleneck_width
 
-KINDS = {"houlsby": ("attention", "feed_forward", "block"), "pfeiffer": ("feed_forward",)}
+KINDS: Mapping[str, tuple[SiteKind, ...]] = {
+    "houlsby": ("attention", "feed_forward", "block"),
+    "pfeiffer": ("feed_forward",),
+}
 
 
 @dataclass(frozen=True)

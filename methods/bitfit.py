@@ -28,5 +28,5 @@ class BitFit(Method):
             elif backbone.family == "t5" and site.kind == "norm":
                 backbone.insert(site, AddedBias(site.width))
             elif backbone.family == "t5":
-                layer.bias = nn.Parameter(torch.zeros_like(layer.weight[:, 0]))
+                layer.bias = nn.Parameter(torch.zeros_like(layer.get_parameter("weight")[:, 0]))
         return adapted(backbone, tasks, context_of(tasks))

@@ -4,13 +4,14 @@ Karimi Mahabadi, Henderson and Ruder, "Compacter: Efficient Low-Rank Hypercomple
 NeurIPS 2021, https://arxiv.org/abs/2106.04647.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from suite.method import (
     AdaptedModel,
     Backbone,
     Method,
+    SiteKind,
     TaskEntry,
     Unsupported,
     adapted,
@@ -19,7 +20,10 @@ from suite.method import (
 from suite.nn.adapter import bottleneck_width
 from suite.nn.hypercomplex import HypercomplexAdapter, shared_rules
 
-KINDS = {"compacter": ("attention", "feed_forward"), "compacter_pp": ("feed_forward",)}
+KINDS: Mapping[str, tuple[SiteKind, ...]] = {
+    "compacter": ("attention", "feed_forward"),
+    "compacter_pp": ("feed_forward",),
+}
 
 
 @dataclass(frozen=True)

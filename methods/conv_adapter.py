@@ -7,6 +7,8 @@ https://arxiv.org/abs/2208.07463, its "convolution parallel" scheme.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from suite.method import (
     AdaptedModel,
     Backbone,
@@ -30,12 +32,12 @@ class ConvAdapters(Method):
         convs = [
             site
             for site in backbone.of_kind("conv")
-            if site.depth >= 0 and backbone.module(site).kernel_size == (3, 3)
+            if site.depth >= 0 and backbone.layer(site, nn.Conv2d).kernel_size == (3, 3)
         ]
         if not convs:
             raise Unsupported(f"{backbone.family} has no 3x3 convolutions")
         for site in convs:
-            conv = backbone.module(site)
+            conv = backbone.layer(site, nn.Conv2d)
             hidden = conv.in_channels // self.reduction
             if not hidden or conv.in_channels % hidden or conv.groups > 1:
                 raise Unsupported(

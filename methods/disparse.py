@@ -17,6 +17,7 @@ from suite.method import (
     Backbone,
     Batch,
     Method,
+    ParameterSet,
     Phase,
     TaskEntry,
     Validate,
@@ -24,6 +25,9 @@ from suite.method import (
     context_of,
 )
 from suite.nn.sparse import SparseWeights, most_important
+
+VALUES = "parts.sparse.values"
+"""The name in the file of what is kept."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,12 @@ class DiSparse(Method):
         sites = backbone.of_kind("conv", "linear", "patch_embedding")
         sparse = SparseWeights([backbone.module(site) for site in sites])
         model = adapted(backbone, tasks, context_of(tasks))
-        model.sparse = sparse
+        model.parts["sparse"] = sparse
         return model
 
     def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
         """All tasks train the dense network, each votes, and all train what is kept."""
-        tasks = tuple(model.tasks)
+        sparse, tasks = _sparse(model), tuple(model.tasks)
         seen = {task: deque[Batch](maxlen=self.batches) for task in tasks}
         held: list[RemovableHandle] = []
 
@@ -56,11 +60,11 @@ class DiSparse(Method):
         def vote(validate: Validate) -> None:
             model.eval()
             masks = [
-                most_important(map(model.loss, own), model.sparse.weights, self.keep)
+                most_important(map(model.loss, own), sparse.weights, self.keep)
                 for own in seen.values()
                 if own
             ]
-            model.sparse.prune(torch.stack(masks).any(0))
+            sparse.prune(torch.stack(masks).any(0))
             seen.clear()
 
         def release(validate: Validate) -> None:
@@ -72,24 +76,32 @@ class DiSparse(Method):
             Phase(
                 tasks,
                 1 - self.dense_share,
-                prepare=lambda: held.extend(model.sparse.hold()),
+                prepare=lambda: held.extend(sparse.hold()),
                 finish=release,
             ),
         )
 
     def stored(self, model: AdaptedModel, names: Sequence[str]) -> Sequence[str]:
         """The kept weights and the bits that say which they are, in place of the layers' own."""
-        model.sparse.pack()
-        own = set(model.sparse.weights)
+        sparse = _sparse(model)
+        sparse.pack()
+        own = ParameterSet(sparse.weights)
         dense = {name for name, parameter in model.named_parameters() if parameter in own}
         return [name for name in names if name not in dense]
 
     def load(self, model: AdaptedModel, tensors: Mapping[str, Tensor]) -> None:
         """The kept weights in their places, zeros in the others."""
-        others = {name: tensor for name, tensor in tensors.items() if name != "sparse.values"}
+        others = {name: tensor for name, tensor in tensors.items() if name != VALUES}
         super().load(model, others)
-        model.sparse.unpack(tensors["sparse.values"])
+        _sparse(model).unpack(tensors[VALUES])
 
     def facts(self, model: AdaptedModel) -> dict[str, float]:
         """How many weights might be zero, and how many are kept."""
-        return {"sparse_weights": model.sparse.size, "kept_weights": int(model.sparse.mask.sum())}
+        sparse = _sparse(model)
+        return {"sparse_weights": sparse.size, "kept_weights": int(sparse.mask.sum())}
+
+
+def _sparse(model: AdaptedModel) -> SparseWeights:
+    sparse = model.parts["sparse"]
+    assert isinstance(sparse, SparseWeights)
+    return sparse

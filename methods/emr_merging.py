@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from suite.method import AdaptedModel, Backbone, Method, Phase, TaskEntry, Validate
-from suite.method.merging import masked_model, merging_phases, own_norms
+from suite.method.merging import masked_changes, masked_model, merging_phases, own_norms
 from suite.nn.merging import FineTunings, elect, rescalers
 from suite.nn.parametrized import shared_parameters
 
@@ -26,6 +26,7 @@ class EMRMerging(Method):
 
     def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
         """Each task from the first state, with its head; then the merge."""
+        changes = masked_changes(model)
         tuned = FineTunings(shared_parameters(model.backbone.network))
 
         def merge(validate: Validate) -> None:
@@ -33,15 +34,15 @@ class EMRMerging(Method):
             unified, masks = elect(vectors)
             scales = rescalers(vectors, unified, masks, tuned.sizes)
             tuned.merge(unified)
-            model.changes.set_masks(dict(zip(model.tasks, masks, strict=True)))
-            model.changes.set_scales(dict(zip(model.tasks, scales, strict=True)))
+            changes.set_masks(dict(zip(model.tasks, masks, strict=True)))
+            changes.set_scales(dict(zip(model.tasks, scales, strict=True)))
 
         return merging_phases(model, tuned, merge)
 
     def load(self, model: AdaptedModel, tensors: Mapping[str, Tensor]) -> None:
         """The merged network behind the masks."""
         super().load(model, tensors)
-        model.changes.merged = True
+        masked_changes(model).merged = True
 
     def facts(self, model: AdaptedModel) -> dict[str, float]:
         """Parameters of batch norms, which are not merged."""

@@ -42,8 +42,8 @@ class HyperFormer(Method):
             self.projected,
         )
         hypernetwork.follow(backbone)
-        for index, site in enumerate(sites):
-            backbone.insert(site, GeneratedAdapter(hypernetwork, index))
+        for site, generated in zip(sites, hypernetwork.outputs(), strict=True):
+            backbone.insert(site, GeneratedAdapter(generated))
         model = adapted(backbone, tasks, context)
-        model.hypernetwork = hypernetwork
+        model.parts["hypernetwork"] = hypernetwork
         return model

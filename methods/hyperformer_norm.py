@@ -7,6 +7,8 @@ Shared Hypernetworks", ACL 2021, https://arxiv.org/abs/2106.04489.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from suite.method import (
     AdaptedModel,
     Backbone,
@@ -40,9 +42,8 @@ class HyperFormerNorm(Method):
             context, sites, self.group, self.task_embedding, self.hidden, self.projected
         )
         hypernetwork.follow(backbone)
-        for index, site in enumerate(sites):
-            norm = GeneratedNorm(backbone.module(site), hypernetwork, index)
-            backbone.replace(site, norm)
+        for site, generated in zip(sites, hypernetwork.outputs(), strict=True):
+            backbone.replace(site, GeneratedNorm(backbone.layer(site, nn.BatchNorm2d), generated))
         model = adapted(backbone, tasks, context)
-        model.hypernetwork = hypernetwork
+        model.parts["hypernetwork"] = hypernetwork
         return model

@@ -7,6 +7,8 @@ https://arxiv.org/abs/2007.05891.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from suite.method import (
     AdaptedModel,
     Backbone,
@@ -16,7 +18,7 @@ from suite.method import (
     adapted,
     context_of,
 )
-from suite.nn.hypergrid import EncodedStart, GridGated, SublayerStart
+from suite.nn.hypergrid import EncodedStart, GridGated, State, SublayerStart
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,14 @@ class HyperGrid(Method):
             raise Unsupported("HyperGrid is a form of T5, whose texts begin with the task's name")
         backbone.network.requires_grad_(True)
         encoded = EncodedStart()
-        backbone.network.encoder.register_forward_hook(encoded)
+        backbone.network.get_submodule("encoder").register_forward_hook(encoded)
         outputs = [site for site in backbone.of_kind("linear") if site.part == "ff_output"]
         for sublayer, output in zip(backbone.of_kind("feed_forward"), outputs, strict=True):
-            source = encoded
+            source: State = encoded
             if sublayer.stack == "encoder":
-                source = SublayerStart()
-                backbone.network.get_submodule(sublayer.entry).register_forward_pre_hook(source)
-            layer = backbone.module(output)
+                source = start = SublayerStart()
+                backbone.network.get_submodule(sublayer.entry).register_forward_pre_hook(start)
+            layer = backbone.layer(output, nn.Linear)
             gated = GridGated(layer, source, backbone.width, self.rows, self.columns)
             backbone.replace(output, gated)
         return adapted(backbone, tasks, context_of(tasks))

@@ -7,9 +7,10 @@ https://arxiv.org/abs/2007.06889.
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from suite.method import (
     AdaptedModel,
@@ -17,6 +18,7 @@ from suite.method import (
     Batch,
     Method,
     ParameterGroup,
+    ParameterSet,
     Phase,
     Recipe,
     TaskEntry,
@@ -41,49 +43,66 @@ class KDMultiTask(Method):
         backbone.network.requires_grad_(True)
         context = context_of(tasks)
         model = adapted(backbone, tasks, context)
-        model.adaptors = adaptors(context, backbone.width)
-        model.features = LastOutput()
-        source = backbone.network.decoder if backbone.family == "t5" else backbone
-        source.register_forward_hook(model.features)
+        model.parts["adaptors"] = adaptors(context, backbone.width)
         return model
 
     def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
         """A teacher for each task, then from the first state again the student of them all."""
-        start = State(model)
-        teachers: dict[str, AdaptedModel] = {}
-        aside = {id(parameter) for parameter in model.adaptors.parameters()}
-        taught = [p for p in model.parameters() if p.requires_grad and id(p) not in aside]
+        trained = ParameterSet(p for p in model.parameters() if p.requires_grad)
+        taught = trained - ParameterSet(model.parts["adaptors"].parameters())
         tasks = tuple(model.tasks)
-
-        def teacher_phase(task: str) -> Phase:
-            def keep(validate: Validate) -> None:
-                teachers[task] = copy.deepcopy(model).eval().requires_grad_(False)
-                start.restore()
-
-            return Phase((task,), self.teacher_share / len(tasks), taught, finish=keep)
+        share = self.teacher_share / len(tasks)
+        teachers = Teachers(model)
 
         def distil(batch: Batch) -> Tensor:
-            student = model.adaptors(model.features.value)
-            teacher = teachers[batch.task]
-            with torch.no_grad():
-                teacher.loss(batch)
-            return self.distillation * feature_distance(student, teacher.features.value)
+            return self.distillation * teachers.distance(batch)
 
-        student_phase = Phase(tasks, 1 - self.teacher_share, penalty=distil)
-        return (*(teacher_phase(task) for task in tasks), student_phase)
+        return (
+            *(Phase((task,), share, taught, finish=partial(teachers.keep, task)) for task in tasks),
+            Phase(tasks, 1 - self.teacher_share, penalty=distil),
+        )
 
     def parameter_groups(
-        self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
+        self, model: AdaptedModel, parameters: ParameterSet, recipe: Recipe
     ) -> tuple[ParameterGroup, ...]:
         """Adaptors have a learning rate of their own."""
-        ids = {id(parameter) for parameter in model.adaptors.parameters()}
-        own = [parameter for parameter in parameters if id(parameter) in ids]
-        others = [parameter for parameter in parameters if id(parameter) not in ids]
+        own = parameters & ParameterSet(model.parts["adaptors"].parameters())
         return (
-            *super().parameter_groups(model, others, recipe),
+            *super().parameter_groups(model, parameters - own, recipe),
             ParameterGroup(own, self.adaptor_learning_rate, weight_decay=0.0),
         )
 
     def stored(self, model: AdaptedModel, names: Sequence[str]) -> Sequence[str]:
         """Everything but the adaptors."""
-        return [name for name in names if not name.startswith("adaptors.")]
+        return [name for name in names if not name.startswith("parts.adaptors.")]
+
+
+class Teachers:
+    """Networks fine-tuned on one task each, and how far a student's features are from theirs."""
+
+    def __init__(self, student: AdaptedModel) -> None:
+        self.student = student
+        self.features = last_features(student)
+        self.first = State(student)
+        self.of_task: dict[str, tuple[AdaptedModel, LastOutput]] = {}
+
+    def keep(self, task: str, validate: Validate) -> None:
+        """A copy of the student as it is becomes the task's teacher; the student starts anew."""
+        teacher = copy.deepcopy(self.student).eval().requires_grad_(False)
+        self.of_task[task] = (teacher, last_features(teacher))
+        self.first.restore()
+
+    def distance(self, batch: Batch) -> Tensor:
+        """|norm(A_t f(x)) - norm(f_t(x))|^2 of a batch that the student has just seen, a scalar."""
+        teacher, features = self.of_task[batch.task]
+        with torch.no_grad():
+            teacher.loss(batch)
+        own = self.student.parts["adaptors"](self.features.read())
+        return feature_distance(own, features.read())
+
+
+def last_features(model: AdaptedModel) -> LastOutput:
+    """What the heads, or T5's output layer, read in the model's last pass."""
+    backbone = model.backbone
+    text_to_text = backbone.family == "t5"
+    return LastOutput.of(backbone.network.get_submodule("decoder") if text_to_text else backbone)

@@ -13,6 +13,7 @@ from suite.method import (
     AdaptedModel,
     Backbone,
     Method,
+    ParameterSet,
     Phase,
     TaskEntry,
     Validate,
@@ -34,46 +35,62 @@ class LiNeS(Method):
         """Train the whole network; nothing is added to it."""
         backbone.network.requires_grad_(True)
         model = adapted(backbone, tasks, context_of(tasks))
-        model.beta = 0.0
+        model.measured["beta"] = 0.0
         return model
 
     def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
         """Each task from the first state; the merge; each head again on the merged network."""
-        vectors = TaskVectors(model.backbone.network)
-        network = list(model.backbone.network.parameters())
-        tasks = tuple(model.tasks)
-
-        def collect(validate: Validate) -> None:
-            vectors.collect()
-            vectors.restore()
-
-        def merge(validate: Validate) -> None:
-            vectors.collect()
-            scores = {}
-            for beta in np.linspace(0, 1, self.candidates + 1)[1:]:
-                vectors.merge(_factors(model.backbone, vectors, len(tasks), beta))
-                scores[float(beta)] = np.mean(list(validate().values()))
-            model.beta = max(scores, key=scores.__getitem__)
-            vectors.merge(_factors(model.backbone, vectors, len(tasks), model.beta))
-
-        heads = {task: parameters_of(model, task) for task in tasks}
+        merging = Merging(model, self.candidates)
+        network = ParameterSet(model.backbone.network.parameters())
+        heads = {task: parameters_of(model, task) for task in model.tasks}
+        tasks, count = list(heads), len(heads)
+        # An output matrix inside the network is merged like the rest of it.
         share = self.head_share if all(heads.values()) else 0.0
         phases = [
             Phase(
                 (task,),
-                (1 - share) / len(tasks),
-                [*network, *heads[task]],
-                finish=merge if task == tasks[-1] else collect,
+                (1 - share) / count,
+                network | heads[task],
+                finish=merging.merge if task == tasks[-1] else merging.collect,
             )
             for task in tasks
         ]
         if share:
-            phases += [Phase((task,), share / len(tasks), heads[task]) for task in tasks]
+            phases += [Phase((task,), share / count, heads[task]) for task in tasks]
         return tuple(phases)
 
     def facts(self, model: AdaptedModel) -> dict[str, float]:
         """By how much the last block's factor exceeds the first's."""
-        return {"beta": model.beta}
+        return {"beta": model.measured["beta"]}
+
+
+class Merging:
+    """The changes of all tasks, gathered as their trainings end, and the merge that follows."""
+
+    def __init__(self, model: AdaptedModel, candidates: int) -> None:
+        self.model = model
+        self.betas = np.linspace(0, 1, candidates + 1)[1:]
+        self.vectors = TaskVectors(model.backbone.network)
+
+    def collect(self, validate: Validate) -> None:
+        """Keep what a task has changed; the next one starts from the first state."""
+        self.vectors.collect()
+        self.vectors.restore()
+
+    def merge(self, validate: Validate) -> None:
+        """Keep what the last task has changed, and merge with the beta that validates best."""
+        self.vectors.collect()
+        scores = {}
+        for beta in self.betas:
+            self._scale(beta)
+            scores[float(beta)] = np.mean(list(validate().values()))
+        best = max(scores, key=scores.__getitem__)
+        self._scale(best)
+        self.model.measured["beta"] = best
+
+    def _scale(self, beta: float) -> None:
+        backbone, tasks = self.model.backbone, len(self.model.tasks)
+        self.vectors.merge(_factors(backbone, self.vectors, tasks, beta))
 
 
 def _factors(backbone: Backbone, vectors: TaskVectors, tasks: int, beta: float) -> dict[str, float]:

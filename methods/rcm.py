@@ -7,6 +7,8 @@ Interference", ECCV 2020, https://arxiv.org/abs/2007.12540.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from suite.method import (
     AdaptedModel,
     Backbone,
@@ -27,11 +29,13 @@ class RCM(Method):
         """Split every convolution with a kernel larger than 1x1; batch norms are the task's own."""
         context = context_of(tasks)
         convs = [
-            site for site in backbone.of_kind("conv") if backbone.module(site).kernel_size != (1, 1)
+            site
+            for site in backbone.of_kind("conv")
+            if backbone.layer(site, nn.Conv2d).kernel_size != (1, 1)
         ]
         if not convs:
             raise Unsupported(f"{backbone.family} has no convolutions with a kernel")
         for site in convs:
-            backbone.replace(site, reparameterised(backbone.module(site), context))
+            backbone.replace(site, reparameterised(backbone.layer(site, nn.Conv2d), context))
         backbone.specialise(backbone.of_kind("norm"), context)
         return adapted(backbone, tasks, context)

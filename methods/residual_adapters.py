@@ -8,6 +8,8 @@ Domains with Residual Adapters", NIPS 2017, https://arxiv.org/abs/1705.08045 (se
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from suite.method import (
     AdaptedModel,
     Backbone,
@@ -29,14 +31,16 @@ class ResidualAdapters(Method):
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Adapt every 3x3 convolution, the stem's too; train them with all batch norms."""
         convs = [
-            site for site in backbone.of_kind("conv") if backbone.module(site).kernel_size == (3, 3)
+            site
+            for site in backbone.of_kind("conv")
+            if backbone.layer(site, nn.Conv2d).kernel_size == (3, 3)
         ]
         if not convs:
             raise Unsupported(f"{backbone.family} has no 3x3 convolutions")
         backbone.unfreeze(backbone.of_kind("norm"))
         for site in convs:
             if self.placement == "parallel":
-                backbone.insert_parallel(site, pointwise(backbone.module(site)))
+                backbone.insert_parallel(site, pointwise(backbone.layer(site, nn.Conv2d)))
             else:
                 backbone.insert(site, SeriesAdapter(site.width))
         return adapted(backbone, tasks, context_of(tasks))

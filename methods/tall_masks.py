@@ -5,13 +5,14 @@ Wang et al., "Localizing Task Information for Improved Model Merging and Compres
 https://arxiv.org/abs/2405.07813.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from suite.method import AdaptedModel, Backbone, Method, Phase, TaskEntry, Validate
-from suite.method.merging import masked_model, merging_phases, own_norms
+from suite.method.merging import masked_changes, masked_model, merging_phases, own_norms
 from suite.nn.merging import FineTunings, tall_masks
 from suite.nn.parametrized import shared_parameters
 
@@ -26,36 +27,37 @@ class TallMasks(Method):
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Train the whole network; batch norms are the task's own."""
         model = masked_model(backbone, tasks, scaled=False)
-        model.factors = dict.fromkeys(model.tasks, 0.0)
+        model.measured |= {f"factor@{task}": 0.0 for task in model.tasks}
         return model
 
     def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
         """Each task from the first state, with its head; then the merge."""
+        changes = masked_changes(model)
         tuned = FineTunings(shared_parameters(model.backbone.network))
 
         def merge(validate: Validate) -> None:
             vectors = tuned.vectors
             merged = vectors.sum(0)
             tuned.merge(merged)
-            masks, scores = {}, {}
+            scores = dict.fromkeys(model.tasks, -math.inf)
+            best: dict[str, Tensor] = {}
             for factor in FACTORS:
                 found = tall_masks(vectors, merged, factor)
-                masks[factor] = dict(zip(model.tasks, found, strict=True))
-                model.changes.set_masks(masks[factor])
-                scores[factor] = validate()
-            for task in model.tasks:
-                model.factors[task] = max(FACTORS, key=lambda factor: scores[factor][task])
-            best = {task: masks[factor][task] for task, factor in model.factors.items()}
-            model.changes.set_masks(best)
+                masks = dict(zip(model.tasks, found, strict=True))
+                changes.set_masks(masks)
+                for task, score in validate().items():
+                    if score > scores[task]:
+                        scores[task], best[task] = score, masks[task]
+                        model.measured[f"factor@{task}"] = factor
+            changes.set_masks(best)
 
         return merging_phases(model, tuned, merge)
 
     def load(self, model: AdaptedModel, tensors: Mapping[str, Tensor]) -> None:
         """The merged network behind the masks."""
         super().load(model, tensors)
-        model.changes.merged = True
+        masked_changes(model).merged = True
 
     def facts(self, model: AdaptedModel) -> dict[str, float]:
         """Parameters of batch norms, which are not merged, and each task's lambda."""
-        factors = {f"factor@{task}": factor for task, factor in model.factors.items()}
-        return {"own_norms": own_norms(model), **factors}
+        return {"own_norms": own_norms(model), **model.measured}

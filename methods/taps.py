@@ -6,14 +6,15 @@ https://arxiv.org/abs/2203.16708, with its memory-efficient joint variant.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from suite.method import (
     AdaptedModel,
     Backbone,
     Method,
-    ParameterGroup,
+    ParameterSet,
     PerTask,
     Phase,
     Recipe,
@@ -23,14 +24,16 @@ from suite.method import (
     context_of,
     parameters_of,
 )
-from suite.nn.gated import gated, gates, mean_score, open_stored, split_scores, without_closed
+from suite.nn.gated import gated, gates, open_stored, without_closed
 from suite.nn.gated_training import GateTraining, gate_stepper
 
 
 @dataclass(frozen=True)
 class Taps(Method):
-    """W = W0 + 1[s >= threshold] * delta in every convolution and linear layer.
+    """W = W0 + 1[s >= threshold] * D in every convolution and linear layer.
 
+    The gate score s and the change D are the task's own; the loss is the task's plus a penalty on
+    mean |s|.
     The joint variant spends the share `first_stage` of the steps on training W0, for all tasks.
     """
 
@@ -53,49 +56,38 @@ class Taps(Method):
         return adapted(backbone, tasks, context)
 
     def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
-        """Joint: all tasks together, norms shared; then one task at a time, the network frozen."""
+        """Joint: all tasks together as one network; then one task at a time, the network frozen."""
         if not self.first_stage:
             return super().phases(model)
         tasks = tuple(model.tasks)
-        norms = [model.backbone.module(site) for site in model.backbone.of_kind("norm")]
-        changes = {id(p) for task in tasks for p in parameters_of(model, task, head=False)}
-        shared = [p for p in model.parameters() if id(p) not in changes]
-        shared += [p for norm in norms for p in norm.by_task[tasks[0]].parameters()]
+        switches = [m for m in model.backbone.modules() if isinstance(m, PerTask)]
+        sites = model.backbone.of_kind("norm")
+        norms = [m for m in map(model.backbone.module, sites) if isinstance(m, PerTask)]
+        own = ParameterSet(p for task in tasks for p in parameters_of(model, task, head=False))
+        tied = ParameterSet(p for norm in norms for p in norm.by_task[tasks[0]].parameters())
+        shared = ParameterSet(model.parameters()) - own | tied
         share = (1 - self.first_stage) / len(tasks)
         first, *others = (Phase((task,), share, parameters_of(model, task)) for task in tasks)
         return (
-            Phase(tasks, self.first_stage, shared, prepare=lambda: _tie(norms)),
-            replace(first, prepare=lambda: _separate(norms)),
+            Phase(tasks, self.first_stage, shared, prepare=partial(_tie, switches)),
+            replace(first, prepare=partial(_separate, switches)),
             *others,
         )
 
-    def parameter_groups(
-        self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
-    ) -> tuple[ParameterGroup, ...]:
-        """Scores have a learning rate of their own and no weight decay."""
-        scores, others = split_scores(model, parameters)
-        return (
-            *super().parameter_groups(model, others, recipe),
-            ParameterGroup(scores, self.score_learning_rate, weight_decay=0.0),
-        )
-
-    def penalty(self, model: AdaptedModel, progress: float) -> Tensor | None:
-        """lambda * mean |s|, after a warm-up in which changes may prove themselves."""
-        if progress < self.gate_warmup:
-            return None
-        return self.gate_penalty * mean_score(model, model.context.active)
-
     def stepper(
-        self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
+        self, model: AdaptedModel, parameters: ParameterSet, recipe: Recipe
     ) -> Stepper | None:
         """Gates and changes step in an arena, which costs what training the layers would."""
         training = GateTraining(
-            self.gate_penalty, self.gate_warmup, self.score_learning_rate, self.lock_after
+            penalty=self.gate_penalty,
+            warmup=self.gate_warmup,
+            learning_rate=self.score_learning_rate,
+            lock_after=self.lock_after,
         )
         return gate_stepper(model, parameters, training, recipe)
 
     def stored(self, model: AdaptedModel, names: Sequence[str]) -> Sequence[str]:
-        """No scores, and no changes behind closed gates."""
+        """No gate scores, and no changes of closed gates."""
         return without_closed(model, names)
 
     def load(self, model: AdaptedModel, tensors: Mapping[str, Tensor]) -> None:
@@ -108,18 +100,18 @@ class Taps(Method):
         facts: dict[str, float] = {}
         for task in model.tasks:
             own = gates(model, task)
-            changed = [gate.delta.numel() for gate in own if gate.is_open]
+            changed = [gate.change.numel() for gate in own if gate.is_open]
             facts[f"gated_layers@{task}"] = len(own)
             facts[f"open_layers@{task}"] = len(changed)
             facts[f"open_weights@{task}"] = sum(changed)
         return facts
 
 
-def _tie(norms: Sequence[PerTask]) -> None:
-    for norm in norms:
-        norm.tie()
+def _tie(switches: Sequence[PerTask]) -> None:
+    for switch in switches:
+        switch.tie()
 
 
-def _separate(norms: Sequence[PerTask]) -> None:
-    for norm in norms:
-        norm.separate()
+def _separate(switches: Sequence[PerTask]) -> None:
+    for switch in switches:
+        switch.separate()

@@ -32,7 +32,7 @@ class TaskArithmetic(Method):
         """Train the whole network; nothing is added to it."""
         backbone.network.requires_grad_(True)
         model = adapted(backbone, tasks, context_of(tasks))
-        model.alpha = 0.0
+        model.measured["alpha"] = 0.0
         return model
 
     def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
@@ -41,10 +41,10 @@ class TaskArithmetic(Method):
 
         def merge(validate: Validate) -> None:
             scales = np.linspace(0, 1, self.candidates + 1)[1:]
-            model.alpha = best_scale(tuned, tuned.vectors.sum(0), scales, validate)
+            model.measured["alpha"] = best_scale(tuned, tuned.vectors.sum(0), scales, validate)
 
         return merging_phases(model, tuned, merge, self.head_share)
 
     def facts(self, model: AdaptedModel) -> dict[str, float]:
         """What the sum of task vectors was multiplied by."""
-        return {"alpha": model.alpha}
+        return {"alpha": model.measured["alpha"]}

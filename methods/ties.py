@@ -38,7 +38,7 @@ class Ties(Method):
         """Train the whole network; nothing is added to it."""
         backbone.network.requires_grad_(True)
         model = adapted(backbone, tasks, context_of(tasks))
-        model.scale = 0.0
+        model.measured["scale"] = 0.0
         return model
 
     def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
@@ -47,10 +47,11 @@ class Ties(Method):
 
         def merge(validate: Validate) -> None:
             scales = np.linspace(0, LARGEST, self.candidates + 1)[1:]
-            model.scale = best_scale(tuned, ties(tuned.vectors, self.keep), scales, validate)
+            merged = ties(tuned.vectors, self.keep)
+            model.measured["scale"] = best_scale(tuned, merged, scales, validate)
 
         return merging_phases(model, tuned, merge, self.head_share)
 
     def facts(self, model: AdaptedModel) -> dict[str, float]:
         """What the merged task vector was multiplied by."""
-        return {"scale": model.scale}
+        return {"scale": model.measured["scale"]}

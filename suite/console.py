@@ -36,7 +36,7 @@ def coloured(text: str, colour: str, stream: TextIO | None = None) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path as the user would type it: relative to the current directory where it lies below."""
+    """A path as the user would type it: relative to the current directory if it is inside it."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
 

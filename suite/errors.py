@@ -2,14 +2,14 @@
 
 
 class UserError(Exception):
-    """A mistake the user can mend: printed as one message, without a traceback, exit code 2.
+    """A mistake that the user can correct: printed as one message without a traceback, exit code 2.
 
     The message names the file, line and key (or the option) at fault and the nearest valid choice.
     """
 
 
 class Unsupported(Exception):
-    """A method refuses a backbone or task it is not defined for; the message says why.
+    """A method refuses a backbone or task for which it is not defined; the message says why.
 
     The cell becomes a visible `unsupported` row, never a failure.
     """

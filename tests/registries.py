@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from suite.registry import load
+
 DIGEST = "a" * 64
 
 METHOD_YAML = """\
@@ -139,3 +141,11 @@ def replace(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert text.count(old) == 1, f"{old!r} is {text.count(old)} times in {path.name}"
     path.write_text(text.replace(old, new))
+
+
+def problems(folder: Path) -> list[str]:
+    """Every problem as `file:line:column: key: message`, with the file's name alone."""
+    return [
+        f"{problem.path.name}:{problem.line}:{problem.column}: {problem.key}: {problem.message}"
+        for problem in load(folder).problems
+    ]

@@ -22,8 +22,8 @@ def explained(name, moved):
         [
             f"{name} is not what tests/golden.json records:",
             *(f"  {line}" for line in moved),
-            "If this was not intended, the edit changes results: mend it. If it was, raise the",
-            "engine version, so that results of before become stale, and record anew:",
+            "If this was not intended, the edit changes results: mend it. If it was, results of",
+            "before become stale by themselves, and these must be recorded anew:",
             f"  {RECORDING}",
         ]
     )

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import numpy as np
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -9,8 +10,10 @@ from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGenera
 
 from suite.backbones import cifar
 from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
-from suite.data.batching import Batch
-from suite.registry.schema import FAMILIES, BackboneEntry, TaskEntry
+from suite.data.batching import Batch, Batches
+from suite.data.encode import Examples
+from suite.engine.loop import TaskBatches, train
+from suite.registry.schema import FAMILIES, BackboneEntry, Recipe, TaskEntry
 
 WIDTH = 16
 VOCABULARY = 24
@@ -143,37 +146,31 @@ def tiny_batch(family: str, task: str, size: int = 6, seed: int = 0) -> Batch:
     return Batch(task, inputs, targets, target_ids)
 
 
+def tiny_data(family: str, task: str, size: int = 16) -> TaskBatches:
+    """One batch of `tiny_batch`, as the training loop sees a task: to train and to validate on."""
+    batch = tiny_batch(family, task, size)
+    inputs = dict(batch.inputs)
+    lengths = np.ones(size, int)
+    if "image" in inputs:
+        # Back to the pixels that become these numbers once mean and spread are 0.5.
+        inputs["image"] = 255 * (0.5 * inputs["image"] + 0.5)
+    else:
+        lengths *= inputs["input_ids"].shape[1]
+    examples = Examples(inputs, batch.targets, batch.target_ids, lengths)
+    batches = Batches(task, examples, tiny_backbone(family).entry)
+    return TaskBatches(batches, batches)
+
+
 def train_briefly(model, method, family, steps=10, learning_rate=3e-3):
-    """A few AdamW steps on one batch of each task, in every phase of the method."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    for phase in method.phases(model):
-        if phase.prepare is not None:
-            phase.prepare()
-        chosen = {id(p) for p in phase.parameters or trainable}
-        for parameter in trainable:
-            parameter.requires_grad_(id(parameter) in chosen)
-        optimizer = torch.optim.AdamW([p for p in trainable if p.requires_grad], learning_rate)
-        model.train()
-        for step in range(steps):
-            task = phase.tasks[step % len(phase.tasks)]
-            batch = tiny_batch(family, task, 16)
-            loss = model.loss(batch)
-            penalty = method.penalty(model, step / steps)
-            loss = loss if penalty is None else loss + penalty
-            if phase.penalty is not None:
-                loss = loss + phase.penalty(batch)
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-        if phase.finish is not None:
-            phase.finish(lambda: fit(model, family))
-    for parameter in trainable:
-        parameter.requires_grad_(True)
-    model.eval()
-
-
-def fit(model, family):
-    """Of every task, how well the model fits the batch on which `train_briefly` trains it."""
-    model.eval()
-    with torch.no_grad():
-        return {task: -float(model.loss(tiny_batch(family, task, 16))) for task in model.tasks}
+    """The suite's own training, a few steps of AdamW a task on one batch of each."""
+    recipe = Recipe(
+        learning_rate=learning_rate,
+        schedule="constant",
+        warmup=0.0,
+        steps=steps,
+        batch_size=16,
+        evaluations=1,
+        clip_norm=None,
+    )
+    data = {task: tiny_data(family, task) for task in model.tasks}
+    train(model, method, data, recipe, seed=0, progress=lambda step, steps: None)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,11 @@ from suite.backbones.parallel_insert import Parallel, SublayerInput
 from suite.backbones.per_task import PerTask, TaskContext
 from suite.backbones.sites import SITES, Site
 from suite.registry.schema import BackboneEntry, SiteKind
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Form = TypeVar("Form", bound=nn.Module)
 
 
 class Backbone(nn.Module):
@@ -31,9 +37,8 @@ class Backbone(nn.Module):
 
     def _mark_originals(self) -> None:
         tensors = [*self.network.named_parameters(), *self.network.named_buffers()]
-        self.originals = {id(tensor): name for name, tensor in tensors}
-        # Held so that no tensor made after one of these is dropped can be given its id.
-        self._held = [tensor for _, tensor in tensors]
+        # A tensor is the same key as itself alone, whatever it holds.
+        self.originals: dict[Tensor, str] = {tensor: name for name, tensor in tensors}
 
     def fresh(self) -> "Backbone":
         """An independent copy for one cell."""
@@ -62,6 +67,13 @@ class Backbone(nn.Module):
     def module(self, site: Site) -> nn.Module:
         """The module at a site, as it is now."""
         return self.network.get_submodule(site.name)
+
+    def layer(self, site: Site, form: type[Form]) -> Form:
+        """The module at a site that is a layer of this form; raises TypeError if it is another."""
+        module = self.module(site)
+        if not isinstance(module, form):
+            raise TypeError(f"{site.name} is a {type(module).__name__}, no {form.__name__}")
+        return module
 
     def replace(self, site: Site, module: nn.Module) -> None:
         """Put `module` in the place of the one at `site`."""
@@ -117,14 +129,24 @@ class VisionBackbone(Backbone):
         return self.network(inputs["image"])
 
 
-class EncoderBackbone(Backbone):
-    """Token ids to one pooled vector per text (or text pair)."""
+class TextBackbone(Backbone):
+    """A network that reads tokens, and the tokenizer that makes them."""
+
+    network: Any  # a model of transformers, whose calls and outputs have no type in common
 
     def __init__(
-        self, entry: BackboneEntry, network: nn.Module, width: int, tokenizer: object
+        self,
+        entry: BackboneEntry,
+        network: nn.Module,
+        width: int,
+        tokenizer: "PreTrainedTokenizerBase",
     ) -> None:
         super().__init__(entry, network, width)
         self.tokenizer = tokenizer
+
+
+class EncoderBackbone(TextBackbone):
+    """Token ids to one pooled vector per text (or text pair)."""
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """`input_ids`, `attention_mask` (and `token_type_ids`) [B, L] -> features [B, width]."""
@@ -135,14 +157,8 @@ class EncoderBackbone(Backbone):
         return (hidden * mask).sum(1) / mask.sum(1)
 
 
-class TextToTextBackbone(Backbone):
+class TextToTextBackbone(TextBackbone):
     """An encoder-decoder that reads a source text and writes the answer."""
-
-    def __init__(
-        self, entry: BackboneEntry, network: nn.Module, width: int, tokenizer: object
-    ) -> None:
-        super().__init__(entry, network, width)
-        self.tokenizer = tokenizer
 
     def forward(self, inputs: Mapping[str, Tensor], labels: Tensor) -> Tensor:
         """Source `input_ids`, `attention_mask` [B, L] and target ids [B, M] (teacher forcing, -100

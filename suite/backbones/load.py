@@ -3,36 +3,37 @@
 Each library is imported only where it is used: either takes seconds.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from suite.backbones import cifar
 from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
+from suite.console import shown
 from suite.errors import UserError
 from suite.planning.locate import model_folder
-from suite.registry.schema import BackboneEntry
+from suite.registry.schema import BackboneEntry, Library
 
 
 def load_backbone(entry: BackboneEntry) -> Backbone:
     """The pretrained, frozen backbone in float32 on the CPU.
 
-    Raises UserError where its files are not here or are no such network.
+    Raises UserError where its files are not on this machine or do not hold this network.
     """
-    loaders = {"transformers": _transformers, "timm": _timm, "cifar": _cifar}
     folder = model_folder(entry)
     try:
-        return loaders[entry.source.library](entry, folder).eval()
+        return _LOADERS[entry.source.library](entry, folder).eval()
     except MemoryError:
         raise
     except Exception as error:
-        # Files that are cut off, absent or of another network: libraries raise errors of any kind.
+        # Files may be cut off, absent or of another network: libraries raise errors of any kind.
         reason = " ".join(str(error).split())
         raise UserError(
-            f"backbone {entry.name}: the files in {folder} are no such network, or not whole "
-            f"({type(error).__name__}: {reason[:200]})"
+            f"{shown(folder)} does not hold the network that {shown(entry.path)} names: "
+            f"{type(error).__name__}: {reason[:200]}"
         ) from error
 
 
@@ -53,14 +54,21 @@ def _transformers(entry: BackboneEntry, folder: Path) -> Backbone:
 def _timm(entry: BackboneEntry, folder: Path) -> Backbone:
     import timm
 
-    network = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)
+    network: Any = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)
     return VisionBackbone(entry, network.float(), network.num_features)
 
 
 def _cifar(entry: BackboneEntry, folder: Path) -> Backbone:
-    network: nn.Module = getattr(cifar, entry.family)(**entry.source.arguments)
+    network: Any = cifar.BUILDERS[entry.family](**entry.source.arguments)
     state = load_file(folder / "model.safetensors")
-    if entry.scale == "full":
+    if not entry.scale.embedded:
         state = cifar.published_state(state)
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     return VisionBackbone(entry, network, network.num_features)
+
+
+_LOADERS: dict[Library, Callable[[BackboneEntry, Path], Backbone]] = {
+    "transformers": _transformers,
+    "timm": _timm,
+    "cifar": _cifar,
+}

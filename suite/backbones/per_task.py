@@ -3,9 +3,12 @@
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from suite.backbones.parameters import ParameterSet
 
 
 class TaskContext:
@@ -14,8 +17,8 @@ class TaskContext:
     def __init__(self, tasks: Iterable[str]) -> None:
         self.tasks = tuple(tasks)
         self.active = self.tasks[0]
-        self.rows: tuple[int, ...] | None = None
-        """In a batch of several tasks, sorted by task, the rows of each; else None."""
+        self.counts: tuple[int, ...] | None = None
+        """In a batch of several tasks, sorted by task, how many examples each has; else None."""
 
     def activate(self, task: str) -> None:
         """Switch every layer that shares this context to `task`; raises KeyError if unknown."""
@@ -24,20 +27,21 @@ class TaskContext:
         self.active = task
 
     @contextmanager
-    def mixed(self, rows: Sequence[int]) -> Iterator[None]:
-        """Serve batches of several tasks: first `rows[0]` rows of the first task, and so on."""
-        self.rows = tuple(rows)
+    def mixed(self, counts: Sequence[int]) -> Iterator[None]:
+        """Serve batches of several tasks: `counts[0]` examples of the first task, and so on."""
+        self.counts = tuple(counts)
         try:
             yield
         finally:
-            self.rows = None
+            self.counts = None
 
-    def apart(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """`function` of each task's part of a mixed batch x [B * n, ...], the task being active."""
-        assert self.rows is not None
-        rows, active = self.rows, self.active
-        parts = x.split([count * (len(x) // sum(rows)) for count in rows])
-        self.rows = None
+    def task_by_task(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """`function` of each task's part of a mixed batch x [B * n, ...], the task being active;
+        n rows of x, such as the tokens of a text, belong to one example."""
+        assert self.counts is not None
+        counts, active = self.counts, self.active
+        parts = x.split([count * (len(x) // sum(counts)) for count in counts])
+        self.counts = None
         outputs = []
         try:
             for task, part in zip(self.tasks, parts, strict=True):
@@ -45,7 +49,7 @@ class TaskContext:
                     self.active = task
                     outputs.append(function(part))
         finally:
-            self.rows, self.active = rows, active
+            self.counts, self.active = counts, active
         return torch.cat(outputs)
 
 
@@ -77,9 +81,16 @@ class PerTask(nn.Module):
         return self.by_task[self.leader or self.context.active]
 
     @property
-    def weight(self) -> nn.Parameter:
+    def weight(self) -> Tensor:
         """The current module's weight: T5 looks at its type before it calls a layer."""
-        return self.current.weight
+        weight = self.current.weight
+        assert isinstance(weight, Tensor)
+        return weight
+
+    @property
+    def splits_batch(self) -> bool:
+        """Whether this batch is one of several tasks, each of which is now served by its own."""
+        return self.context.counts is not None and self.leader is None
 
     def tie(self) -> None:
         """Let the first task's module serve every task, until `separate`."""
@@ -92,18 +103,19 @@ class PerTask(nn.Module):
         for module in self.by_task.values():
             module.load_state_dict(state)
 
-    def forward(self, *args: object, **kwargs: object) -> object:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the current module, in a mixed batch each task's module with its rows."""
-        if self.context.rows is not None and self.leader is None:
-            return self.context.apart(lambda x: self.current(x, *args[1:], **kwargs), args[0])
+        if self.splits_batch:
+            first, *rest = args
+            return self.context.task_by_task(lambda x: self.current(x, *rest, **kwargs), first)
         return self.current(*args, **kwargs)
 
 
-def parameters_of(model: nn.Module, task: str, head: bool = True) -> list[nn.Parameter]:
+def parameters_of(model: nn.Module, task: str, head: bool = True) -> ParameterSet:
     """The parameters that belong to `task` alone, with or without those of its head."""
-    return [
+    return ParameterSet(
         parameter
         for module in model.modules()
         if isinstance(module, PerTask) and (head or not module.head)
         for parameter in module.by_task[task].parameters()
-    ]
+    )

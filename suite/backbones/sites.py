@@ -9,13 +9,17 @@ there. `conv` and `linear` sites are the weights themselves, `norm` the normalis
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
 from suite.registry.schema import Family, SiteKind
 
 Part = Literal["query", "key", "value", "qkv", "attention_output", "ff_hidden", "ff_output", ""]
+
+Network = Any
+"""A network of its family's own class: those of transformers, timm, torchvision and this package
+share no type that says what they are made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +54,11 @@ def _weight_sites(
     for name, module in network.named_modules():
         stack, layer = layer_of(name)
         if isinstance(module, nn.Conv2d):
-            kind = "patch_embedding" if name.startswith("patch_embed") else "conv"
+            kind: SiteKind = "patch_embedding" if name.startswith("patch_embed") else "conv"
             yield Site(name, kind, stack, layer, module.out_channels, entry=name)
         elif isinstance(module, nn.Linear):
             kind = "head" if name == "lm_head" else "linear"
-            part = next((part for end, part in parts.items() if re.search(end + "$", name)), "")
+            part: Part = next((p for end, p in parts.items() if re.search(end + "$", name)), "")
             yield Site(name, kind, stack, layer, module.out_features, part=part)
         elif isinstance(module, nn.BatchNorm2d):
             yield Site(name, "norm", stack, layer, module.num_features)
@@ -99,7 +103,7 @@ def _with_depths(sites: Iterable[Site]) -> tuple[Site, ...]:
     return tuple(placed)
 
 
-def t5_sites(network: nn.Module) -> tuple[Site, ...]:
+def t5_sites(network: Network) -> tuple[Site, ...]:
     """Self-attention and feed-forward of every encoder and decoder block; cross-attention has
     weights and norms but no insertion site (Karimi Mahabadi et al. 2021, section 2)."""
 
@@ -112,10 +116,11 @@ def t5_sites(network: nn.Module) -> tuple[Site, ...]:
     width = network.config.d_model
     for stack in ("encoder", "decoder"):
         for layer, block in enumerate(getattr(network, stack).block):
-            for kind, index, entry in (
+            sublayers: tuple[tuple[SiteKind, int, str], ...] = (
                 ("attention", 0, "SelfAttention"),
                 ("feed_forward", len(block.layer) - 1, "DenseReluDense"),
-            ):
+            )
+            for kind, index, entry in sublayers:
                 prefix = f"{stack}.block.{layer}.layer.{index}"
                 sites.append(
                     Site(
@@ -142,23 +147,24 @@ T5_PARTS: dict[str, Part] = {
 }
 
 
-def bert_sites(network: nn.Module) -> tuple[Site, ...]:
+def bert_sites(network: Network) -> tuple[Site, ...]:
     """Houlsby's positions: after output projection and dropout, before residual and norm."""
     layer_of = _numbered(r"encoder\.layer\.(\d+)", "encoder")
     sites = list(_weight_sites(network, layer_of, BERT_PARTS))
     width = network.config.hidden_size
     for layer in range(len(network.encoder.layer)):
         prefix = f"encoder.layer.{layer}"
-        for kind, name, entry in (
-            ("attention", "attention.output.dropout", "attention"),
-            ("feed_forward", "output.dropout", "intermediate"),
-        ):
+        for kind, name, entry in BERT_SUBLAYERS:
             sites.append(
                 Site(f"{prefix}.{name}", kind, "encoder", layer, width, entry=f"{prefix}.{entry}")
             )
     return _with_depths(sites)
 
 
+BERT_SUBLAYERS: tuple[tuple[SiteKind, str, str], ...] = (
+    ("attention", "attention.output.dropout", "attention"),
+    ("feed_forward", "output.dropout", "intermediate"),
+)
 BERT_PARTS: dict[str, Part] = {
     r"self\.query": "query",
     r"self\.key": "key",
@@ -169,13 +175,13 @@ BERT_PARTS: dict[str, Part] = {
 }
 
 
-def vit_sites(network: nn.Module) -> tuple[Site, ...]:
+def vit_sites(network: Network) -> tuple[Site, ...]:
     """After layer scale, before stochastic depth and the residual sum of a timm block."""
     sites = list(_weight_sites(network, _numbered(r"blocks\.(\d+)", "encoder"), VIT_PARTS))
     width = network.embed_dim
     for layer in range(len(network.blocks)):
         prefix = f"blocks.{layer}"
-        for kind, number, entry in (("attention", 1, "attn"), ("feed_forward", 2, "mlp")):
+        for kind, number, entry in VIT_SUBLAYERS:
             sites.append(
                 Site(
                     f"{prefix}.drop_path{number}",
@@ -191,6 +197,10 @@ def vit_sites(network: nn.Module) -> tuple[Site, ...]:
     return _with_depths(sites)
 
 
+VIT_SUBLAYERS: tuple[tuple[SiteKind, int, str], ...] = (
+    ("attention", 1, "attn"),
+    ("feed_forward", 2, "mlp"),
+)
 VIT_PARTS: dict[str, Part] = {
     r"attn\.qkv": "qkv",
     r"attn\.proj": "attention_output",
@@ -199,7 +209,7 @@ VIT_PARTS: dict[str, Part] = {
 }
 
 
-def resnet_sites(network: nn.Module) -> tuple[Site, ...]:
+def resnet_sites(network: Network) -> tuple[Site, ...]:
     """The last norm of every residual branch, before the shortcut is added."""
     blocks = _blocks(network, lambda _, m: type(m).__name__ in ("BasicBlock", "Bottleneck"))
     sites = list(_weight_sites(network, _inside(blocks)))
@@ -211,7 +221,7 @@ def resnet_sites(network: nn.Module) -> tuple[Site, ...]:
     return _with_depths(sites)
 
 
-def densenet_sites(network: nn.Module) -> tuple[Site, ...]:
+def densenet_sites(network: Network) -> tuple[Site, ...]:
     """The last convolution of every dense layer, before its maps join the concatenation."""
     blocks = _blocks(network, lambda name, _: bool(re.search(r"denselayer\d+$", name)))
     sites = list(_weight_sites(network, _inside(blocks)))
@@ -221,7 +231,7 @@ def densenet_sites(network: nn.Module) -> tuple[Site, ...]:
     return _with_depths(sites)
 
 
-SITES: dict[Family, Callable[[nn.Module], tuple[Site, ...]]] = {
+SITES: dict[Family, Callable[[Network], tuple[Site, ...]]] = {
     "t5": t5_sites,
     "bert": bert_sites,
     "vit": vit_sites,

@@ -2,14 +2,14 @@
 
 import argparse
 from collections.abc import Iterable
+from pathlib import Path
 
-from suite.cli.selection import results_folder
+from suite.cli.selection import history_with_warnings, results_folder
 from suite.console import coloured, out, out_json, say, shown, table
 from suite.errors import UserError
 from suite.registry import Registry, load
 from suite.registry.names import did_you_mean, normal
-from suite.registry.schema import FileEntry, MethodEntry, TaskEntry
-from suite.results.history import read_history
+from suite.registry.schema import FileEntry, MethodEntry, Scale, TaskEntry
 
 Row = tuple[str, ...]
 
@@ -17,7 +17,7 @@ Row = tuple[str, ...]
 def list_entries(options: argparse.Namespace) -> int:
     """Print one kind of entry as a table; broken ones are in it."""
     if options.what == "results":
-        header, rows = _results(options)
+        header, rows = _results(options.out)
         broken: list[Row] = []
     else:
         registry = load(options.registry)
@@ -51,9 +51,9 @@ def show(options: argparse.Namespace) -> int:
         for name, entry in mapping.items():
             for called in {normal(name), normal(entry.name)}:
                 entries.setdefault(called, []).append((kind, entry))
-    for entry in registry.broken:
-        if normal(options.name) == normal(entry.name):
-            raise UserError("\n".join(map(str, entry.problems)))
+    for broken in registry.broken:
+        if normal(options.name) == normal(broken.name):
+            raise UserError("\n".join(map(str, broken.problems)))
     found = entries.get(normal(options.name))
     if not found:
         raise UserError(f"nothing is called '{options.name}'{did_you_mean(options.name, entries)}")
@@ -74,14 +74,12 @@ def _described(kind: str, entry: FileEntry) -> str:
     lines = [coloured(f"{kind} {entry.name}", "bold"), f"  file: {shown(entry.path)}"]
     if isinstance(entry, MethodEntry):
         lines.append(f"  code: {shown(entry.python_path)}")
-    fields = entry.model_dump(
-        mode="json", exclude={"schema_version", "name"}, exclude_defaults=True
-    )
+    fields = entry.model_dump(mode="json", exclude={"schema_version", "name"}, exclude_unset=True)
     return "\n".join([*lines, *_tree(fields, "  ")])
 
 
 def _tree(value: object, indent: str) -> Iterable[str]:
-    """Plain indented lines: keys, and values that fit behind them."""
+    """Plain indented lines: keys, and after them values that fit."""
     items: Iterable[tuple[str, object]]
     if isinstance(value, dict):
         items = ((f"{key}:", item) for key, item in value.items())
@@ -98,7 +96,7 @@ def _tree(value: object, indent: str) -> Iterable[str]:
 
 
 def _methods(registry: Registry) -> tuple[Row, list[Row]]:
-    rows = [
+    rows: list[Row] = [
         (entry.name, entry.regime, " ".join(entry.families), entry.title)
         for entry in registry.methods.values()
     ]
@@ -106,7 +104,7 @@ def _methods(registry: Registry) -> tuple[Row, list[Row]]:
 
 
 def _tasks(registry: Registry) -> tuple[Row, list[Row]]:
-    rows = [
+    rows: list[Row] = [
         (name, entry.output.type, " ".join(entry.metrics), _scales(entry), entry.description)
         for name, entry in registry.tasks.items()
     ]
@@ -114,7 +112,7 @@ def _tasks(registry: Registry) -> tuple[Row, list[Row]]:
 
 
 def _scales(entry: TaskEntry) -> str:
-    return " ".join(scale for scale in ("mini", "full") if getattr(entry.sources, scale))
+    return " ".join(scale for scale in Scale if entry.sources.at(scale))
 
 
 def _tracks(registry: Registry) -> tuple[Row, list[Row]]:
@@ -123,27 +121,27 @@ def _tracks(registry: Registry) -> tuple[Row, list[Row]]:
             entry.name,
             entry.modality,
             str(len(entry.tasks)),
-            " ".join(entry.backbones.get("mini", ())) or "-",
-            " ".join(entry.backbones.get("full", ())) or "-",
+            *(" ".join(entry.backbones.get(scale, ())) or "-" for scale in Scale),
             entry.description,
         )
         for entry in registry.tracks.values()
     ]
-    return ("name", "modality", "tasks", "mini backbones", "full backbones", "description"), rows
+    columns = (f"{scale} backbones" for scale in Scale)
+    return ("name", "modality", "tasks", *columns, "description"), rows
 
 
 def _backbones(registry: Registry) -> tuple[Row, list[Row]]:
-    rows = [
+    rows: list[Row] = [
         (entry.name, entry.family, entry.modality, entry.scale, entry.description)
         for entry in registry.backbones.values()
     ]
     return ("name", "family", "modality", "scale", "description"), rows
 
 
-def _results(options: argparse.Namespace) -> tuple[Row, list[Row]]:
-    rows = [
+def _results(folder: Path) -> tuple[Row, list[Row]]:
+    rows: list[Row] = [
         (past.cell.label, past.cell.scale, past.status, past.identity.digest[:8], past.reason)
-        for past in read_history(results_folder(options.out)).values()
+        for past in history_with_warnings(folder).values()
     ]
     return ("cell", "scale", "status", "identity", "reason"), rows
 

@@ -45,9 +45,9 @@ def check(options: argparse.Namespace) -> int:
     """Run the contract test of one method, on every family it claims, or of one task."""
     registry = load(options.registry)
     wanted = normal(options.name)
-    for entry in registry.broken:
-        if wanted in (normal(entry.name), normal(entry.name.partition("/")[2])):
-            raise as_error(entry.problems)
+    for broken in registry.broken:
+        if wanted in (normal(broken.name), normal(broken.name.partition("/")[2])):
+            raise as_error(broken.problems)
     if any(wanted in (normal(key), normal(task.name)) for key, task in registry.tasks.items()):
         (task,) = registry.select_tasks([options.name])
         from suite.contract.tasks import check_task
@@ -81,6 +81,6 @@ def _report(name: str, found: Iterable[tuple[str, str, str]]) -> int:
         faults += bool(fault)
         verdict = coloured("FAULT", "red") if fault else "ok"
         out(f"{family:<9} {check_name.replace('_', ' '):<36} {verdict} {fault}".strip())
-    found = f"{faults} fault{'s' if faults > 1 else ''}"
-    say(f"{name}: {found if faults else 'keeps the contract'}")
+    verdict = f"{faults} fault{'s' if faults > 1 else ''}" if faults else "keeps the contract"
+    say(f"{name}: {verdict}")
     return 1 if faults else 0

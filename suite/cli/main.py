@@ -5,18 +5,19 @@ Nothing heavy is imported here: each verb imports its own command when it is cal
 
 import argparse
 import importlib
-import math
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from suite import __version__
 from suite.console import coloured, say
 from suite.errors import UserError
+from suite.planning.limits import device, positive, seconds
 
+T = TypeVar("T")
 DESCRIPTION = (
     "How much accuracy per stored parameter when one frozen backbone must serve many tasks?"
 )
@@ -66,7 +67,7 @@ def _answer(arguments: list[str]) -> int:
     if options.verb is None:
         parser.print_help()
         return 0
-    options.arguments = arguments
+    options.words = arguments
     command = importlib.import_module(f"suite.cli.{options.module}")
     return getattr(command, options.function)(options)
 
@@ -101,7 +102,6 @@ def build_parser() -> argparse.ArgumentParser:
     _out(tune)
     _json(tune)
     _execution(tune)
-    tune.set_defaults(force=False, only_failed=False)
 
     listing = verb("list", "catalogue", "list entries or results", "list_entries")
     listing.add_argument(
@@ -133,6 +133,15 @@ def build_parser() -> argparse.ArgumentParser:
     board = verb("leaderboard", "results", "write the leaderboards again from the results")
     board.add_argument("--check", action="store_true", help="write nothing, exit 1 if they differ")
     _out(board)
+    verify = verb("verify", "verify", "hold results against themselves and their deltas")
+    verify.add_argument("cells", nargs="*", help="as in 'list results'; globs allowed")
+    verify.add_argument(
+        "--rescore", action="store_true", help="load each stored delta and score it again"
+    )
+    verify.add_argument("--device", default="auto", help=argparse.SUPPRESS)
+    _out(verify)
+    pack = verb("pack", "results", "pack results, one file a board; settle what a merge left")
+    _out(pack)
     _json(verb("env", "env", "print what a bug report needs", "show"))
     return parser
 
@@ -207,26 +216,19 @@ def _json(parser: _Parser) -> None:
     parser.add_argument("--json", action="store_true", help="machine-readable answer on stdout")
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not '{text}'")
-    return int(text)
+def _checked(check: Callable[[object], T]) -> Callable[[str], T]:
+    """A check of a value in the form that argparse wants."""
+
+    def convert(text: str) -> T:
+        try:
+            return check(text)
+        except UserError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
 
 
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not '{text}'")
-    return value
-
-
-def _device(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", text):
-        raise argparse.ArgumentTypeError(f"must be auto, cpu, cuda or cuda:N, not '{text}'")
-    return text
+_positive, _seconds, _device = _checked(positive), _checked(seconds), _checked(device)
 
 
 def _hyphenated(word: str) -> str:

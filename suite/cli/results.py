@@ -1,21 +1,26 @@
-"""`why` and `leaderboard`."""
+"""`why`, `leaderboard` and `pack`."""
 
 import argparse
 import fnmatch
+from pathlib import Path
 
-from suite.cli.selection import load_with_warnings, results_folder
+from suite.cli.selection import history_with_warnings, load_with_warnings, results_folder
 from suite.console import out, say, shown
 from suite.errors import UserError
 from suite.planning.identity import differences
-from suite.planning.plan import Request, plan
+from suite.planning.plan import plan
+from suite.planning.request import Request
 from suite.registry import Registry
 from suite.registry.names import did_you_mean
-from suite.results.history import Past, read_history
+from suite.registry.schema import BUDGET
+from suite.results.history import Past
+from suite.results.packing import is_packed
+from suite.results.packing import pack as pack_results
 
 
 def why(options: argparse.Namespace) -> int:
     """Print what each matching result depends on, and what the plan says of it today."""
-    history = read_history(results_folder(options.out))
+    history = history_with_warnings(options.out)
     found = [past for past in history.values() if fnmatch.fnmatch(past.cell.label, options.cell)]
     if not found:
         labels = [past.cell.label for past in history.values()]
@@ -32,8 +37,7 @@ def leaderboard(options: argparse.Namespace) -> int:
     """Write the leaderboards from the results, or compare them with what is there."""
     from suite import leaderboards
 
-    if not results_folder(options.out).is_dir():
-        raise UserError(f"--out {options.out}: there is no folder {results_folder(options.out)}")
+    _require_results(options.out)
     registry = load_with_warnings(options.registry)
     if options.check:
         stale = leaderboards.check(options.out, registry)
@@ -50,6 +54,27 @@ def leaderboard(options: argparse.Namespace) -> int:
     return 0
 
 
+def pack(options: argparse.Namespace) -> int:
+    """Pack the results, one file a board, settle what a merge left, and write the leaderboards."""
+    from suite import leaderboards
+
+    _require_results(options.out)
+    registry = load_with_warnings(options.registry)
+    packed = pack_results(options.out)
+    for path in packed.written:
+        out(shown(path))
+    if packed.replaced:
+        say(f"{packed.replaced} results gave way to later ones of their cells")
+    for path in leaderboards.build(options.out, registry):
+        out(shown(path))
+    return 0
+
+
+def _require_results(folder: Path) -> None:
+    if not results_folder(folder).is_dir() and not is_packed(folder):
+        raise UserError(f"--out {folder}: there is no folder {results_folder(folder)}")
+
+
 def _explained(past: Past, registry: Registry) -> str:
     parts = past.identity
     lines = [
@@ -58,6 +83,8 @@ def _explained(past: Past, registry: Registry) -> str:
         f"  log       {past.log or '-'}",
         f"  identity  {parts.digest} (scheme {parts.schema_version})",
         f"    method    {parts.method}",
+        f"    code      {parts.code or '-'}",
+        *(f"      {name:<9} {digest}" for name, digest in parts.parts.items()),
         f"    recipe    {parts.recipe}",
         f"    backbone  {parts.backbone}",
         *(f"    task      {digest} {name}" for name, digest in parts.tasks.items()),
@@ -68,14 +95,19 @@ def _explained(past: Past, registry: Registry) -> str:
 
 
 def _today(past: Past, registry: Registry) -> str:
-    """What the registry of now makes of the cell, without options of the command line."""
+    """What the registry of now makes of the cell, under its setting."""
     key = past.cell
+    parts = dict(part.split("=", 1) for part in key.setting.split(",") if part)
+    budget = {name: int(parts.pop(name)) for name in BUDGET if name in parts}
     request = Request(
         methods=(key.method,),
         tasks=tuple(f"{key.track}/{task}" for task in key.tasks),
         backbones=(key.backbone,),
         scale=key.scale,
         seeds=(key.seed,),
+        options=tuple(f"{key.method}.{name}={value}" for name, value in parts.items()),
+        steps=budget.get("steps"),
+        batch_size=budget.get("batch_size"),
     )
     try:
         (item,) = plan(request, registry).planned

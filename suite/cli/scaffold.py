@@ -62,12 +62,12 @@ def _new_task(root: Path, qualified: str, modality: Modality) -> list[Path]:
         )
     generator = folder / f"{normal(name)}.py"
     modality = track.modality if track else modality
-    scales: tuple[Scale, ...] = tuple(track.backbones) if track else ("mini",)
+    scales: tuple[Scale, ...] = tuple(track.backbones) if track else (Scale.MINI,)
     _require_free(generator, folder / f"{name}.yaml", *([] if track else [folder / "track.yaml"]))
     written = []
-    if "mini" in scales:
+    if Scale.MINI in scales:
         written.append(_write(generator, templates.GENERATORS[modality]))
-    digest = _digest_of(generator) if "mini" in scales else ""
+    digest = _digest_of(generator) if Scale.MINI in scales else ""
     text = templates.task_yaml(name, modality, scales, generator.name, digest)
     written.append(_write(folder / f"{name}.yaml", text))
     if track:
@@ -80,7 +80,7 @@ def _new_task(root: Path, qualified: str, modality: Modality) -> list[Path]:
 
 
 def _list_in_track(track: TrackEntry, name: str) -> None:
-    """Add the task behind the last one, in the style in which the file lists them."""
+    """Add the task after the last one, in the style in which the file lists them."""
     document = read(track.path)
     lines = track.path.read_text().splitlines(keepends=True)
     last = ("tasks", len(track.tasks) - 1)

@@ -1,20 +1,59 @@
-"""From parsed options to a plan: shared by `run`, `plan` and `why`."""
+"""From parsed words to what was asked for: shared by `run`, `plan`, `tune` and `why`."""
 
 import argparse
+import shlex
+from dataclasses import dataclass
 from pathlib import Path
 
 from suite.console import say
-from suite.errors import UserError
-from suite.planning.fingerprint import remember
-from suite.planning.plan import Plan, Request, plan
+from suite.engine.settings import Settings
+from suite.planning.output import results_folder
+from suite.planning.request import Request, request
 from suite.registry import Registry, load
-from suite.registry.entries import split_names
-from suite.results.history import read_history
+from suite.results.folder import Results, read_history
+from suite.results.history import Past
+
+__all__ = ["Invocation", "history_with_warnings", "load_with_warnings", "results_folder"]
 
 
-def results_folder(out: Path) -> Path:
-    """Where the results of an output folder lie."""
-    return out / "results"
+@dataclass(frozen=True)
+class Invocation:
+    """A command that plans cells, as it was typed."""
+
+    words: tuple[str, ...]
+    request: Request
+    settings: Settings
+    registry: Path | None
+    json: bool
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> "Invocation":
+        """What the options ask for. Raises `UserError` for what has no meaning."""
+        given = vars(options)
+        settings = {name: given[name] for name in Settings.__dataclass_fields__ if name in given}
+        return cls(
+            words=tuple(options.words),
+            request=request(
+                options.methods,
+                options.tasks,
+                options.backbones,
+                seeds=options.seeds,
+                scale=options.scale,
+                steps=options.steps,
+                batch_size=options.batch_size,
+                options=options.settings,
+                force=given.get("force", False),
+                only_failed=given.get("only_failed", False),
+            ),
+            settings=Settings(**settings),
+            registry=options.registry,
+            json=options.json,
+        )
+
+    def again(self, *more: str) -> str:
+        """The command line that continues this one, with some more words."""
+        words = [*self.words, *(word for word in more if word not in self.words)]
+        return shlex.join(["python", "-m", "suite", *words])
 
 
 def load_with_warnings(folder: Path | None) -> Registry:
@@ -25,37 +64,9 @@ def load_with_warnings(folder: Path | None) -> Registry:
     return registry
 
 
-def planned(options: argparse.Namespace, registry: Registry) -> Plan:
-    """The plan that the options ask for."""
-    made = plan(request(options), registry, read_history(results_folder(options.out)).values())
-    remember()
-    return made
-
-
-def request(options: argparse.Namespace) -> Request:
-    """The options of `run` and `plan` as a request."""
-    backbones = split_names(options.backbones)
-    if options.backbones and not backbones:
-        raise UserError("--backbones names no backbone")
-    return Request(
-        methods=split_names(options.methods),
-        tasks=split_names(options.tasks),
-        backbones=backbones,
-        scale=options.scale,
-        seeds=_seeds(split_names(options.seeds)),
-        steps=options.steps,
-        batch_size=options.batch_size,
-        options=tuple(options.settings),
-        force=options.force,
-        only_failed=options.only_failed,
-    )
-
-
-def _seeds(words: tuple[str, ...]) -> tuple[int, ...]:
-    try:
-        seeds = tuple(dict.fromkeys(int(word) for word in words))
-    except ValueError:
-        raise UserError(f"--seeds: whole numbers, not '{','.join(words)}'") from None
-    if not seeds or min(seeds) < 0:
-        raise UserError("--seeds: give at least one number, none below 0")
-    return seeds
+def history_with_warnings(out: Path) -> Results[Past]:
+    """The heads of all results; files that are none are named on stderr."""
+    history = read_history(out)
+    if history.warning:
+        say(history.warning)
+    return history

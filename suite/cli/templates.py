@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from suite.registry.metrics import METRICS
 from suite.registry.schema import Modality, Scale
 
 METHOD_YAML = """\
@@ -83,7 +84,7 @@ class CLASS(Method):
     reduction: int
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
-        """Insert a bottleneck of the task behind every feed-forward sublayer."""
+        """Insert a bottleneck of the task after every feed-forward sublayer."""
         context = context_of(tasks)
         for site in backbone.of_kind("feed_forward"):
             layers = {task.name: Bottleneck(site.width, self.reduction) for task in tasks}
@@ -173,7 +174,7 @@ modality: MODALITY
 output:
   type: classification
   labels: ["no", "yes"]
-# accuracy, f1 (two labels), matthews; for regression pearson, spearman
+# CHOICES
 metrics: [accuracy]
 """
 
@@ -212,14 +213,23 @@ def task_yaml(
     """A task with the sources that its track's scales need."""
     mini = _TASK_MINI.replace("PYTHON", python).replace("DIGEST", digest)
     parts = [
-        _TASK_HEAD.replace("MODALITY", modality),
+        _TASK_HEAD.replace("MODALITY", modality).replace("CHOICES", _metrics()),
         _TASK_TEXT if modality == "text" else "",
         "sources:\n",
-        mini if "mini" in scales else "",
-        _TASK_FULL if "full" in scales else "",
+        mini if Scale.MINI in scales else "",
+        _TASK_FULL if Scale.FULL in scales else "",
         _TASK_TAIL,
     ]
     return "".join(parts).replace("NAME", name)
+
+
+def _metrics() -> str:
+    """`classification: accuracy, f1 (2 labels), ...; regression: ...`."""
+    by_output: dict[str, list[str]] = {}
+    for name, metric in METRICS.items():
+        needed = f" ({metric.labels} labels)" if metric.labels else ""
+        by_output.setdefault(metric.output, []).append(name + needed)
+    return "; ".join(f"{output}: {', '.join(names)}" for output, names in by_output.items())
 
 
 def track_yaml(track: str, modality: Modality, task: str) -> str:

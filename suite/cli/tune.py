@@ -1,21 +1,24 @@
 """`tune`: each method's learning rate, chosen on validation data with an equal number of trials."""
 
 import argparse
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from suite.cli.run import command_again, require_writable, results_of, run_plan
-from suite.cli.selection import load_with_warnings, request, results_folder
+from suite.cli.run import interrupted
+from suite.cli.selection import Invocation, load_with_warnings
 from suite.console import out, out_json, say, shown, table
+from suite.engine.execution import execute
 from suite.errors import UserError
-from suite.planning.fingerprint import remember
-from suite.planning.plan import Plan, plan
+from suite.planning.cells import Plan
+from suite.planning.output import planned, require_writable, results_of
+from suite.planning.plan import plan
+from suite.planning.request import Request
 from suite.registry import Registry
-from suite.registry.schema import TRIALS, Scale
-from suite.results.history import read_history
+from suite.registry.schema import TRIALS
+from suite.results.packing import is_packed, pack
 from suite.results.records import CellKey, Result
-from suite.results.searches import FOLDER, Search, trial_of
+from suite.results.searches import FOLDER, Search, pack_path, trial_of
 
 
 def tune(options: argparse.Namespace) -> int:
@@ -24,34 +27,32 @@ def tune(options: argparse.Namespace) -> int:
     Trials are kept like results, so that the same command continues after an interruption. The
     YAML is not edited: whoever writes the recipe reads the answer first.
     """
-    registry = load_with_warnings(options.registry)
-    asked = request(options)
-    used = {item.cell.key.backbone for item in plan(asked, registry).planned}
-    families = {registry.backbones[name].family for name in used}
-    _require_rates(registry, asked.methods, options.scale, families)
-    require_writable(options.out)
+    asked = Invocation.of(options)
+    registry = load_with_warnings(asked.registry)
+    out_folder, quiet = asked.settings.out, asked.settings.quiet
+    _require_rates(asked.request, registry)
+    require_writable(out_folder)
     plans = []
     results: list[list[Result]] = []
     for number in range(TRIALS):
-        folder = options.out / FOLDER / f"trial-{number + 1}"
-        history = read_history(results_folder(folder)).values()
-        made = plan(replace(asked, trial=number), registry, history)
-        remember()
+        settings = replace(asked.settings, out=out_folder / FOLDER / f"trial-{number + 1}")
+        made = planned(replace(asked.request, trial=number), registry, settings.out)
         if made.missing:
             raise UserError("\n".join(map(str, made.missing)))
-        if not options.quiet:
+        if not quiet:
             say(f"trial {number + 1} of {TRIALS}: {len(made.with_action('run'))} cells to run")
         try:
-            run_plan(made, registry, options, folder)
+            execute(made, registry, settings)
         except KeyboardInterrupt:
-            say("interrupted; finished trials are kept, and the same command continues:")
-            say(f"  {command_again(options)}")
-            return 130
+            return interrupted(asked, "finished trials are kept")
         plans.append(made)
-        results.append(results_of(made, folder))
+        results.append(results_of(made, settings.out))
     searches = list(_searches(plans, results, registry))
-    paths = [search.write(options.out) for search in searches]
-    if options.json:
+    paths = [search.write(out_folder) for search in searches]
+    if is_packed(out_folder):
+        pack(out_folder)
+        paths = [pack_path(out_folder)]
+    if asked.json:
         out_json([search.model_dump(mode="json") for search in searches])
     else:
         out(table(("method", "backbone", "tasks", *_HEADER, "best"), map(_row, searches)))
@@ -62,10 +63,12 @@ def tune(options: argparse.Namespace) -> int:
 _HEADER = tuple(f"trial {number + 1}" for number in range(TRIALS))
 
 
-def _require_rates(
-    registry: Registry, names: Sequence[str], scale: Scale, families: Collection[str]
-) -> None:
-    for entry in registry.select_methods(names):
+def _require_rates(asked: Request, registry: Registry) -> None:
+    """Every method has rates to try on every family that is planned."""
+    scale = asked.scale
+    used = {item.cell.key.backbone for item in plan(asked, registry).planned}
+    families = {registry.backbones[name].family for name in used}
+    for entry in registry.select_methods(asked.methods):
         for family in (family for family in entry.families if family in families):
             if not entry.trial_rates(scale, family):
                 raise UserError(

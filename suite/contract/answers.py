@@ -128,7 +128,7 @@ def mixed_batches_give_the_same(bench: Bench, model: AdaptedModel) -> None:
     if not _close(alone, mixed):
         raise Fault(
             f"in a batch of both tasks the loss is {float(mixed):.5g}, apart {float(alone):.5g}: "
-            "what depends on the active task must heed context.rows"
+            "what depends on the active task must heed context.counts"
         )
 
 
@@ -146,7 +146,8 @@ def compiles(bench: Bench, model: AdaptedModel) -> None:
     batch = bench.batch(bench.served[0])
     expected = outputs(model, batch)
     torch._dynamo.reset()
-    compiled = torch.compile(copy.deepcopy(model), backend="eager", dynamic=False)
+    compiled = copy.deepcopy(model)
+    compiled.compile(backend="eager", dynamic=False)
     try:
         actual = outputs(compiled, batch)
     except Exception as error:

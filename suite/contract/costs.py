@@ -13,7 +13,7 @@ from suite.engine.ledger import closed_form, count, disagreement
 from suite.errors import Unsupported
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel, HeadedModel, output_size
-from suite.registry import expression
+from suite.registry.expression import parse
 from suite.registry.schema import Option, OptionValue, TaskEntry
 
 
@@ -78,11 +78,11 @@ def only_outputs_are_heads(bench: Bench, model: AdaptedModel) -> None:
         if passed_off and not any(f"{name}.".startswith(f"{head}.") for head in own):
             raise Fault(f"{name} is stored as a head, and is neither the model's nor a head site")
         if isinstance(module, nn.modules.batchnorm._NormBase):
-            statistics |= {id(buffer) for buffer in module.buffers()}
+            statistics |= {inner for inner, _ in module.named_buffers(name)}
     buffers = dict(model.named_buffers())
     for name in stored_tensors(model, bench.method):
         buffer = buffers.get(name)
-        if buffer is not None and buffer.is_floating_point() and id(buffer) not in statistics:
+        if buffer is not None and buffer.is_floating_point() and name not in statistics:
             raise Fault(f"{name} would be stored as a running statistic: make it a parameter")
 
 
@@ -119,7 +119,7 @@ def facts_are_declared(bench: Bench, model: AdaptedModel) -> None:
     restored = bench.restore(bench.save(model, "facts"), bench.served)
     again = bench.method.facts(restored)
     terms = (*bench.entry.cost.shared, *bench.entry.cost.per_task)
-    used = {name for term in terms for name in expression.names(term.count)}
+    used = {name for term in terms for name in parse(term.count).names}
     for name, value in facts.items():
         if name.split("@")[0] in used and again.get(name) != value:
             raise Fault(

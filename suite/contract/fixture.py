@@ -17,10 +17,20 @@ from suite.errors import UserError
 from suite.method import Method
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel
-from suite.planning.plan import Request, resolve_recipe
+from suite.planning.code_cache import Codes
+from suite.planning.plan import resolve_recipe
+from suite.planning.request import Request
 from suite.registry import Registry
-from suite.registry.options import resolve_options
-from suite.registry.schema import BackboneEntry, Family, MethodEntry, OptionValue, Recipe, TaskEntry
+from suite.registry.options import default_options
+from suite.registry.schema import (
+    BackboneEntry,
+    Family,
+    MethodEntry,
+    OptionValue,
+    Recipe,
+    Scale,
+    TaskEntry,
+)
 
 EXAMPLES = 48
 STEPS = 10
@@ -62,11 +72,12 @@ class Bench:
     ) -> AdaptedModel:
         """The model after a few steps on some of the tasks; `watch` sees it after each of them."""
         model = self.adapt(tasks)
-        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        names = {parameter: name for name, parameter in model.named_parameters()}
 
         def note(parameter: nn.Parameter) -> None:
-            if names[id(parameter)] not in self.reached and parameter.grad.any():
-                self.reached.add(names[id(parameter)])
+            assert parameter.grad is not None, "the hook runs once there is a gradient"
+            if names[parameter] not in self.reached and parameter.grad.any():
+                self.reached.add(names[parameter])
 
         for parameter in model.parameters():
             if parameter.requires_grad:
@@ -76,7 +87,7 @@ class Bench:
 
         def note_moved() -> None:
             for parameter, value in zip(model.parameters(), before, strict=True):
-                name = names[id(parameter)]
+                name = names[parameter]
                 if name not in self.moved and not torch.equal(parameter, value):
                     self.moved.add(name)
 
@@ -117,7 +128,7 @@ class Bench:
 def make_bench(entry: MethodEntry, registry: Registry, family: Family, folder: Path) -> Bench:
     """The method, the family's mini backbone and two tasks of a track that uses it."""
     backbone_entry, tasks = family_bench(registry, family)
-    options = resolve_options([entry], [], "mini")[entry.name]
+    options = default_options(entry, Scale.MINI)
     workspace = Workspace(registry, torch.device("cpu"), threads=1)
     backbone = workspace.backbone(backbone_entry.name)
     request = Request(methods=(entry.name,), tasks=())
@@ -136,10 +147,12 @@ def make_bench(entry: MethodEntry, registry: Registry, family: Family, folder: P
             "weight_decay": 0.0,
         }
     )
+    code = Codes().of(entry, options, backbone_entry, Scale.MINI).parts["data"]
     data = {}
     for task in tasks:
         assert task.sources.mini is not None
-        encoded = encode_task(task, "mini", backbone, recipe.max_length, task.sources.mini.digest)
+        digest = f"{task.sources.mini.digest}.{code}"
+        encoded = encode_task(task, Scale.MINI, backbone, recipe.max_length, digest)
         data[task.name] = _small(encoded, backbone_entry)
     return Bench(
         entry=entry,
@@ -157,7 +170,7 @@ def family_bench(registry: Registry, family: Family) -> tuple[BackboneEntry, tup
     """The mini backbone of a family and two tasks of a track that uses it: its first, and one with
     another type of output if there is one."""
     for track in registry.tracks.values():
-        for name in track.backbones.get("mini", ()):
+        for name in track.backbones.get(Scale.MINI, ()):
             if registry.backbones[name].family == family:
                 first, *rest = registry.tasks_of(track)
                 if not rest:

@@ -10,7 +10,7 @@ import numpy as np
 from suite.data.sources import load_splits
 from suite.data.splits import Columns, Splits
 from suite.errors import UserError
-from suite.registry.schema import Classification, TaskEntry
+from suite.registry.schema import Classification, Scale, TaskEntry
 
 MAJORITY = 0.9
 SMALLEST_TEST = 50
@@ -30,7 +30,7 @@ def check_task(task: TaskEntry) -> Iterator[Finding]:
     if task.sources.mini is None:
         raise UserError(f"{task.path}: {task.name} has no mini source, there is nothing to check")
     try:
-        splits = load_splits(task, "mini", None)
+        splits = load_splits(task, Scale.MINI, None)
     except UserError as error:
         yield Finding("generates what its digest says", str(error))
         return
@@ -43,7 +43,7 @@ def check_task(task: TaskEntry) -> Iterator[Finding]:
 
 
 def _repeats(task: TaskEntry, splits: Splits) -> str:
-    again = load_splits(task, "mini", None).digest()
+    again = load_splits(task, Scale.MINI, None).digest()
     return "" if again == splits.digest() else "generated twice, the examples differ"
 
 
@@ -59,8 +59,9 @@ def _columns(task: TaskEntry, splits: Splits) -> str:
             return f"{name} has no examples"
         kind = np.asarray(columns["label"]).dtype.kind
         if isinstance(task.output, Classification) and kind not in "iu":
-            return f"label of {name} is no whole number: it is the index of a label"
-        if not task.text and (columns["image"].dtype != np.uint8 or columns["image"].ndim != 4):
+            return f"label of {name} must be whole numbers: indices of output.labels"
+        image = np.asarray(columns.get("image", ()))
+        if not task.text and (image.dtype != np.uint8 or image.ndim != 4):
             return f"image of {name} is not uint8 [N, H, W, 3]"
     return ""
 

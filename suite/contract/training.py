@@ -15,7 +15,7 @@ from suite.contract.answers import outputs
 from suite.contract.fixture import SEED, Bench, Fault
 from suite.engine.delta import changed_tensors
 from suite.engine.loop import predictions
-from suite.method import Method, ParameterGroup, Phase
+from suite.method import Method, ParameterGroup, ParameterSet, Phase
 from suite.method.model import AdaptedModel, HeadedModel
 
 T = TypeVar("T")
@@ -172,7 +172,7 @@ def names_do_not_matter(bench: Bench, model: AdaptedModel) -> None:
     found = []
     for tasks in (bench.served, renamed):
         own = bench.adapt(tasks)
-        parameters = [p for p in own.parameters() if p.requires_grad]
+        parameters = ParameterSet(p for p in own.parameters() if p.requires_grad)
         groups = bench.method.parameter_groups(own, parameters, bench.recipe)
         found.append(([_settings(group) for group in groups], [*own.state_dict().values()]))
     (rates, tensors), (other_rates, other_tensors) = found

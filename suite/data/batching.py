@@ -60,8 +60,8 @@ class Batches:
 
     def training(self, recipe: Recipe, seed: int) -> Iterator[Batch]:
         """Endless shuffled batches; texts are bucketed by length within a window of
-        `BUCKET_BATCHES` batches. Every batch is full, unless the split is smaller than one: what
-        is left over at the end of an epoch's shuffle is not seen in that epoch."""
+        `BUCKET_BATCHES` batches. Every batch is full, unless the split is smaller than one: the
+        examples left over at the end of an epoch's shuffle are not used in that epoch."""
         rng = np.random.Generator(np.random.PCG64(seed))
         size = min(recipe.batch_size, len(self.examples))
         while True:
@@ -71,6 +71,8 @@ class Batches:
             for window in np.split(
                 order, range(size * BUCKET_BATCHES, len(order), size * BUCKET_BATCHES)
             ):
+                # Neighbours in length share a batch, so that little of it is padding; the order of
+                # the batches is drawn again below, or every window would run from short to long.
                 by_length = window[np.argsort(self.examples.lengths[window], kind="stable")]
                 batches.extend(by_length.reshape(-1, size))
             batches = [batches[number] for number in rng.permutation(len(batches))]
@@ -102,16 +104,16 @@ class Batches:
             inputs = {name: values[index, :longest] for name, values in examples.inputs.items()}
             missing = longest - inputs["input_ids"].shape[1]
             if missing > 0:
-                # Behind the mask, which is padded too, any token will do.
+                # Any token id will do here: the mask is padded with zeros as well.
                 inputs = {name: F.pad(values, (0, missing)) for name, values in inputs.items()}
         ids = None if examples.target_ids is None else examples.target_ids[index]
         return Batch(self.task, inputs, examples.targets[index], ids)
 
 
 class FeatureBatches(Batches):
-    """The same batches with `FEATURES` [B, width] as inputs, computed when an example is first met.
+    """The same batches with `FEATURES` [B, width] as inputs, computed once for each example.
 
-    `compute` gives the features of a batch; they must be the same whenever it is asked.
+    `compute` gives the features of a batch, which must be the same at every call.
     """
 
     def __init__(self, batches: Batches, width: int, compute: Callable[[Batch], Tensor]) -> None:

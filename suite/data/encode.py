@@ -1,4 +1,8 @@
-"""Examples as tensors, once: tokenised or laid out for one backbone, cached on disk by digest."""
+"""Examples as tensors: tokenised or laid out for one backbone, cached on disk by digest.
+
+A board runs dozens of methods with several seeds on the same examples, so the encoding is done once
+and kept: cells spend their time on training alone.
+"""
 
 import contextlib
 import hashlib
@@ -14,14 +18,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from suite.backbones.base import Backbone, TextToTextBackbone
+from suite.backbones.base import Backbone, TextBackbone, TextToTextBackbone
 from suite.data.sources import load_splits
 from suite.data.splits import Columns
 from suite.planning.cache import cache_folder
 from suite.planning.locate import Model, locate_model
-from suite.registry.schema import Classification, Scale, TaskEntry
+from suite.registry.schema import Classification, GeneratedSource, Scale, TaskEntry
 
-CACHE_VERSION = 1
 PADDING = -100
 
 
@@ -70,15 +73,15 @@ def encode_task(
 ) -> EncodedTask:
     """Load and encode a task, or read it from the cache on disk.
 
-    `digest` names the data. With it, the key of the cache holds all that the encoding depends on:
-    the task's columns and outputs, the backbone's image size and tokenizer, and `max_length`
-    (tokens). The generator's file is part of it too, so that a changed one is run again and held
-    against its digest.
+    `digest` names the data and the code that encodes them. With it, the key of the cache holds all
+    that the encoding depends on: the task's columns and outputs, the backbone's image size and
+    tokenizer, and `max_length` (tokens). The generator's file is part of it too, so that a changed
+    generator runs again and its examples are checked against the digest in the YAML.
     """
-    generated = task.sources.mini if scale == "mini" else None
+    source = task.sources.at(scale)
+    generated = source if isinstance(source, GeneratedSource) else None
     key = json.dumps(
         [
-            CACHE_VERSION,
             digest,
             task.model_dump_json(include={"text", "output", "sources"}),
             (task.path.parent / generated.python).read_text() if generated else "",
@@ -110,22 +113,53 @@ def _encode(
     tensors: dict[str, Tensor] = {}
     for split in ("train", "validation", "test"):
         columns: Columns = getattr(splits, split)
-        if task.modality == "image":
-            images = torch.from_numpy(np.ascontiguousarray(columns["image"]))
-            tensors[f"{split}.inputs.image"] = images.permute(0, 3, 1, 2).contiguous()
-        else:
-            for name, tensor in _tokens(task, columns, backbone, max_length).items():
-                tensors[f"{split}.inputs.{name}"] = tensor
+        for name, tensor in _inputs(task, columns, backbone, max_length).items():
+            tensors[f"{split}.inputs.{name}"] = tensor
         tensors[f"{split}.targets"] = torch.from_numpy(np.asarray(columns["label"]))
         if isinstance(backbone, TextToTextBackbone):
             tensors[f"{split}.target_ids"] = _answers(task, columns, backbone)
     return tensors
 
 
+def encode_questions(
+    task: TaskEntry, columns: Columns, backbone: Backbone, max_length: int
+) -> Examples:
+    """Examples of which only the inputs are known: `columns` without `label`.
+
+    `target_ids` are blank and as long as the longest answer that the task allows.
+    """
+    inputs = _inputs(task, columns, backbone, max_length)
+    mask = inputs.get("attention_mask")
+    count = len(next(iter(inputs.values())))
+    answers = None
+    if isinstance(backbone, TextToTextBackbone):
+        longest = _answers(task, {"label": _possible(task)}, backbone).shape[1]
+        answers = torch.zeros(count, longest, dtype=torch.int64)
+    lengths = np.ones(count, np.int64) if mask is None else mask.sum(1).numpy()
+    return Examples(inputs, torch.zeros(count), answers, lengths)
+
+
+def _possible(task: TaskEntry) -> np.ndarray:
+    """Every answer that a text-to-text backbone may be taught."""
+    if isinstance(task.output, Classification):
+        return np.arange(len(task.output.labels))
+    return np.arange(task.output.minimum, task.output.maximum + 0.1, 0.2)
+
+
+def _inputs(
+    task: TaskEntry, columns: Columns, backbone: Backbone, max_length: int
+) -> dict[str, Tensor]:
+    if task.text:
+        return _tokens(task, columns, backbone, max_length)
+    images = torch.from_numpy(np.ascontiguousarray(columns["image"]))
+    return {"image": images.permute(0, 3, 1, 2).contiguous()}
+
+
 def _tokens(
     task: TaskEntry, columns: Columns, backbone: Backbone, max_length: int
 ) -> dict[str, Tensor]:
     assert task.text is not None
+    assert isinstance(backbone, TextBackbone)
     texts = [columns[name] for name in task.text.columns]
     if isinstance(backbone, TextToTextBackbone):
         rows = zip(*texts, strict=True)
@@ -166,7 +200,7 @@ def _examples(tensors: Mapping[str, Tensor], split: str) -> Examples:
 
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Keep the tensors for the next cell; a read-only or full home costs time, nothing else."""
+    """Keep the tensors for the next cell; if the home is read-only or full, only time is lost."""
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -30,23 +30,21 @@ PERMUTATION_SEED = 42
 def load_splits(task: TaskEntry, scale: Scale, image_size: int | None) -> Splits:
     """All examples of a task at a scale.
 
-    `image_size` (pixels) is what the backbone takes; images of a full-scale task are resized to
-    it: the shorter side, then a central crop. Raises UserError where the data are missing or are
-    not what the registry says.
+    `image_size` (pixels) is the backbone's; images of a full-scale task are resized to it: the
+    shorter side, then a central crop. Raises UserError if the data are missing or differ from what
+    the registry says.
     """
-    if scale == "mini":
-        source = task.sources.mini
-        assert source is not None, "the plan lets no task without a source through"
-        return _generated(task, source)
-    source = task.sources.full
+    source = task.sources.at(scale)
     assert source is not None, "the plan lets no task without a source through"
+    if isinstance(source, GeneratedSource):
+        return _generated(task, source)
     return _tabular(task, source, image_size)
 
 
 def departure(task: TaskEntry, scale: Scale, train: int, validation: int, test: int) -> str:
     """How the rows read at full scale differ from the official counts; empty if they do not."""
-    source = task.sources.full
-    if scale == "mini" or source is None or not task.official:
+    source = task.sources.at(scale)
+    if not isinstance(source, HubSource) or not task.official:
         return ""
     match source.split_rule:
         case "halve_validation":
@@ -84,7 +82,7 @@ def _generated(task: TaskEntry, source: GeneratedSource) -> Splits:
 
 
 def _made(make: Callable[[], Splits], maker: str) -> tuple[Splits, str]:
-    """What a contributor's function returns, and its digest."""
+    """The splits that a contributor's function returns, and their digest."""
     try:
         splits = make()
         if not isinstance(splits, Splits):
@@ -154,17 +152,17 @@ def _columns(
     if task.text:
         return {**{name: list(rows[name]) for name in task.text.columns}, "label": label}
     assert image_size is not None, "an image backbone states its image size"
-    images = [_resized(_decoded(image), image_size) for image in rows[source.image]]
+    images = [resized(_decoded(image), image_size) for image in rows[source.image]]
     return {"image": np.stack(images), "label": label}
 
 
 def _decoded(image: Image.Image | Mapping[str, bytes]) -> Image.Image:
-    """An image column holds images where the file's own metadata says so, else encoded bytes."""
+    """An image column has images if the file's own metadata says so, else encoded bytes."""
     opened = image if isinstance(image, Image.Image) else Image.open(io.BytesIO(image["bytes"]))
     return opened.convert("RGB")
 
 
-def _resized(image: Image.Image, size: int) -> np.ndarray:
+def resized(image: Image.Image, size: int) -> np.ndarray:
     """Shorter side to `size`, then the central square: uint8 [size, size, 3]."""
     scale = size / min(image.size)
     width, height = (max(size, round(side * scale)) for side in image.size)

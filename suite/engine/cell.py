@@ -15,24 +15,25 @@ from suite.data.batching import Batches
 from suite.data.encode import EncodedTask, Examples, encode_task
 from suite.data.sources import departure
 from suite.engine import environment, peak_memory
-from suite.engine.delta import changed_tensors, load_delta, save_delta
+from suite.engine.delta import Origin, changed_tensors, delta_digest, load_delta, save_delta
 from suite.engine.ledger import closed_form, count, disagreement
 from suite.engine.loop import Progress, TaskBatches, Training, autocast, predictions, train
 from suite.engine.seeding import seed_for
 from suite.method import Method
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel
-from suite.planning.plan import Cell
+from suite.planning.cells import Cell
+from suite.planning.locate import Model, locate_model
 from suite.registry import Registry
 from suite.registry.schema import MethodEntry, TaskEntry
-from suite.results.metrics import evaluate, score
 from suite.results.records import Ledger, Result, TaskScore
+from suite.results.scores import evaluate, score
 
 RESTORE_BATCH = 64
 
 
 class CellError(Exception):
-    """A broken promise of a method: it leaks, undercounts or cannot be restored."""
+    """A method breaks its contract: it leaks, undercounts or cannot be restored."""
 
 
 @dataclass
@@ -50,16 +51,20 @@ class Workspace:
         if name not in self.backbones:
             loaded = load_backbone(self.registry.backbones[name]).to(self.device)
             if loaded.entry.modality == "image":
+                # oneDNN and cuDNN compute convolutions in this layout; kept in the other one,
+                # every layer would convert its input and output.
                 loaded = loaded.to(memory_format=torch.channels_last)
             self.backbones[name] = loaded
         return self.backbones[name]
 
     def task(self, cell: Cell, entry: TaskEntry) -> EncodedTask:
         """A task's examples for the cell's backbone, on the device."""
-        digest = cell.identity.tasks[entry.name]
+        # Of the examples and of the code that encodes them: a change of either gives other tensors.
+        digest = f"{cell.identity.tasks[entry.name]}.{cell.identity.parts['data']}"
         if self.registry.methods[cell.key.method].task_prefix:
             entry = entry.prefixed()
         template = entry.text.template if entry.text else ""
+        # The methods and seeds of a worker's cells share these tensors.
         key = (digest, cell.key.backbone, cell.recipe.max_length, template)
         if key not in self.encoded:
             backbone = self.backbone(cell.key.backbone)
@@ -70,7 +75,11 @@ class Workspace:
 
 
 class SealedTest:
-    """Test examples that can be opened once, after selection."""
+    """Test examples that can be opened once, after selection.
+
+    Whatever is chosen by looking at test scores (a step, a rate) makes the reported one too high.
+    Training gets no reference to the test split, and a second opening is an error of the program.
+    """
 
     def __init__(self, examples: Examples) -> None:
         self._examples: Examples | None = examples
@@ -84,10 +93,10 @@ class SealedTest:
 
 
 def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress) -> Result:
-    """Everything design and reader care about happens here, in this order.
+    """All steps of a cell, in order: adapt, train, save, restore from the file, score, count.
 
-    Writes `delta.safetensors` to `folder`. Raises Unsupported, Diverged, CellError or whatever
-    the method raises; the caller turns that into a visible row.
+    Writes `delta.safetensors` to `folder`. Raises Unsupported, Diverged, CellError or any error of
+    the method; the caller turns it into a visible row.
     """
     started = time.perf_counter()
     peak_memory.reset_peak(workspace.device)
@@ -113,10 +122,10 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
     _check_backbone(model, pristine, method)
 
     delta = folder / "delta.safetensors"
-    save_delta(delta, model, method, entry.regime)
-    ledger = count(delta)
-    _check_ledger(ledger, entry, pristine, cell, facts)
+    save_delta(delta, model, method, entry.regime, _origin(cell, pristine))
+    ledger = _checked(count(delta), entry, pristine, cell, facts)
 
+    # With another seed: a random tensor that is needed but not saved then differs, and shows.
     restored = adapt_model(method, pristine, tasks, seed_for(key.seed, "restore"), workspace.device)
     load_delta(delta, restored, method)
     for own in data.values():
@@ -137,6 +146,7 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
         identity=cell.identity,
         status="ok",
         scores=tuple(scores),
+        delta=delta_digest(delta),
         ledger=ledger,
         backbone_parameters=pristine.parameter_count(),
         trained_parameters=trained.trained_parameters,
@@ -158,8 +168,10 @@ def adapt_model(
     seed: int,
     device: torch.device,
 ) -> AdaptedModel:
-    """A method's model on a fresh copy of the backbone, in evaluation mode on `device`. The method
-    is not told where the tasks' examples are."""
+    """A method's model on a fresh copy of the backbone, in evaluation mode on `device`.
+
+    The method is not told where the tasks' examples are, so that it cannot read the test split.
+    """
     torch.manual_seed(seed)
     described = [task.without_sources() for task in tasks]
     return method.adapt(pristine.fresh(), described).to(device).eval()
@@ -174,20 +186,35 @@ def _check_backbone(model: AdaptedModel, pristine: Backbone, method: Method) -> 
         )
 
 
-def _check_ledger(
+def _origin(cell: Cell, pristine: Backbone) -> Origin:
+    found = locate_model(pristine.entry)
+    assert isinstance(found, Model), "it has been loaded"
+    return Origin(
+        cell=cell.key,
+        options=dict(cell.options),
+        max_length=cell.recipe.max_length,
+        weights=found.fingerprint,
+    )
+
+
+def _checked(
     ledger: Ledger, entry: MethodEntry, pristine: Backbone, cell: Cell, facts: dict[str, float]
-) -> None:
+) -> Ledger:
+    """The counted cost, checked against the closed form; marked if the method states none."""
+    if not entry.cost_stated:
+        return ledger.model_copy(update={"closed_form": False})
     expected = closed_form(entry.cost, pristine, len(cell.key.tasks), cell.options, facts)
     difference = disagreement(ledger, expected, entry.path.name)
     if difference:
         raise CellError(difference)
+    return ledger
 
 
 def _check_restored(model: AdaptedModel, restored: AdaptedModel, validation: Batches) -> None:
     _, batch = next(validation.evaluation(RESTORE_BATCH))
     with torch.no_grad(), autocast(batch.targets.device):
         before, after = float(model.loss(batch)), float(restored.loss(batch))
-    # Kernels on a GPU may be chosen anew for the new object and round differently.
+    # On a GPU the libraries may choose other kernels for the new object, which round differently.
     tolerance = 0.0 if batch.targets.device.type == "cpu" else 0.01
     if not math.isclose(before, after, rel_tol=tolerance):
         raise CellError(

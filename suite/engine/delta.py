@@ -4,13 +4,13 @@ Tensors are keyed `role/task/name`: role `shared` (stored once for all tasks, ta
 `head` or `buffer` (running statistics); `name` is the tensor's name in the adapted model.
 """
 
-import json
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -18,33 +18,54 @@ from suite.backbones.base import Backbone
 from suite.backbones.per_task import PerTask
 from suite.method import Method
 from suite.method.model import AdaptedModel
+from suite.registry.schema import OptionValue
+from suite.results.records import CellKey, Record
 
-FORMAT = "suite-delta-1"
+FORMAT = "suite-delta-2"
+"""Key of the file's metadata that holds its `Header`."""
+
+
+class Origin(Record):
+    """The cell that a delta comes from: all that is needed to build its model again."""
+
+    cell: CellKey
+    options: dict[str, OptionValue]
+    max_length: int
+    """Tokens to which texts were cut."""
+    weights: str
+    """Fingerprint of the backbone's files."""
+
+
+class Header(Record):
+    """The tasks a delta serves, in the order of the model, and where it comes from."""
+
+    tasks: tuple[str, ...]
+    origin: Origin | None = None
 
 
 def live_tensors(model: AdaptedModel) -> dict[str, Tensor]:
-    """All that trains or was added, and the running statistics of batch norms that train, by name.
+    """All tensors that train or were added, and the running statistics of trained batch norms.
 
-    The tensors are the model's own, not copies.
+    By name; the tensors are the model's own, not copies.
     """
     originals = model.backbone.originals
     adaptive = {
-        id(buffer)
-        for module in model.modules()
+        name
+        for prefix, module in model.named_modules()
         if isinstance(module, nn.BatchNorm2d) and any(p.requires_grad for p in module.parameters())
-        for buffer in module.buffers()
+        for name, _ in module.named_buffers(prefix)
     }
     persistent = model.state_dict().keys()
     tensors: dict[str, Tensor] = {
         name: parameter.detach()
         for name, parameter in model.named_parameters()
-        if parameter.requires_grad or id(parameter) not in originals
+        if parameter.requires_grad or parameter not in originals
     }
     for name, buffer in model.named_buffers():
-        # A step counter that only matters to a batch norm with cumulative averaging.
+        # `num_batches_tracked` matters only to a batch norm with cumulative averaging.
         if name not in persistent or name.endswith("num_batches_tracked"):
             continue
-        if id(buffer) not in originals or id(buffer) in adaptive:
+        if buffer not in originals or name in adaptive:
             tensors[name] = buffer
     return tensors
 
@@ -57,8 +78,10 @@ def stored_tensors(model: AdaptedModel, method: Method) -> dict[str, Tensor]:
     return {name: tensors[name] for name in names}
 
 
-def save_delta(path: Path, model: AdaptedModel, method: Method, regime: str) -> None:
-    """Write the delta so that a reader sees no file or the whole file.
+def save_delta(
+    path: Path, model: AdaptedModel, method: Method, regime: str, origin: Origin | None = None
+) -> None:
+    """Write the delta so that a reader sees either no file or the complete one.
 
     Raises ValueError for a tensor without elements.
     """
@@ -75,54 +98,58 @@ def save_delta(path: Path, model: AdaptedModel, method: Method, regime: str) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     # One metadata key: with several, their order in the file would vary from run to run.
-    save_file(tensors, part, {FORMAT: json.dumps(list(model.tasks))})
+    header = Header(tasks=tuple(model.tasks), origin=origin)
+    save_file(tensors, part, {FORMAT: header.model_dump_json()})
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(path)
 
 
 def load_delta(path: Path, model: AdaptedModel, method: Method) -> None:
-    """Load a delta into a freshly adapted model; raises ValueError if it is not one of its own."""
+    """Load a delta into a freshly adapted model; raises ValueError if it serves other tasks."""
+    tasks = read_header(path).tasks
+    if tasks != tuple(model.tasks):
+        raise ValueError(f"{path.name} serves {tasks}, not {tuple(model.tasks)}")
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        if FORMAT not in metadata:
-            raise ValueError(f"{path.name} is no delta of this suite")
-        tasks = json.loads(metadata[FORMAT])
-        if tasks != list(model.tasks):
-            raise ValueError(f"{path.name} serves {tasks}, not {list(model.tasks)}")
         tensors = {key.split("/", 2)[2]: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     with torch.no_grad():
         method.load(model, tensors)
 
 
+def read_header(path: Path) -> Header:
+    """The header of a delta; raises ValueError if the file is not a delta."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{path.name} is no safetensors file ({error})") from None
+    if FORMAT not in metadata:
+        raise ValueError(f"{path.name} is no delta of this version of the suite")
+    return Header.model_validate_json(metadata[FORMAT])
+
+
+def delta_digest(path: Path) -> str:
+    """SHA-256 of a delta's file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def changed_tensors(model: AdaptedModel, pristine: Backbone, method: Method) -> list[str]:
-    """Names of the backbone's own tensors that differ from the pristine ones without being
-    stored: what a method has leaked. Empty for a correct method."""
-    saved = {id(tensor) for tensor in _saved_objects(model, method)}
+    """Names of the backbone's own tensors that differ from the pristine ones but are not stored:
+    leaks of the method. Empty for a correct method."""
+    saved = stored_tensors(model, method)
     reference = {
         **dict(pristine.network.named_parameters()),
         **dict(pristine.network.named_buffers()),
     }
     leaked = []
-    for tensor in _tensors(model.backbone.network):
-        name = model.backbone.originals.get(id(tensor))
-        if name is None or id(tensor) in saved or name.endswith("num_batches_tracked"):
+    for own_name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        name = model.backbone.originals.get(tensor)
+        if name is None or own_name in saved or name.endswith("num_batches_tracked"):
             continue
         if not torch.equal(tensor.detach().cpu(), reference[name].detach().cpu()):
             leaked.append(name)
     return sorted(leaked)
-
-
-def _saved_objects(model: AdaptedModel, method: Method) -> Iterator[Tensor]:
-    names = set(stored_tensors(model, method))
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if name in names:
-            yield tensor
-
-
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
 
 
 def _default_role(model: AdaptedModel, regime: str) -> tuple[str, str]:

@@ -8,9 +8,10 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from suite import __version__
 from suite.results.records import Environment
 
-PACKAGES = ("suite", "torch", "transformers", "timm", "triton", "numpy")
+PACKAGES = ("torch", "transformers", "timm", "triton", "numpy")
 
 
 def describe(device: str, threads: int) -> Environment:
@@ -20,7 +21,7 @@ def describe(device: str, threads: int) -> Environment:
         device=device,
         hardware=_gpu(device) if device.startswith("cuda") else _cpu(),
         threads=threads,
-        versions={"python": platform.python_version()} | _versions(),
+        versions={"python": platform.python_version(), "suite": __version__} | _versions(),
         commit=commit,
         dirty=dirty,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,15 +1,15 @@
-"""Which cells fit beside each other into the memory of one GPU, judged by what cells have used."""
+"""Which cells fit into the memory of one GPU side by side, judged by the peaks of earlier cells."""
 
 from collections.abc import Iterable, Sequence
 
-from suite.planning.plan import Cell
+from suite.planning.cells import Cell
 from suite.registry.schema import Recipe
 from suite.results.records import CellKey, Result
 
 PROCESS_BYTES = 700 * 2**20
-"""What a process takes beside its tensors: CUDA context, libraries, workspaces."""
+"""Memory of a process beside its tensors: CUDA context, libraries, workspaces."""
 RESERVED = 1.25
-"""What PyTorch's allocator reserves over the peak of what is allocated."""
+"""Memory that PyTorch's allocator reserves, over the peak of what it has allocated."""
 
 Kind = tuple[str, str, str, int | None]
 
@@ -17,8 +17,8 @@ Kind = tuple[str, str, str, int | None]
 class GpuMemory:
     """The memory that is free when a run starts, and the peaks measured so far.
 
-    Cells of one method on one backbone with one batch size are taken for equals. One of a kind that
-    was never measured runs alone, as one does that ran out of memory.
+    Cells of one method on one backbone with one batch size count as one kind. A cell of a kind that
+    was never measured runs alone, as does a cell of a kind that ran out of memory.
     """
 
     def __init__(self, free_bytes: int, finished: Iterable[Result] = ()) -> None:
@@ -37,7 +37,7 @@ class GpuMemory:
             self._peaks[kind] = max(self._peaks.get(kind, 0), result.peak_memory_bytes)
 
     def admits(self, cell: Cell, running: Sequence[Cell]) -> bool:
-        """Whether `cell` may start beside those that run."""
+        """Whether `cell` may start beside the cells that are running."""
         if not running:
             return True
         peaks = [self._peaks.get(_kind(each.key, each.recipe)) for each in (cell, *running)]
@@ -46,4 +46,5 @@ class GpuMemory:
 
 
 def _kind(key: CellKey, recipe: Recipe | None) -> Kind:
-    return key.method, key.backbone, key.scale, recipe and recipe.batch_size
+    batch_size = None if recipe is None else recipe.batch_size
+    return key.method, key.backbone, key.scale, batch_size

@@ -13,8 +13,9 @@ from torch import nn
 
 from suite.backbones.base import Backbone
 from suite.backbones.sites import Site
-from suite.registry.expression import Value, evaluate
-from suite.registry.schema import Cost, CostTerm
+from suite.errors import UserError
+from suite.registry.expression import Value, parse
+from suite.registry.schema import Cost, CostTerm, SiteKind
 from suite.results.records import Ledger
 
 BITS = {"F64": 64, "I64": 64, "F32": 32, "I32": 32, "F16": 16, "BF16": 16, "I16": 16}
@@ -24,8 +25,8 @@ BITS |= {"U8": 8, "I8": 8, "BOOL": 8}
 def count(path: Path) -> Ledger:
     """Read a delta's cost from the header of its file.
 
-    Raises ValueError where the header and the size of the file do not agree, and for a type of
-    numbers that is not counted.
+    Raises ValueError if the header and the size of the file disagree, or if a tensor's number type
+    has no known size.
     """
     with path.open("rb") as file:
         (header_bytes,) = struct.unpack("<Q", file.read(8))
@@ -79,25 +80,26 @@ def closed_form(
 ) -> tuple[float, float]:
     """Predicted parameters, 32 bits each: (shared by all tasks, summed over the tasks of the cell).
 
-    `backbone` is unadapted. A fact that differs from task to task is reported once for each as
-    `name@task`; the per-task terms then use it as `name`.
+    `backbone` is unadapted. A fact that differs from task to task is reported once per task as
+    `name@task`; the per-task terms then use it as `name`. Raises UserError, with the key of the
+    term, if a formula has no value.
     """
     names: dict[str, Value] = {**dimensions(backbone), **options, "T": tasks}
     common = {name: value for name, value in facts.items() if "@" not in name}
-    shared = _total(cost.shared, backbone, names | common)
+    shared = _total("shared", cost.shared, backbone, names | common)
     served = sorted({name.split("@")[1] for name in facts if "@" in name})
-    per_task = 0
+    per_task: float = 0
     for task in served or range(tasks):
         own = {
             name.split("@")[0]: value for name, value in facts.items() if name.endswith(f"@{task}")
         }
-        per_task += _total(cost.per_task, backbone, names | common | own)
+        per_task += _total("per_task", cost.per_task, backbone, names | common | own)
     return shared, per_task
 
 
-def disagreement(ledger: Ledger, expected: tuple[int, int], source: str) -> str:
+def disagreement(ledger: Ledger, expected: tuple[float, float], source: str) -> str:
     """How the counted file and the closed form (shared, summed over the tasks) of the YAML file
-    `source` differ, in words; empty where they agree."""
+    `source` differ, in words; empty if they agree."""
     counted = (ledger.shared_bits / 32, sum(ledger.task_bits.values()) / 32)
     for name, predicted, measured in zip(("shared", "per_task"), expected, counted, strict=True):
         if predicted != measured:
@@ -109,9 +111,9 @@ def disagreement(ledger: Ledger, expected: tuple[int, int], source: str) -> str:
 
 
 def dimensions(backbone: Backbone) -> dict[str, int]:
-    """The backbone's values of `suite.registry.cost_names.BACKBONE_NAMES`, T aside."""
+    """The backbone's values of `suite.registry.cost_names.BACKBONE_NAMES`, without T."""
 
-    def parameters(*kinds: str, bias: bool | None = None) -> int:
+    def parameters(*kinds: SiteKind, bias: bool | None = None) -> int:
         return sum(
             parameter.numel()
             for site in backbone.of_kind(*kinds)
@@ -135,13 +137,18 @@ def dimensions(backbone: Backbone) -> dict[str, int]:
     }
 
 
-def _total(terms: tuple[CostTerm, ...], backbone: Backbone, names: Mapping[str, Value]) -> float:
+def _total(
+    part: str, terms: tuple[CostTerm, ...], backbone: Backbone, names: Mapping[str, Value]
+) -> float:
     total: float = 0
-    for term in terms:
-        if not term.each:
-            total += evaluate(term.count, names)
-        for site in backbone.of_kind(*term.each) if term.each else ():
-            total += evaluate(term.count, {**names, **_site_names(backbone, site)})
+    for index, term in enumerate(terms):
+        formula = parse(term.count)
+        sites = [_site_names(backbone, site) for site in backbone.of_kind(*term.each)]
+        try:
+            for own in sites if term.each else ({},):
+                total += formula.value({**names, **own})
+        except ValueError as error:
+            raise UserError(f"cost.{part}[{index}].count: {error}") from None
     return total
 
 

@@ -3,20 +3,21 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from suite.data.batching import Batch, Batches, FeatureBatches, MixedBatch, mixed_batches
 from suite.engine.delta import live_tensors
 from suite.engine.optimizer import make_optimizer, rate_factor
 from suite.engine.seeding import seed_for
 from suite.errors import Diverged, Unsupported
-from suite.method import Method, Phase
+from suite.method import Method, ParameterSet, Phase
 from suite.method.model import AdaptedModel, HeadedModel
 from suite.registry.schema import Recipe
-from suite.results.metrics import evaluate, score
+from suite.results.scores import evaluate, score
 
 EVALUATION_BATCH = 256
 FEATURE_BYTES = 2**30
@@ -32,6 +33,17 @@ class TaskBatches:
 
     train: Batches
     validation: Batches
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A phase as it will be trained: on what, for how long and with which seed."""
+
+    phase: Phase
+    parameters: ParameterSet
+    data: Mapping[str, TaskBatches]
+    steps: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -55,57 +67,28 @@ def train(
 ) -> Training:
     """Run every phase of the method and leave the best state of each in `model`.
 
-    Raises Unsupported where the recipe mixes tasks in a batch that the method wants apart, and
-    ValueError where the phases take more steps than the recipe gives.
-    Raises Diverged when a loss is not finite; it is looked at only at evaluations, so no step
-    waits for the device.
+    Raises Unsupported if the recipe mixes tasks in a batch and the method needs batches of one
+    task, and ValueError if the phases take more steps than the recipe gives. Raises Diverged if a
+    loss is not finite; the loss is read only at evaluations, so that no step waits for the device.
     """
     started = time.perf_counter()
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    phases = method.phases(model)
-    if recipe.mixed_batches and any(phase.penalty and len(phase.tasks) > 1 for phase in phases):
-        raise Unsupported("a term of its loss looks at batches of one task: no mixed_batches")
-    budget = recipe.steps * len(data)
-    lengths = [max(1, round(budget * phase.share)) for phase in phases]
-    # Every phase may be rounded up by half a step.
-    if sum(lengths) > budget + len(phases) // 2:
-        raise ValueError(
-            f"its phases take {sum(lengths)} steps where the recipe has {budget}: "
-            "shares add up to 1"
-        )
+    trainable = ParameterSet(p for p in model.parameters() if p.requires_grad)
+    stretches = _stretches(method.phases(model), trainable, data, recipe, seed)
+    total = sum(stretch.steps for stretch in stretches)
     done = 0
     validation: dict[str, float] = {}
-
-    def validate() -> dict[str, float]:
-        return {task: _validate(model, own.validation) for task, own in data.items()}
-
-    for number, (phase, steps) in enumerate(zip(phases, lengths, strict=True)):
-        before = done
-
-        def report(step: int, before: int = before) -> None:
-            progress(before + step, sum(lengths))
-
-        if phase.prepare is not None:
-            phase.prepare()
-        parameters = list(phase.parameters or trainable)
-        _train_only(trainable, parameters)
-        phase_data = {task: data[task] for task in phase.tasks}
-        validation |= _run_phase(
-            model,
-            method,
-            phase,
-            phase_data,
-            recipe,
-            parameters,
-            steps,
-            seed_for(seed, "phase", number),
-            report,
-        )
-        if phase.finish is not None:
-            phase.finish(validate)
-        done += steps
-    if any(phase.finish is not None for phase in phases):
-        validation = validate()
+    for stretch in stretches:
+        if stretch.phase.prepare is not None:
+            stretch.phase.prepare()
+        _train_only(trainable, stretch.parameters)
+        report = partial(_report, progress, done, total)
+        validation |= _train_stretch(model, method, stretch, recipe, report)
+        done += stretch.steps
+        if stretch.phase.finish is not None:
+            stretch.phase.finish(partial(_validate, model, data))
+    # `finish` may change the model (merge it, say) after the scores of its phase were taken.
+    if any(stretch.phase.finish is not None for stretch in stretches):
+        validation = _validate(model, data)
     _train_only(trainable, trainable)
     model.eval()
     return Training(
@@ -138,33 +121,67 @@ def autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
-def _run_phase(
-    model: AdaptedModel,
-    method: Method,
-    phase: Phase,
+def _stretches(
+    phases: Sequence[Phase],
+    trainable: ParameterSet,
     data: Mapping[str, TaskBatches],
     recipe: Recipe,
-    parameters: Sequence[nn.Parameter],
-    steps: int,
     seed: int,
+) -> list[Stretch]:
+    """The phases, each with its share of the recipe's steps."""
+    if recipe.mixed_batches and any(phase.penalty and len(phase.tasks) > 1 for phase in phases):
+        raise Unsupported("a term of its loss looks at batches of one task: no mixed_batches")
+    budget = recipe.steps * len(data)
+    stretches = [
+        Stretch(
+            phase,
+            ParameterSet(phase.parameters or trainable),
+            {task: data[task] for task in phase.tasks},
+            max(1, round(budget * phase.share)),
+            seed_for(seed, "phase", number),
+        )
+        for number, phase in enumerate(phases)
+    ]
+    total = sum(stretch.steps for stretch in stretches)
+    # Every phase may be rounded up by half a step.
+    if total > budget + len(phases) // 2:
+        raise ValueError(
+            f"its phases take {total} steps where the recipe has {budget}: shares add up to 1"
+        )
+    return stretches
+
+
+def _report(progress: Progress, before: int, total: int, step: int) -> None:
+    progress(before + step, total)
+
+
+def _train_stretch(
+    model: AdaptedModel,
+    method: Method,
+    stretch: Stretch,
+    recipe: Recipe,
     progress: Callable[[int], None],
 ) -> dict[str, float]:
-    optimizer = make_optimizer(method, model, parameters, recipe)
+    """Train for the steps of one phase, leave the best state in the model, and return the
+    validation scores of the phase's tasks at that state."""
+    phase, data, steps = stretch.phase, stretch.data, stretch.steps
+    optimizer = make_optimizer(method, model, stretch.parameters, recipe)
     stepper = optimizer.stepper
     model.train()
-    if _trains_heads_alone(model, phase, parameters, recipe):
+    if _trains_heads_alone(model, stretch, recipe):
         data = _on_features(model, data)
-    batches = _stream(data, recipe, seed)
+    batches = _stream(data, recipe, stretch.seed)
     evaluate_after = {
         round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
     }
-    device = parameters[0].device
+    device = next(iter(stretch.parameters)).device
+    # A sum on the device stays not finite once one loss was: it need not be read at every step.
     total_loss = torch.zeros((), device=device)
     live = list(live_tensors(model).values())
     best: list[Tensor] = []
     best_score = -np.inf
     best_validation: dict[str, float] = {}
-    torch.manual_seed(seed_for(seed, "dropout"))
+    torch.manual_seed(seed_for(stretch.seed, "dropout"))
     for step in range(1, steps + 1):
         batch = next(batches)
         with autocast(device):
@@ -172,23 +189,26 @@ def _run_phase(
                 loss = model.loss(batch, recipe.label_smoothing)
             else:
                 loss = model.mixed_loss(batch, recipe.label_smoothing)
-            penalty = None if stepper else method.penalty(model, (step - 1) / steps)
+            penalty = method.penalty(model, (step - 1) / steps)
             if penalty is not None:
                 loss = loss + penalty
             if phase.penalty is not None:
+                # `_stretches` refuses such a phase where tasks are mixed.
+                assert isinstance(batch, Batch)
                 loss = loss + phase.penalty(batch)
         total_loss += loss.detach()
         loss.backward()
         optimizer.step(rate_factor(recipe, step, steps), (step - 1) / steps)
         progress(step)
         if stepper and stepper.rearranged:
+            # Its tensors have moved: copies of the earlier ones no longer fit.
             live, best_score = list(live_tensors(model).values()), -np.inf
         if step in evaluate_after:
             if not torch.isfinite(total_loss):
                 raise Diverged(f"the training loss is not finite by step {step} of {steps}")
-            validation = {task: _validate(model, own.validation) for task, own in data.items()}
+            validation = _validate(model, data)
             mean = float(np.mean(list(validation.values())))
-            # On a tie the later state, which has seen more examples.
+            # On a tie the later state is kept, because it has seen more examples.
             if mean >= best_score:
                 best_score, best_validation = mean, validation
                 best = [tensor.clone() for tensor in live]
@@ -200,22 +220,22 @@ def _run_phase(
     return best_validation
 
 
-def _trains_heads_alone(
-    model: AdaptedModel, phase: Phase, parameters: Sequence[nn.Parameter], recipe: Recipe
-) -> bool:
+def _trains_heads_alone(model: AdaptedModel, stretch: Stretch, recipe: Recipe) -> bool:
     """Whether the heads read the same features of an example at every step of the phase.
 
-    In training mode, a backbone of which nothing trains is in evaluation mode.
+    `Backbone.train` keeps a backbone of which nothing trains in evaluation mode, so that its
+    features do not depend on dropout.
     """
     if type(model) is not HeadedModel or model.backbone.training:
         return False
-    heads = {id(parameter) for parameter in model.heads.parameters()}
-    seen = recipe.augmentation == "none" and phase.penalty is None
-    return seen and all(id(parameter) in heads for parameter in parameters)
+    if recipe.augmentation != "none" or stretch.phase.penalty is not None:
+        return False
+    return stretch.parameters <= ParameterSet(model.heads.parameters())
 
 
 def _on_features(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> Mapping[str, TaskBatches]:
-    """Data whose inputs are the backbone's features; as they are if those are too many to keep."""
+    """Data whose inputs are the backbone's features; the data as they are if the features would
+    take more than `FEATURE_BYTES`."""
     width = model.backbone.width
     examples = sum(len(own.train.examples) + len(own.validation.examples) for own in data.values())
     if 4 * examples * width > FEATURE_BYTES:
@@ -235,33 +255,41 @@ def _on_features(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> Mappin
     }
 
 
-def _validate(model: AdaptedModel, batches: Batches) -> float:
-    targets = batches.examples.targets.cpu().numpy()
-    return score(evaluate(model.tasks[batches.task], predictions(model, batches), targets))
+def _validate(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> dict[str, float]:
+    """The score of every task on its validation split."""
+    scores = {}
+    for task, own in data.items():
+        predicted = predictions(model, own.validation)
+        targets = own.validation.examples.targets.cpu().numpy()
+        scores[task] = score(evaluate(model.tasks[task], predicted, targets))
+    return scores
 
 
 def _stream(
     data: Mapping[str, TaskBatches], recipe: Recipe, seed: int
 ) -> Iterator[Batch | MixedBatch]:
-    """One task per batch, or with mixed batches per row, drawn with probability proportional to
-    size^(1/temperature) (Karimi Mahabadi et al. 2021, section 3)."""
+    """Endless batches. The task of each, or with mixed batches that of each row, is drawn with
+    probability proportional to size^(1/temperature) (Karimi Mahabadi et al. 2021, section 3)."""
     tasks = sorted(data)
     weights = np.array([len(data[task].train.examples) for task in tasks], float)
     weights **= 1 / recipe.temperature
     chances = weights / weights.sum()
     if recipe.mixed_batches and len(tasks) > 1:
         training = {task: data[task].train for task in tasks}
-        yield from mixed_batches(training, chances, recipe, seed_for(seed, "tasks"))
+        return mixed_batches(training, chances, recipe, seed_for(seed, "tasks"))
     streams = {
         task: data[task].train.training(recipe, seed_for(seed, "order", task)) for task in tasks
     }
-    rng = np.random.Generator(np.random.PCG64(seed_for(seed, "tasks")))
+    return _in_turn([streams[task] for task in tasks], chances, seed_for(seed, "tasks"))
+
+
+def _in_turn(streams: Sequence[Iterator[Batch]], chances: np.ndarray, seed: int) -> Iterator[Batch]:
+    """Endless batches, each the next one of a stream drawn with its chance."""
+    rng = np.random.Generator(np.random.PCG64(seed))
     while True:
-        task = tasks[rng.choice(len(tasks), p=chances)]
-        yield next(streams[task])
+        yield next(streams[rng.choice(len(streams), p=chances)])
 
 
-def _train_only(all_parameters: Sequence[nn.Parameter], chosen: Sequence[nn.Parameter]) -> None:
-    wanted = {id(parameter) for parameter in chosen}
-    for parameter in all_parameters:
-        parameter.requires_grad_(id(parameter) in wanted)
+def _train_only(trainable: ParameterSet, chosen: ParameterSet) -> None:
+    for parameter in trainable:
+        parameter.requires_grad_(parameter in chosen)

@@ -1,12 +1,11 @@
 """Optimizers and learning-rate schedules of a recipe."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from suite.method import Method, Stepper
+from suite.method import Method, ParameterSet, Stepper
 from suite.method.model import AdaptedModel
 from suite.registry.schema import Recipe
 
@@ -18,7 +17,7 @@ class Optimizer:
     def __init__(
         self,
         inner: torch.optim.Optimizer,
-        parameters: Sequence[nn.Parameter],
+        parameters: ParameterSet,
         clip_norm: float | None,
         stepper: Stepper | None,
     ) -> None:
@@ -41,6 +40,8 @@ class Optimizer:
         self.inner.zero_grad()
 
     def _step_both(self, stepper: Stepper, factor: float, progress: float) -> None:
+        # The norm to clip is that of all gradients, but the stepper holds some of them and the
+        # optimizer the others: the stepper adds its own and gives back the common factor.
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = None if self.clip_norm is None else nn.utils.get_total_norm(gradients)
         coefficient = stepper.step(factor, progress, norm)
@@ -49,13 +50,12 @@ class Optimizer:
 
 
 def make_optimizer(
-    method: Method, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
+    method: Method, model: AdaptedModel, parameters: ParameterSet, recipe: Recipe
 ) -> Optimizer:
-    """What trains `parameters`: the recipe's optimizer, in torch's fused form, over the method's
-    non-empty groups of all that the method does not step itself."""
+    """The optimizer of `parameters`: the method's stepper, if it has one, and for all others the
+    recipe's optimizer, in torch's fused form, over the method's non-empty groups."""
     stepper = method.stepper(model, parameters, recipe)
-    taken = {id(parameter) for parameter in stepper.parameters} if stepper else set()
-    others = [parameter for parameter in parameters if id(parameter) not in taken]
+    others = parameters - stepper.parameters if stepper else parameters
     settings = [
         {
             "params": list(group.parameters),

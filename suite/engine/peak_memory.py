@@ -13,8 +13,8 @@ def reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif sys.platform == "linux":
-        # Writing 5 resets the resident set's high-water mark (proc(5), clear_refs). Where a
-        # container forbids it, the peak is that of the process so far.
+        # Writing 5 resets the resident set's high-water mark (proc(5), clear_refs). If a container
+        # forbids it, the peak is that of the process since its start.
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
 

@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -11,14 +12,17 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from types import ModuleType
 
 from suite.engine.gpu_memory import GpuMemory
 from suite.engine.progress import Progress
+from suite.engine.settings import Settings
 from suite.engine.worker import Finished, Stepped, Unwritable, failure, work
 from suite.errors import UserError
-from suite.planning.plan import Cell, Plan
+from suite.planning.cells import Cell, Plan
 from suite.registry import Registry
-from suite.results.records import Result, Status, read_results
+from suite.results.folder import SINGLES, read_results
+from suite.results.records import Result, Status
 
 
 @dataclass
@@ -29,24 +33,12 @@ class _Worker:
     deadline: float | None = None
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a plan is executed; nothing here changes a result's identity."""
-
-    out: Path
-    device: str = "auto"
-    jobs: int | None = None
-    timeout: float | None = None
-    """Seconds a cell may take."""
-    fail_fast: bool = False
-
-
 def run(plan: Plan, registry: Registry, settings: Settings, progress: Progress) -> list[Result]:
     """Run every cell whose action is `run`; record the unsupported ones.
 
     Returns the results of this call in the order they came. A cell that raises, diverges, runs
-    out of memory or time, or takes its process down becomes a result with that status; the others
-    go on. KeyboardInterrupt stops the workers and is passed on; what is finished stays finished.
+    out of memory or time, or ends its process becomes a result with that status; the others
+    go on. KeyboardInterrupt stops the workers and is passed on; finished cells keep their results.
     """
     device = resolve_device(settings.device)
     cells = deque(planned.cell for planned in plan.with_action("run"))
@@ -70,6 +62,7 @@ def run(plan: Plan, registry: Registry, settings: Settings, progress: Progress) 
                     shared.learn(result)
                 if settings.fail_fast and result.status not in ("ok", "unsupported"):
                     cells.clear()
+                # A lost or timed-out cell took its process with it; one at rest lives on.
                 if not worker.process.is_alive() and cells:
                     pool[pool.index(worker)] = _start(registry, settings, device, threads)
             _hand_out(pool, cells, shared, settings, progress)
@@ -80,7 +73,8 @@ def run(plan: Plan, registry: Registry, settings: Settings, progress: Progress) 
 
 
 def resolve_device(wanted: str) -> str:
-    """`auto` is the GPU where there is one; a GPU that is asked for and absent is an error."""
+    """The device to run on: `auto` is the GPU if there is one. Raises `UserError` for a GPU that
+    was requested and is absent."""
     if wanted == "cpu":
         return "cpu"
     if wanted == "auto" and not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists():
@@ -99,32 +93,44 @@ def resolve_device(wanted: str) -> str:
 
 
 def _share_cores(plan: Plan, cells: int, device: str, jobs: int | None) -> tuple[int, int]:
-    """(worker processes, threads of each). Networks of the mini scale are too small to share a
-    step between cores, so there every core runs a cell of its own."""
+    """(worker processes, threads of each)."""
+    alone = plan.request.scale.one_core_per_cell
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    mini = plan.request.scale == "mini"
     if jobs is None:
-        jobs = cores if mini and device == "cpu" else 1
+        jobs = cores if alone and device == "cpu" else 1
     jobs = max(1, min(jobs, cells))
-    return jobs, 1 if mini else max(1, cores // jobs)
+    # One thread at mini scale, even for a single job: tensors are too small to gain from more, and
+    # the order in which threads add up would make scores depend on the number of cores.
+    return jobs, 1 if alone else max(1, cores // jobs)
 
 
 def _start(registry: Registry, settings: Settings, device: str, threads: int) -> _Worker:
     context = multiprocessing.get_context("spawn")
     pipe, theirs = context.Pipe()
     process = context.Process(
-        target=work, args=(theirs, registry, settings.out, device, threads), daemon=True
+        target=work,
+        args=(theirs, registry, settings.out, device, threads, settings.offline),
+        daemon=True,
     )
-    # The tracker of multiprocessing, where it has to start first, would lift the block below.
+    # A terminal sends Ctrl-C to every process of the group. Until `work` ignores it, a starting
+    # interpreter would print a traceback. A child inherits the signal mask of the thread that
+    # starts it, so SIGINT is blocked here around `start` alone; what arrives meanwhile stays
+    # pending and is delivered to this process once the mask is restored.
+    # Starting the resource tracker unblocks SIGINT, so it must already run by then.
     resource_tracker.ensure_running()
-    # A new interpreter would answer Ctrl-C with a traceback until `work` runs: it inherits a mask.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # A spawned process imports the parent's main script again, so that it can unpickle what the
+    # script defines. No cell needs that, and a script without a `__main__` guard would start this
+    # run anew in every worker: during `start` the main module is an empty one.
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     try:
         process.start()
     finally:
+        sys.modules["__main__"] = main
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    # With this copy closed, the worker holds the only one: its death is the end of the pipe here.
     theirs.close()
     return _Worker(process, pipe)
 
@@ -133,7 +139,7 @@ def _gpu_memory(device: str, out: Path) -> GpuMemory:
     import torch
 
     free, _ = torch.cuda.mem_get_info(device)
-    return GpuMemory(free, read_results(out / "results"))
+    return GpuMemory(free, read_results(out).values())
 
 
 def _hand_out(
@@ -154,7 +160,7 @@ def _hand_out(
         cells.remove(cell)
         worker.cell = cell
         worker.deadline = settings.timeout and time.monotonic() + settings.timeout
-        # A worker that has died already is noticed at its pipe, as one that dies later is.
+        # A worker that is already dead is noticed when its pipe is read, as one that dies later.
         with contextlib.suppress(BrokenPipeError):
             worker.pipe.send(cell)
         progress.started(cell)
@@ -173,6 +179,7 @@ def _next_results(
         assert worker.cell is not None
         if worker.pipe in ready:
             try:
+                # Before the deadline is looked at: a result that has come in time counts.
                 message = worker.pipe.recv()
             except (EOFError, ConnectionResetError):
                 finished.append((worker, _lost(worker, settings)))
@@ -198,6 +205,7 @@ def _lost(worker: _Worker, settings: Settings) -> Result:
     worker.process.join()
     code = worker.process.exitcode or 0
     assert worker.cell is not None
+    # The kernel's out-of-memory killer leaves no other trace than its signal.
     if code == -9:
         reason = "its process was killed (signal 9), most often because memory ran out"
         return _record(worker.cell, "oom", reason, settings)
@@ -207,12 +215,12 @@ def _lost(worker: _Worker, settings: Settings) -> Result:
 
 def _record(cell: Cell, status: Status, reason: str, settings: Settings) -> Result:
     result = failure(cell, status, reason)
-    result.write(settings.out / "results")
+    result.write(settings.out / SINGLES)
     return result
 
 
 def _stop(worker: _Worker) -> None:
-    """End a worker: at once if it is busy, else by telling it that there is no more."""
+    """End a worker: kill it if it is busy, otherwise tell it that there are no more cells."""
     if worker.process.is_alive() and worker.cell is None:
         try:
             worker.pipe.send(None)

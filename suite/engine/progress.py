@@ -2,9 +2,13 @@
 
 import sys
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from suite.planning.plan import Cell
+from suite.planning.cells import Cell
 from suite.results.records import CellKey, Result
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 
 def describe(key: CellKey) -> str:
@@ -14,7 +18,7 @@ def describe(key: CellKey) -> str:
 
 
 def outcome(result: Result) -> str:
-    """What became of a cell, on one line."""
+    """The outcome of a cell, on one line."""
     if result.status != "ok":
         return f"{result.status}: {result.reason}"
     mean = sum(score.score for score in result.scores) / len(result.scores)
@@ -72,7 +76,7 @@ class LiveProgress(Progress):
             console=Console(stderr=True, highlight=False),
         )
         self.overall = self.bars.add_task("cells", total=cells)
-        self.running: dict[CellKey, int] = {}
+        self.running: dict[CellKey, TaskID] = {}
 
     def __enter__(self) -> "LiveProgress":
         self.bars.start()
@@ -112,7 +116,7 @@ def make_progress(cells: int, quiet: bool = False) -> Progress:
 
 
 class QuietProgress(Progress):
-    """Nothing at all."""
+    """A display that shows nothing."""
 
     def _print(self, line: str) -> None:
         pass

@@ -12,11 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from suite.errors import Diverged, Unsupported, UserError
-from suite.planning.plan import Cell
+from suite.planning.cells import Cell
 from suite.registry import Registry
+from suite.results.folder import SINGLES
 from suite.results.records import Result, Status
+
+if TYPE_CHECKING:
+    from suite.engine.cell import Workspace
 
 REPORT_EVERY_SECONDS = 0.2
 
@@ -38,28 +43,34 @@ class Finished:
 
 @dataclass(frozen=True)
 class Unwritable:
-    """A cell's files cannot be written, so that no cell's can."""
+    """The files of a cell cannot be written, and so those of no other cell either."""
 
     reason: str
 
 
-def work(pipe: Connection, registry: Registry, out: Path, device: str, threads: int) -> None:
+def work(
+    pipe: Connection, registry: Registry, out: Path, device: str, threads: int, offline: bool
+) -> None:
     """Run every cell that comes through the pipe until None comes. Entry point of a process."""
-    # Ctrl-C reaches the whole group; only the parent decides what then happens.
+    # Ctrl-C reaches every process of the group; the parent alone decides what happens then. The
+    # parent has blocked the signal for this process so far (`pool._start`).
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
 
     import torch
     from tqdm import tqdm
 
     from suite.engine.cell import Workspace
 
-    # Its default lock is a semaphore between processes, which a killed worker would leave behind.
+    # tqdm's default lock is a semaphore between processes, which would leak if a worker is killed.
     tqdm.set_lock(threading.RLock())
     torch.set_num_threads(threads)
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
+        # Images of a task have one size, so that cuDNN's trials for each shape pay off.
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
     workspace = Workspace(registry, torch.device(device), threads)
@@ -70,8 +81,9 @@ def work(pipe: Connection, registry: Registry, out: Path, device: str, threads: 
             with _captured(folder / "log.txt"):
                 result = _attempt(cell, workspace, folder, pipe)
             if device.startswith("cuda"):
-                torch.cuda.empty_cache()  # cells of other processes may need what this one gives up
-            result.write(out / "results")
+                torch.cuda.empty_cache()  # cells of other processes may need this memory
+            # On disk before the parent hears of it: what it has reported is never lost.
+            result.write(out / SINGLES)
         except OSError as error:
             pipe.send(Unwritable(f"{folder}: cannot be written ({error.strerror})"))
         except UserError as error:
@@ -80,7 +92,7 @@ def work(pipe: Connection, registry: Registry, out: Path, device: str, threads: 
             pipe.send(Finished(result))
 
 
-def _attempt(cell: Cell, workspace: object, folder: Path, pipe: Connection) -> Result:
+def _attempt(cell: Cell, workspace: "Workspace", folder: Path, pipe: Connection) -> Result:
     import torch
 
     from suite.engine.cell import CellError, run_cell
@@ -111,8 +123,7 @@ def _attempt(cell: Cell, workspace: object, folder: Path, pipe: Connection) -> R
         return unfinished("oom", error)
     except Exception as error:
         # "DefaultCPUAllocator: can't allocate memory" is a plain RuntimeError.
-        status = "oom" if "allocate memory" in str(error) else "failed"
-        return unfinished(status, error)
+        return unfinished("oom" if "allocate memory" in str(error) else "failed", error)
 
 
 def work_folder(cell: Cell) -> Path:
@@ -121,7 +132,7 @@ def work_folder(cell: Cell) -> Path:
 
 
 def failure(cell: Cell, status: Status, reason: str) -> Result:
-    """The result of a cell that has none."""
+    """The result of a cell that produced none: its status and the reason."""
     return Result(
         cell=cell.key,
         identity=cell.identity,
@@ -136,6 +147,7 @@ def failure(cell: Cell, status: Status, reason: str) -> Result:
 @contextlib.contextmanager
 def _captured(path: Path) -> Iterator[None]:
     """Send everything the process prints, C libraries included, to a file."""
+    # Replacing `sys.stdout` would miss what libraries in C write: they use the descriptors.
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
@@ -153,8 +165,9 @@ def _captured(path: Path) -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """A killed parent leaves no orphans behind."""
+    """End this process when its parent ends, however that ends, so that no orphan computes on."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
+    # `sys.exit` would end this thread alone, while the main one is busy in a cell.
     os._exit(1)

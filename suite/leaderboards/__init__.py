@@ -4,9 +4,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suite.leaderboards import index, markdown, methods_page, plot, searches_page
-from suite.leaderboards.aggregate import boards
-from suite.results.records import Result, read_results, replace_file
+from suite.console import say
+from suite.leaderboards import explorer, index, markdown, methods_page, plot, searches_page
+from suite.leaderboards.aggregate import boards, pools_of
+from suite.results import noise
+from suite.results.folder import read_results
+from suite.results.packing import is_packed, pack
+from suite.results.records import Result, replace_file
 from suite.results.searches import Search, read_searches
 
 if TYPE_CHECKING:
@@ -23,7 +27,7 @@ def pages(
     `found` are the searches for learning rates that the recipes rest on.
     """
     files: dict[str, bytes] = {}
-    every = boards(results, registry)
+    every = boards(results, registry, noise.published())
     for board in every:
         image = plot.render(board)
         if image:
@@ -33,6 +37,10 @@ def pages(
     entries = {row.method: row.entry for board in every for row in board.rows if row.entry}
     if entries:
         files[methods_page.NAME] = methods_page.render([*entries.values()]).encode()
+    if pools := [pool for board in every for pool in pools_of(board)]:
+        files[noise.NAME] = noise.written(pools)
+    if any(board.rows for board in every):
+        files[explorer.NAME] = explorer.render(every)
     files["README.md"] = index.render(every, searched=bool(found)).encode()
     if found:
         files[searches_page.NAME] = searches_page.render(found).encode()
@@ -40,11 +48,16 @@ def pages(
 
 
 def build(out: Path, registry: "Registry") -> list[Path]:
-    """Write the leaderboards of `out/results` to `out`; returns the files, sorted.
+    """Write the leaderboards of an output folder into it; returns the files, sorted.
 
-    Pages that no result asks for any more are removed, with their plots; only generated ones.
+    In a folder that keeps packs, new results are packed first. Pages that no result asks for any
+    more are removed, with their plots; only generated ones.
     """
-    files = pages(read_results(out / "results"), registry, read_searches(out))
+    results, searches = _read(out)
+    # Only after reading, which refuses to choose between the sides of a merge.
+    if is_packed(out):
+        pack(out)
+    files = pages(results, registry, searches)
     for name in _stale(out, files):
         (out / name).unlink()
     for name, content in files.items():
@@ -54,13 +67,22 @@ def build(out: Path, registry: "Registry") -> list[Path]:
 
 def check(out: Path, registry: "Registry") -> list[str]:
     """The files below `out` that are not what the results give: changed, missing or left over."""
-    files = pages(read_results(out / "results"), registry, read_searches(out))
+    results, searches = _read(out)
+    files = pages(results, registry, searches)
     different = [
         name
         for name, content in files.items()
         if not (out / name).is_file() or (out / name).read_bytes() != content
     ]
     return sorted([*different, *_stale(out, files)])
+
+
+def _read(out: Path) -> tuple[list[Result], list[Search]]:
+    """What an output folder holds; what is no result is named on stderr."""
+    results = read_results(out)
+    if results.warning:
+        say(results.warning)
+    return [*results.values()], read_searches(out)
 
 
 def _stale(out: Path, files: dict[str, bytes]) -> list[str]:

@@ -1,7 +1,7 @@
 """Results -> leaderboards: cells become rows, rows are estimated, judged and ranked."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,40 +9,57 @@ import numpy as np
 
 from suite.errors import UserError
 from suite.leaderboards.board import Board, Row, TaskColumn
-from suite.leaderboards.rows import Usual, is_joint, listed, make_row
+from suite.leaderboards.rows import Usual, is_joint, listed, make_row, setting_name
 from suite.registry.schema import Scale, TrackEntry
-from suite.results.metrics import contribution
-from suite.results.records import Result
-from suite.results.resampling import resampled_scores
-from suite.results.statistics import Estimate, rank_groups, total
+from suite.results.moderation import moderated
+from suite.results.noise import Pool, Variance
+from suite.results.packs import FOLDER, pack_name
+from suite.results.ranks import ranks
+from suite.results.records import CellKey, Result
+from suite.results.resampling import resampled_scores, weighted_scores
+from suite.results.scores import contribution
+from suite.results.statistics import Estimate, RunNoise, total
 
 if TYPE_CHECKING:
     from suite.registry import Registry
 
 
-def boards(results: Iterable[Result], registry: "Registry") -> list[Board]:
+KINDS = (False, True)
+"""Per-task rows and joint ones, whose runs vary differently."""
+
+
+def boards(
+    results: Iterable[Result], registry: "Registry", pools: Sequence[Pool] = ()
+) -> list[Board]:
     """Every leaderboard of these results and of the registry's published rows, sorted by name.
 
-    Raises `UserError` if a result belongs to a track that the registry does not have.
+    `pools` tell how runs vary where these results have one seed. Raises `UserError` if a result
+    belongs to a track that the registry does not have.
     """
     by_board: dict[tuple[str, str, Scale], list[Result]] = defaultdict(list)
     for result in results:
         cell = result.cell
-        if cell.track not in registry.tracks:
-            raise UserError(
-                f"result {cell.label}: the registry has no track '{cell.track}' "
-                f"(it has: {', '.join(sorted(registry.tracks))}); bring the track back, or move "
-                f"results/{cell.file_name} away"
-            )
-        by_board[cell.track, cell.backbone, cell.scale].append(result)
+        by_board[track_of(cell, registry).name, cell.backbone, cell.scale].append(result)
     for track in registry.tracks.values():
         for row in track.published:
             entry = registry.backbones.get(row.backbone)
-            by_board.setdefault((track.name, row.backbone, entry.scale if entry else "full"), [])
+            scale = entry.scale if entry else Scale.FULL
+            by_board.setdefault((track.name, row.backbone, scale), [])
     return [
-        board(registry.tracks[track], backbone, scale, cells, registry)
+        board(registry.tracks[track], backbone, scale, cells, registry, pools)
         for (track, backbone, scale), cells in sorted(by_board.items(), key=lambda item: item[0])
     ]
+
+
+def track_of(cell: CellKey, registry: "Registry") -> TrackEntry:
+    """The track of a cell. Raises `UserError` if the registry does not have it."""
+    if cell.track in registry.tracks:
+        return registry.tracks[cell.track]
+    raise UserError(
+        f"result {cell.label}: the registry has no track '{cell.track}' "
+        f"(it has: {', '.join(sorted(registry.tracks))}); bring the track back, or remove "
+        f"results/{cell.file_name}, or its line in {FOLDER}/{pack_name(cell.model_dump())}"
+    )
 
 
 def board(
@@ -51,6 +68,7 @@ def board(
     scale: Scale,
     results: Sequence[Result],
     registry: "Registry",
+    pools: Sequence[Pool] = (),
 ) -> Board:
     """The leaderboard of one (track, backbone, scale) from its results."""
     results = sorted(
@@ -65,25 +83,133 @@ def board(
         for cells in _by_row(tried, registry)
     ]
     rows = _same_seeds(_estimated(track, rows))
-    comparable = [row for row in rows if row.estimate and not row.objections]
-    groups = rank_groups([row.estimate for row in comparable if row.estimate])
-    ranked = [replace(row, group=group) for row, group in zip(comparable, groups, strict=True)]
+    fitting = {
+        pool.joint: pool
+        for pool in pools
+        if (pool.track, pool.backbone, pool.scale) == (track.name, backbone, scale)
+        and pool.fits({t: usual.tasks[t] for t in track.tasks if t in usual.tasks}, usual.steps)
+    }
+    rows, noise = _moderated(track, rows, fitting)
+    comparable = sorted(
+        (row for row in rows if row.estimate and not row.objections),
+        key=lambda row: (-row.score, row.label),
+    )
     solved = [score for r in tried for score in r.scores]
+    constants = _constants(track, rows)
     return Board(
         track=track,
         backbone=backbone,
         backbone_entry=registry.backbones.get(backbone),
         scale=scale,
-        ranked=tuple(sorted(ranked, key=lambda row: (row.group, -row.score, row.label))),
+        ranked=tuple(_ranked(comparable)),
         unranked=tuple(row for row in rows if row.objections),
         unsupported=refused,
         failures=tuple(r for r in tried if r.status != "ok"),
         published=tuple(row for row in track.published if row.backbone == backbone),
         data_notes={s.task: s.data for s in solved if s.data},
         metrics={s.task: tuple(s.metrics) for s in solved},
+        constants=constants,
+        constant_score=(
+            float(sum(contribution(track, task, constants[task]) for task in track.tasks))
+            if constants.keys() >= set(track.tasks)
+            else None
+        ),
+        noise=noise,
+        data=usual.tasks,
+        steps=usual.steps,
         backbone_parameters=max((r.backbone_parameters for r in tried), default=0),
         environments=tuple(r.environment for r in tried if r.environment),
     )
+
+
+def pools_of(board: Board) -> list[Pool]:
+    """What a board of several seeds tells of how runs vary."""
+    found = []
+    for joint in KINDS:
+        members = [row for row in board.ranked if row.joint == joint]
+        if joint not in board.noise or not members or len(members[0].seeds) < 2:
+            continue
+        tasks = {}
+        for task in board.track.tasks:
+            columns = [row.tasks[task].estimate for row in members]
+            _, noise = moderated([estimate for estimate in columns if estimate])
+            if noise is not None:
+                tasks[task] = Variance.of(noise)
+        found.append(
+            Pool(
+                track=board.track.name,
+                backbone=board.backbone,
+                scale=board.scale,
+                joint=joint,
+                steps=board.steps,
+                data=dict(board.data),
+                tasks=tasks,
+                whole=Variance.of(board.noise[joint]),
+            )
+        )
+    return found
+
+
+def _moderated(
+    track: TrackEntry, rows: Sequence[Row], pools: Mapping[bool, Pool]
+) -> tuple[list[Row], dict[bool, RunNoise]]:
+    """The rows with what all ranked rows of their kind, or a pool, tell of how runs vary; and what
+    they tell of the track's score."""
+    columns = [dict(row.tasks) for row in rows]
+    whole = [row.estimate for row in rows]
+    known: dict[bool, RunNoise] = {}
+    for joint, pool in ((joint, pools.get(joint)) for joint in KINDS):
+        members = [i for i, row in enumerate(rows) if row.joint == joint]
+        judges = {i for i in members if rows[i].estimate and not rows[i].objections}
+        for task in track.tasks:
+            given = {i: e for i in members if (e := columns[i][task].estimate)}
+            start = pool.tasks[task].noise if pool and task in pool.tasks else None
+            for i, estimate in _with_noise(given, judges, start)[0].items():
+                columns[i][task] = replace(columns[i][task], estimate=estimate)
+        start = pool.of_mean(track.tasks) if pool and track.score == "mean" else None
+        found, noise = _with_noise({i: e for i in members if (e := whole[i])}, judges, start)
+        for i, estimate in found.items():
+            whole[i] = estimate
+        if noise is not None:
+            known[joint] = noise
+    done = zip(rows, columns, whole, strict=True)
+    return [replace(row, tasks=own, estimate=estimate) for row, own, estimate in done], known
+
+
+def _with_noise(
+    given: Mapping[int, Estimate], judges: Collection[int], start: RunNoise | None
+) -> tuple[dict[int, Estimate], RunNoise | None]:
+    """Estimates with the judges' moderated noise; the others take what those have in common."""
+    chosen = [i for i in given if i in judges]
+    estimates, noise = moderated([given[i] for i in chosen], start)
+    found = dict(zip(chosen, estimates, strict=True))
+    for i, estimate in given.items():
+        if i not in found:
+            found[i] = replace(estimate, noise=noise)
+    return found, noise
+
+
+def _constants(track: TrackEntry, rows: Sequence[Row]) -> dict[str, float]:
+    """The best score that one and the same answer reaches on each task's test examples."""
+    best = {}
+    for task in track.tasks:
+        scores = next((row.tasks[task].scores for row in rows if row.tasks[task].scores), None)
+        if not scores:
+            continue
+        targets = np.array(scores[0].targets)
+        answers = np.unique(targets)[:, None].repeat(len(targets), axis=1)
+        once = np.ones((1, len(targets)))
+        metrics = tuple(scores[0].metrics)
+        best[task] = float(weighted_scores(metrics, answers, targets, once).max())
+    return best
+
+
+def _ranked(rows: Sequence[Row]) -> list[Row]:
+    """Rows with their ranks, where it is known how the runs of all of them vary."""
+    estimates = [row.estimate for row in rows if row.estimate]
+    if any(estimate.run_noise is None for estimate in estimates):
+        return list(rows)
+    return [replace(row, rank=rank) for row, rank in zip(rows, ranks(estimates), strict=True)]
 
 
 def _refused(results: Sequence[Result]) -> dict[str, str]:
@@ -99,11 +225,12 @@ def _refused(results: Sequence[Result]) -> dict[str, str]:
 
 
 def _by_row(results: Sequence[Result], registry: "Registry") -> list[list[Result]]:
-    """A per-task method's cells are one row; a joint method has one row per set of tasks."""
+    """A setting of a per-task method is one row; of a joint one, one row per set of tasks."""
     rows: dict[tuple[str, tuple[str, ...]], list[Result]] = defaultdict(list)
     for result in results:
-        joint = is_joint(result, registry.methods.get(result.cell.method))
-        rows[result.cell.method, result.cell.tasks if joint else ()].append(result)
+        entry = registry.methods.get(result.cell.method)
+        tasks = result.cell.tasks if is_joint(result, entry) else ()
+        rows[setting_name(result, entry), tasks].append(result)
     return list(rows.values())
 
 
@@ -116,7 +243,7 @@ def _estimated(track: TrackEntry, rows: Sequence[Row]) -> list[Row]:
             runs = [score for i in members for score in rows[i].tasks[task].scores]
             resampled = resampled_scores(
                 task,
-                tuple(runs[0].metrics),  # type: ignore[arg-type]
+                tuple(runs[0].metrics),
                 np.array([score.predictions for score in runs]),
                 np.array(runs[0].targets),
             )

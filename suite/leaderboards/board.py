@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from suite.registry.schema import BackboneEntry, MethodEntry, PublishedRow, Scale, TrackEntry
+from suite.results.ranks import Rank
 from suite.results.records import Environment, Result, TaskScore
-from suite.results.statistics import Estimate
+from suite.results.statistics import Estimate, RunNoise
 
 
 @dataclass(frozen=True)
@@ -28,19 +29,21 @@ class TaskColumn:
 class Cost:
     """What a method costs on all tasks of a track, averaged over seeds.
 
-    `total_x`, `per_task`, `head`, `buffers` and `trained` are fractions of the backbone's
-    parameters without a head; the definitions stand under every leaderboard.
+    All but the last three are fractions of the backbone's parameters without a head; the
+    definitions stand under every leaderboard.
     """
 
+    stored_x: float
+    shared: float
+    """The part of `stored_x` that does not grow with the number of tasks."""
     total_x: float
     per_task: float
     head: float
     buffers: float
     trained: float
-    stored_bytes: float
+    tensor_bytes: float
+    file_bytes: float
     steps: float
-    train_seconds: float
-    peak_memory_bytes: int
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,13 @@ class Row:
     estimate: Estimate | None
     cost: Cost | None
     hardware: tuple[str, ...]
-    group: int | None = None
+    rank: Rank | None = None
+    """None for a row that is not ranked, or whose runs nothing is known of."""
+
+    @property
+    def perhaps_best(self) -> bool:
+        """Whether the best score of the board is not told apart from this one."""
+        return self.rank is not None and self.rank.best
 
     @property
     def solved(self) -> int:
@@ -96,6 +105,16 @@ class Board:
     """Task -> how its data differ from the official ones."""
     metrics: Mapping[str, tuple[str, ...]]
     """Task -> the names of its metrics."""
+    constants: Mapping[str, float]
+    """Task -> the best score that one answer to every test example reaches."""
+    constant_score: float | None
+    """The track's score of these answers; None where a task has no test examples here."""
+    noise: Mapping[bool, RunNoise]
+    """What is known of how runs vary, of per-task rows (False) and of joint ones (True)."""
+    data: Mapping[str, str]
+    """Task -> digest of the data that most rows were measured on."""
+    steps: int
+    """Optimizer steps per task of most rows."""
     backbone_parameters: int
     environments: tuple[Environment, ...]
 

@@ -12,21 +12,19 @@ _TRACK_SCORE = {
 
 def definitions(board: Board) -> str:
     """A list with one line per column of the page."""
-    seeds = max(len(row.seeds) for row in board.rows)
     tasks = len(board.track.tasks)
-    uncertain = (
-        "over seeds and test examples: the variance over 1000 bootstrap resamples of the test "
-        "examples plus the variance between seeds, with Welch-Satterthwaite degrees of freedom"
-        if seeds > 1
-        else "over 1000 bootstrap resamples of the test examples; one seed says nothing of how "
-        "another would turn out"
-    )
     lines = [
-        "**rank group**: the best score without a group leads the next group and is compared with "
-        "every method that has none yet, paired by test example, at 5 % with Holm's correction "
-        "for these comparisons; methods that cannot be told apart from it share its group.",
+        "**rank**: the place by score, and the 95 % interval of the true place, from scores drawn "
+        "anew by what is known of test examples and runs.",
+        "**= best**: the best score is not told apart from this one: paired by test example, at "
+        "5 %, with Holm's correction for all comparisons with the best. Such methods are **bold**. "
+        "Methods that share the mark may differ from each other.",
         f"**score**: {_TRACK_SCORE[board.track.score].format(tasks=tasks)}; mean over seeds, ± "
-        f"half the 95 % interval {uncertain}.",
+        "half the 95 % interval over seeds and test examples: the variance over 1000 bootstrap "
+        "resamples of the test examples plus the variance between seeds. Three seeds say little "
+        "of one method's variance, so that it is moved towards that of the page's other methods "
+        "of its kind, per task or joint (Smyth 2004). The choice of the learning rate is not part "
+        "of it. *Constant answer*: the best that one and the same answer to every example reaches.",
     ]
     if board.several_metrics:
         metrics = sum(len(names) for names in board.metrics.values())
@@ -35,26 +33,27 @@ def definitions(board: Board) -> str:
             "once (for GLUE the average that the HyperFormer paper prints)."
         )
     lines += [
-        "**total ×**: (P + shared + sum over tasks of per-task) / P. *P*: the backbone's "
-        "parameters without a head. *Shared*: stored once for all tasks of a joint run. "
-        "*Per-task*: stored again for each task. All three are stored bits / 32, so a 1-bit mask "
-        "over P weights counts P / 32.",
-        f"**per task %**: (shared / T + mean per-task) / P, with T = {tasks} tasks.",
-        "**head %**: the output layer, mean per task / P; in neither of the above.",
+        f"**stored ×**: all that is stored to serve the {tasks} tasks beside the frozen backbone, "
+        "in backbones: the bits of all saved tensors, heads and buffers included, / 32 P. *P*: the "
+        "backbone's parameters without a head. A 1-bit mask over P weights counts P / 32.",
+        "**total ×**: as papers count, for comparison with published rows: what is stored without "
+        "heads and buffers, / 32 P, plus 1 for the frozen backbone where serving the track needs "
+        "it (\\*: it does not).",
+        f"**per task %**: (shared / T + mean per-task) / P, with T = {tasks} tasks; *shared* is "
+        "stored once for all tasks of a joint run, *per-task* again for each; heads left out.",
+        "**head %**: the output layer, mean per task / P.",
     ]
     if any(row.cost and row.cost.buffers for row in board.rows):
         lines.append(
             "**buffers %**: stored tensors that are not parameters, such as statistics of norm "
-            "layers, mean per task / P; in neither of the above."
+            "layers, mean per task / P."
         )
     lines += [
         "**trained %**: parameters that received gradients, heads included, / P; of a joint run "
         "the T-th part. A method may train more than it stores.",
-        "**stored MB**: bytes of all delta files of one seed, heads and buffers included / 10⁶.",
+        "**tensors MB**: bytes of all tensors of all delta files of one seed / 10⁶.",
+        "**files MB**: the same with the files' headers, which name every tensor / 10⁶.",
         "**steps**: optimizer steps of all tasks of one seed.",
-        "**train time**: wall time in the training loop for all tasks of one seed, on the named "
-        "hardware.",
-        "**peak memory MB**: largest memory of any of the cells / 10⁶.",
         "**seeds**: how many runs were averaged. Costs are averages over seeds as well.",
         "**hardware**: letters, explained below.",
     ]

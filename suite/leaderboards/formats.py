@@ -18,9 +18,18 @@ def table(rows: Sequence[Sequence[str]], headers: Sequence[str], *, left: int = 
 
 
 def with_interval(estimate: Estimate) -> str:
-    """`71.4 ± 1.2`: the score and half the width of its 95 % interval."""
-    low, high = estimate.interval()
-    return f"{estimate.score:.1f} ± {(high - low) / 2:.1f}"
+    """`71.4 ± 1.2`: the score and half the width of its 95 % interval, where there is one."""
+    interval = estimate.interval()
+    if interval is None:
+        return f"{estimate.score:.1f}"
+    return f"{estimate.score:.1f} ± {(interval[1] - interval[0]) / 2:.1f}"
+
+
+def rank(row: Row) -> str:
+    """`3 (1–5)`: the place and the 95 % interval of the true place."""
+    if row.rank is None:
+        return NONE
+    return f"{row.rank.place} ({row.rank.low}–{row.rank.high})"
 
 
 def score(row: Row) -> str:
@@ -40,19 +49,19 @@ def multiple(x: float) -> str:
     return f"{x:.4f}×" if 0 < x - 1 < 0.01 else f"{x:.3f}×" if x < 2 else f"{x:.2f}×"
 
 
+def stored(x: float) -> str:
+    """`0.0065×` or `8.01×`: three significant digits, two below a hundredth."""
+    if x == 0:
+        return "0×"
+    return f"{x:.2g}×" if x < 0.01 else f"{x:.3f}×" if x < 1 else f"{x:.2f}×"
+
+
 def percent(fraction: float) -> str:
     """`0.29` for 0.0029: three significant digits, no more than needed."""
     value = 100 * fraction
     if value == 0:
         return "0"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.0995 else f"{value:.2g}"
-
-
-def duration(seconds: float) -> str:
-    """`34 s`, `12 min` or `3.5 h`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def size(count: float) -> str:

@@ -31,7 +31,7 @@ def place(anchors: Array, sizes: Array, obstacles: Array, inside: Array, scale: 
         cost_C += _COVERS * ~_within(found_C4, inside)
         others_M4 = np.concatenate([np.delete(points, i, axis=0), *(box[None] for box in boxes)])
         cost_C += _CROSSES * _contains(path_CP2, others_M4).any(axis=1).sum(axis=1)
-        cost_C += _CROSSES * _contains(lines[None], found_C4).any(axis=1)[0]
+        cost_C += _CROSSES * np.any(_contains(lines[None], found_C4), axis=(0, 1))
         best = int(np.argmin(cost_C))
         boxes.append(found_C4[best])
         lines = np.concatenate([lines, path_CP2[best]])
@@ -66,14 +66,14 @@ def _path(anchor: Array, boxes_C4: Array) -> Array:
 
 def _overlap(a_C4: Array, b_K4: Array) -> Array:
     a, b = a_C4[:, None], b_K4[None]
-    return ((a[..., :2] < b[..., 2:]) & (b[..., :2] < a[..., 2:])).all(axis=-1)
+    return np.all((a[..., :2] < b[..., 2:]) & (b[..., :2] < a[..., 2:]), axis=-1)
 
 
 def _within(a_C4: Array, box: Array) -> Array:
-    return (a_C4[:, :2] >= box[:2]).all(axis=1) & (a_C4[:, 2:] <= box[2:]).all(axis=1)
+    return np.all((a_C4[:, :2] >= box[:2]) & (a_C4[:, 2:] <= box[2:]), axis=1)
 
 
 def _contains(path_CP2: Array, boxes_M4: Array) -> Array:
     """Whether places lie in boxes: [C, P, M]."""
     p, b = path_CP2[:, :, None], boxes_M4[None, None]
-    return ((b[..., :2] < p) & (p < b[..., 2:])).all(axis=-1)
+    return np.all((b[..., :2] < p) & (p < b[..., 2:]), axis=-1)

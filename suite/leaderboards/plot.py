@@ -1,15 +1,11 @@
-"""The plot of a leaderboard: score against stored parameters, with the Pareto front.
+"""The plot of a leaderboard: score against what is stored, on a logarithmic axis, with the front.
 
-Most methods store between a thousandth of the backbone and a few copies of it *beyond* the
-backbone, so a plain or logarithmic axis of total x would press them all against 1x. The axis is
-logarithmic in what is stored beyond it, total x - 1, and labelled with total x; methods that store
-nothing more stand in a column of their own, left of a break.
+Methods store between a thousandth of the backbone and a few copies of it beside the frozen one.
 """
 
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from suite.leaderboards.board import Board
+from suite.leaderboards.front import Point, curves, pareto_front, points
 from suite.leaderboards.label_placement import nearest, place
 
 # Okabe and Ito's colours, told apart by readers with any colour vision; shapes differ as well.
@@ -35,44 +32,6 @@ _STYLE = {
     "xtick.color": "#444444",
     "ytick.color": "#444444",
 }
-_NOTHING_STORED = -0.7
-"""Where total x = 1 stands: decades left of the first tick."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """One method of the plot."""
-
-    label: str
-    total_x: float
-    score: float
-    interval: tuple[float, float] | None
-    joint: bool
-    published: bool
-
-
-def points(board: Board) -> list[Point]:
-    """What a board's plot shows: its ranked rows, and published rows whose cost is known."""
-    measured = [
-        Point(row.label, row.cost.total_x, row.score, row.estimate.interval(), row.joint, False)
-        for row in board.ranked
-        if row.cost and row.estimate
-    ]
-    published = [
-        Point(row.label, row.total_x, row.score, None, False, True)
-        for row in board.published
-        if row.total_x is not None
-    ]
-    return measured + published
-
-
-def pareto_front(candidates: Sequence[Point]) -> list[Point]:
-    """The points that no other point beats in score at the same or a lower cost, by cost."""
-    front: list[Point] = []
-    for point in sorted(candidates, key=lambda p: (p.total_x, -p.score)):
-        if not front or point.score > front[-1].score:
-            front.append(point)
-    return front
 
 
 def render(board: Board) -> bytes | None:
@@ -85,44 +44,32 @@ def render(board: Board) -> bytes | None:
         figure = Figure(figsize=(8.4, 5.0), facecolor="white", layout="constrained")
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        start = _first_decade(shown)
-        front = pareto_front([p for p in shown if not p.published] or shown)
-        _draw_axes(axes, shown, start, board)
-        _draw_points(axes, shown, front, start)
+        # None across published rows: they were measured in different ways.
+        front = pareto_front([p for p in shown if not p.published])
+        _draw_axes(axes, shown, board)
+        _draw_points(axes, shown, front)
         canvas.draw()
-        _draw_labels(axes, shown, front, start)
+        _draw_labels(axes, shown, front)
         out = io.BytesIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return out.getvalue()
 
 
-def _first_decade(shown: Sequence[Point]) -> int:
-    beyond = [p.total_x - 1 for p in shown if p.total_x - 1 > 1e-9]
-    return math.floor(math.log10(min(beyond))) if beyond else -3
+def _x(stored_x: float) -> float:
+    return math.log10(stored_x)
 
 
-def _x(total_x: float, start: int) -> float:
-    beyond = total_x - 1
-    return math.log10(beyond) if beyond > 1e-9 else start + _NOTHING_STORED
-
-
-def _draw_axes(axes: Axes, shown: Sequence[Point], start: int, board: Board) -> None:
-    end = max(math.log10(max(p.total_x - 1 for p in shown) + 1e-9), start + 1.0)
-    ticks = [start + _NOTHING_STORED, *range(start, math.ceil(end) + 1)]
-    ticks = [tick for tick in [*ticks, math.log10(4)] if tick <= end + 0.35]
-    axes.set_xlim(ticks[0] - 0.35, end + 0.45)
-    labels = ["1×"] + [f"{1 + 10**t:.{max(0, -math.floor(t))}f}×" for t in ticks[1:]]
-    axes.set_xticks(ticks, labels)
-    middle = start + _NOTHING_STORED / 2
-    for offset in (-0.03, 0.03):
-        axes.plot(
-            [middle + offset - 0.02, middle + offset + 0.02],
-            [-0.015, 0.015],
-            transform=axes.get_xaxis_transform(),
-            color="#888888",
-            linewidth=1,
-            clip_on=False,
-        )
+def _draw_axes(axes: Axes, shown: Sequence[Point], board: Board) -> None:
+    xs = [_x(p.stored_x) for p in shown]
+    start, end = min(xs), max(xs)
+    axes.set_xlim(start - 0.3, max(end, start + 1) + 0.45)
+    ticks = range(math.floor(start), math.ceil(max(end, start + 1)) + 1)
+    inside = [tick for tick in ticks if start - 0.3 <= tick <= axes.get_xlim()[1]]
+    axes.set_xticks(inside, [f"{10.0**tick:.{max(0, -tick)}f}×" for tick in inside])
+    fine = [tick + math.log10(n) for tick in ticks for n in range(2, 10)]
+    axes.set_xticks([x for x in fine if start - 0.3 <= x <= axes.get_xlim()[1]], minor=True)
+    if start < 0 < axes.get_xlim()[1]:
+        axes.axvline(0, color="#DDDDDD", linewidth=1.4, zorder=0)
     lows = [p.interval[0] if p.interval else p.score for p in shown]
     highs = [p.interval[1] if p.interval else p.score for p in shown]
     margin = 0.12 * (max(highs) - min(lows)) or 1
@@ -131,8 +78,8 @@ def _draw_axes(axes: Axes, shown: Sequence[Point], start: int, board: Board) -> 
     axes.set_axisbelow(True)
     tasks = len(board.track.tasks)
     axes.set_xlabel(
-        f"total ×: the backbone and all that is stored for {tasks} tasks, in backbones "
-        "(log scale beyond 1×)"
+        f"stored ×: what is stored for {tasks} tasks beside the frozen backbone, in backbones "
+        "(log scale)"
     )
     points_or_mean = "points" if board.track.score == "decathlon" else f"mean of {tasks} tasks"
     axes.set_ylabel(f"{board.track.name} score ({points_or_mean})")
@@ -145,12 +92,22 @@ def _draw_axes(axes: Axes, shown: Sequence[Point], start: int, board: Board) -> 
     axes.set_title("↖ better", loc="right", fontsize=9, color="#444444")
 
 
-def _draw_points(axes: Axes, shown: Sequence[Point], front: Sequence[Point], start: int) -> None:
-    xs, ys = [_x(p.total_x, start) for p in front], [p.score for p in front]
-    right = axes.get_xlim()[1]
-    axes.step([*xs, right], [*ys, ys[-1]], where="post", color=_PALE, linewidth=1.6, zorder=1)
+def _draw_points(axes: Axes, shown: Sequence[Point], front: Sequence[Point]) -> None:
+    if front:
+        xs, ys = [_x(p.stored_x) for p in front], [p.score for p in front]
+        right = axes.get_xlim()[1]
+        axes.step([*xs, right], [*ys, ys[-1]], where="post", color=_PALE, linewidth=1.6, zorder=1)
+    for curve in curves(shown):
+        axes.plot(
+            [_x(p.stored_x) for p in curve],
+            [p.score for p in curve],
+            color=_colour(curve[0]),
+            linewidth=1.0,
+            linestyle=(0, (1, 1.5)),
+            zorder=2,
+        )
     for point in shown:
-        x, colour = _x(point.total_x, start), _colour(point)
+        x, colour = _x(point.stored_x), _colour(point)
         if point.interval:
             axes.plot([x, x], point.interval, color=colour, linewidth=1.1, alpha=0.45, zorder=2)
         axes.plot(
@@ -164,10 +121,10 @@ def _draw_points(axes: Axes, shown: Sequence[Point], front: Sequence[Point], sta
             linestyle="none",
             zorder=3,
         )
-    _draw_legend(axes, shown)
+    _draw_legend(axes, shown, front)
 
 
-def _draw_legend(axes: Axes, shown: Sequence[Point]) -> None:
+def _draw_legend(axes: Axes, shown: Sequence[Point], front: Sequence[Point]) -> None:
     kinds = [
         (any(not p.published and not p.joint for p in shown), "o", _PER_TASK, "one run per task"),
         (any(p.joint for p in shown), "s", _JOINT, "one joint run for all tasks"),
@@ -190,9 +147,17 @@ def _draw_legend(axes: Axes, shown: Sequence[Point]) -> None:
                 label="published, not measured here",
             )
         )
-    handles.append(Line2D([], [], color=_PALE, linewidth=1.6, label="Pareto front"))
+    if front:
+        handles.append(Line2D([], [], color=_PALE, linewidth=1.6, label="Pareto front"))
+    if curves(shown):
+        dots = (0, (1, 1.5))
+        handles.append(
+            Line2D([], [], color="#888888", linewidth=1, linestyle=dots, label="settings of one")
+        )
     if any(p.interval for p in shown):
         handles.append(Line2D([], [], color="#888888", linewidth=1.1, label="95 % interval"))
+    if any(p.perhaps_best for p in shown):
+        handles.append(Line2D([], [], linestyle="none", label="bold: not told apart from the best"))
     axes.figure.legend(
         handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8
     )
@@ -202,13 +167,13 @@ def _colour(point: Point) -> str:
     return _PUBLISHED if point.published else _JOINT if point.joint else _PER_TASK
 
 
-def _draw_labels(axes: Axes, shown: Sequence[Point], front: Sequence[Point], start: int) -> None:
+def _draw_labels(axes: Axes, shown: Sequence[Point], front: Sequence[Point]) -> None:
     """Name every point beside it, with a thin line to names that had to stand further off."""
     ordered = sorted(shown, key=lambda p: (p.published, p not in front, -p.score, p.label))
     scale = axes.figure.dpi / 72
     to_pixels, to_data = axes.transData, axes.transData.inverted()
-    anchors = np.array([to_pixels.transform((_x(p.total_x, start), p.score)) for p in ordered])
-    obstacles = _steps(axes, front, start)
+    anchors = np.array([to_pixels.transform((_x(p.stored_x), p.score)) for p in ordered])
+    obstacles = _steps(axes, front)
     for point, (x, _) in zip(ordered, anchors, strict=True):
         if point.interval:
             low, high = (to_pixels.transform((0, value))[1] for value in point.interval)
@@ -219,33 +184,41 @@ def _draw_labels(axes: Axes, shown: Sequence[Point], front: Sequence[Point], sta
             0,
             point.label,
             fontsize=8.5,
-            fontweight="bold" if point in front else "normal",
+            fontweight="bold" if point.perhaps_best else "normal",
             color=_colour(point),
             verticalalignment="bottom",
             zorder=4,
         )
         for point in ordered
     ]
-    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    extents = [text.get_window_extent(renderer) for text in texts]
+    extents = [text.get_window_extent() for text in texts]
     sizes = np.array([(extent.width, extent.height) for extent in extents])
-    boxes = place(anchors, sizes, np.array(obstacles), np.array(axes.bbox.extents), scale)
+    boxes = place(
+        anchors, sizes, np.array(obstacles).reshape(-1, 4), np.array(axes.bbox.extents), scale
+    )
     for point, anchor, text, box in zip(ordered, anchors, texts, boxes, strict=True):
-        text.set_position(to_data.transform(box[:2]))
+        left, bottom = to_data.transform(box[:2])
+        text.set_position((left, bottom))
         end = nearest(anchor, box)
         if math.dist(end, anchor) > 12 * scale:
             (x, y), (end_x, end_y) = to_data.transform(anchor), to_data.transform(end)
             axes.plot(
-                [x, end_x], [y, end_y], color=_colour(point), linewidth=0.6, alpha=0.6, zorder=2
+                [x, end_x],
+                [y, end_y],
+                color=_colour(point),
+                linewidth=0.6,
+                linestyle=(0, (2, 2)),
+                alpha=0.7,
+                zorder=2,
             )
 
 
-def _steps(
-    axes: Axes, front: Sequence[Point], start: int
-) -> list[tuple[float, float, float, float]]:
+def _steps(axes: Axes, front: Sequence[Point]) -> list[tuple[float, float, float, float]]:
     """What the front's line covers: a horizontal and a vertical piece after each point."""
-    places = [axes.transData.transform((_x(p.total_x, start), p.score)) for p in front]
+    if not front:
+        return []
+    places = [axes.transData.transform((_x(p.stored_x), p.score)) for p in front]
     boxes = []
-    for (x, y), (end, top) in pairwise([*places, (axes.bbox.x1, places[-1][1])]):
+    for (x, y), (end, top) in pairwise([*places, np.array([axes.bbox.x1, places[-1][1]])]):
         boxes += [(x, y - 1, end, y + 1), (end - 1, y, end + 1, top)]
     return boxes

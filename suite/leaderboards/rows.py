@@ -4,13 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from suite.leaderboards.board import Cost, Row, TaskColumn
-from suite.registry.options import resolve_options
-from suite.registry.schema import MethodEntry, TrackEntry
+from suite.registry.options import default_options, setting_of
+from suite.registry.schema import BUDGET, MethodEntry, TrackEntry
 from suite.results.records import Ledger, Result
 
 
 class Usual:
-    """The data and the backbone that most methods were measured with."""
+    """The data, the backbone and the steps that most methods were measured with."""
 
     def __init__(self, results: Sequence[Result]) -> None:
         ok = [r for r in results if r.status == "ok"]
@@ -19,6 +19,15 @@ class Usual:
             task: _most_common((r.identity.tasks[task], r) for r in ok if task in r.identity.tasks)
             for task in sorted({task for r in ok for task in r.identity.tasks})
         }
+        steps = _most_common((str(r.recipe.steps), r) for r in ok if r.recipe)
+        self.steps = int(steps or 0)
+        self.budget = _most_common((budget_of(r), r) for r in ok)
+
+
+def budget_of(result: Result) -> str:
+    """What was asked for in place of the recipe's budget: `steps=200`; empty for the recipe's."""
+    parts = result.cell.setting.split(",")
+    return ",".join(part for part in parts if part.partition("=")[0] in BUDGET)
 
 
 def _most_common(votes: Iterable[tuple[str, Result]]) -> str:
@@ -51,23 +60,34 @@ def make_row(
         method=cell.method,
         entry=entry,
         joint=joint,
-        label=_label(cells[0], entry, partial=partial),
+        label=label(cells[0], entry, partial=partial),
         seeds=seeds,
         tasks=columns,
         objections=tuple(_objections(track, cells, columns, usual, partial=partial)),
         estimate=None,
-        cost=_cost(ok, len(track.tasks), entry, joint=joint) if complete else None,
+        cost=cost_of(ok, len(track.tasks), entry, joint=joint) if complete else None,
         hardware=tuple(sorted({c.environment.hardware for c in ok if c.environment})),
     )
 
 
-def _label(result: Result, entry: MethodEntry | None, *, partial: bool) -> str:
-    """The method's name, with the tasks of a partial joint run and options that were changed."""
-    scale = result.cell.scale
-    usual = resolve_options([entry], [], scale)[entry.name] if entry else {}
-    changed = [f"{k}={v}" for k, v in sorted(result.options.items()) if v != usual.get(k, v)]
-    notes = [*(result.cell.tasks if partial else ()), *changed]
-    return f"{result.cell.method} ({', '.join(notes)})" if notes else result.cell.method
+def label(result: Result, entry: MethodEntry | None, *, partial: bool) -> str:
+    """The method with its setting, with the tasks of a partial joint run and a cost that no closed
+    form was held against."""
+    notes = [*(result.cell.tasks if partial else ())]
+    if result.ledger and not result.ledger.closed_form:
+        notes.append("no closed form")
+    name = setting_name(result, entry)
+    return f"{name} ({', '.join(notes)})" if notes else name
+
+
+def setting_name(result: Result, entry: MethodEntry | None) -> str:
+    """`lora[rank=4]`; results of before settings had names tell theirs by their options."""
+    cell = result.cell
+    if cell.setting or entry is None:
+        return cell.name
+    known = {key: value for key, value in result.options.items() if key in entry.options}
+    changed = setting_of(entry, {**default_options(entry, cell.scale), **known}, cell.scale)
+    return f"{cell.method}[{','.join(changed)}]" if changed else cell.method
 
 
 def _column(task: str, cells: Sequence[Result], seeds: Sequence[int]) -> TaskColumn:
@@ -119,12 +139,15 @@ def _objections(
         yield f"other data, splits or metrics than most rows: {', '.join(other)}"
     if any(r.identity.backbone != usual.backbone for r in ok):
         yield "other backbone weights than most rows"
+    if (own := budget_of(cells[0])) != usual.budget:
+        theirs = usual.budget or "the budget of their recipes"
+        yield f"{own or 'the budget of its recipe'}; most rows have {theirs}"
     for component in ("method", "recipe"):
         if len({getattr(r.identity, component) for r in ok}) > 1:
             yield f"its cells come from different versions of the {component}"
 
 
-def _cost(ok: Sequence[Result], tasks: int, entry: MethodEntry | None, *, joint: bool) -> Cost:
+def cost_of(ok: Sequence[Result], tasks: int, entry: MethodEntry | None, *, joint: bool) -> Cost:
     """Averages over seeds of what the cells of all tasks store and took."""
     seeds = len({r.cell.seed for r in ok})
     parameters = ok[0].backbone_parameters
@@ -136,17 +159,20 @@ def _cost(ok: Sequence[Result], tasks: int, entry: MethodEntry | None, *, joint:
     # Shared bits of a per-task cell are shared with nobody, so summing over cells is right there.
     shared = counted(sum(ledger.shared_bits for ledger in ledgers))
     own = counted(sum(bits for ledger in ledgers for bits in ledger.task_bits.values()))
-    replaces = joint and entry is not None and entry.replaces_backbone
+    heads = counted(sum(bits for ledger in ledgers for bits in ledger.head_bits.values()))
+    buffers = counted(sum(ledger.buffer_bits for ledger in ledgers))
+    replaces = entry is not None and entry.replaces_backbone
     return Cost(
+        stored_x=shared + own + heads + buffers,
+        shared=shared if joint else 0.0,
         total_x=shared + own + (0 if replaces else 1),
         per_task=(shared + own) / tasks,
-        head=counted(sum(b for ledger in ledgers for b in ledger.head_bits.values())) / tasks,
-        buffers=counted(sum(ledger.buffer_bits for ledger in ledgers)) / tasks,
+        head=heads / tasks,
+        buffers=buffers / tasks,
         trained=sum(r.trained_parameters for r in ok) / parameters / seeds / tasks,
-        stored_bytes=sum(ledger.file_bytes for ledger in ledgers) / seeds,
+        tensor_bytes=sum(ledger.tensor_bytes for ledger in ledgers) / seeds,
+        file_bytes=sum(ledger.file_bytes for ledger in ledgers) / seeds,
         steps=sum(r.steps for r in ok) / seeds,
-        train_seconds=sum(r.train_seconds for r in ok) / seeds,
-        peak_memory_bytes=max(r.peak_memory_bytes for r in ok),
     )
 
 

@@ -1,14 +1,16 @@
 """The table that a run prints when it ends, and the same as records for machines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from suite.console import table
 from suite.leaderboards import formats
-from suite.leaderboards.aggregate import board
+from suite.leaderboards.aggregate import board, track_of
 from suite.leaderboards.board import Board, Row
+from suite.results.noise import published
 from suite.results.records import Result
 
 if TYPE_CHECKING:
@@ -19,7 +21,9 @@ class Summary(BaseModel):
     """One method of a run on one backbone; None is what is not known.
 
     `score` with its 95 % interval `low` to `high` is over the tasks that were run, `tasks` gives
-    each task's own. `reason` says why there is no score, or why it compares with no other.
+    each task's own. `rank_low` to `rank_high` is the 95 % interval of the true rank; the best score
+    is not told apart from one that is `perhaps_best`. `reason` says why there is no score, or why
+    it compares with no other.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -28,16 +32,19 @@ class Summary(BaseModel):
     backbone: str
     scale: str
     method: str
-    rank_group: int | None = None
+    rank: int | None = None
+    rank_low: int | None = None
+    rank_high: int | None = None
+    perhaps_best: bool | None = None
     score: float | None = None
     low: float | None = None
     high: float | None = None
     tasks: Mapping[str, float | None] = {}
     seeds: int = 0
+    stored_x: float | None = None
     total_x: float | None = None
     per_task_percent: float | None = None
-    stored_bytes: float | None = None
-    train_seconds: float | None = None
+    tensor_bytes: float | None = None
     reason: str = ""
 
 
@@ -47,43 +54,47 @@ def render(results: Sequence[Result], registry: "Registry") -> str:
     Scores are over the tasks that were run, and the heading says so where that is not the whole
     track; a method without a score for one of them shows `5/6 tasks` instead.
     """
-    return "\n\n".join(_table(board, registry) for board in _boards(results, registry))
+    return "\n\n".join(_table(board, registry) for board in boards_of_tasks_run(results, registry))
 
 
 def summaries(results: Sequence[Result], registry: "Registry") -> list[Summary]:
     """The rows of `render`, as numbers."""
     found = []
-    for shown in _boards(results, registry):
-        place = {"track": shown.track.name, "backbone": shown.backbone, "scale": shown.scale}
-        found += [_summary(row, place) for row in shown.rows]
+    for shown in boards_of_tasks_run(results, registry):
+        summary = partial(
+            Summary, track=shown.track.name, backbone=shown.backbone, scale=shown.scale
+        )
+        found += [_summary(row, summary) for row in shown.rows]
         found += [
-            Summary(**place, method=method, reason=f"unsupported: {reason}")
+            summary(method=method, reason=f"unsupported: {reason}")
             for method, reason in shown.unsupported.items()
         ]
     return found
 
 
-def _summary(row: Row, place: Mapping[str, str]) -> Summary:
-    low, high = row.estimate.interval() if row.estimate else (None, None)
-    cost = row.cost
-    return Summary(
-        **place,
+def _summary(row: Row, summary: Callable[..., Summary]) -> Summary:
+    low, high = (row.estimate.interval() if row.estimate else None) or (None, None)
+    cost, rank = row.cost, row.rank
+    return summary(
         method=row.label,
-        rank_group=row.group,
+        rank=rank.place if rank else None,
+        rank_low=rank.low if rank else None,
+        rank_high=rank.high if rank else None,
+        perhaps_best=rank.best if rank else None,
         score=row.estimate.score if row.estimate else None,
         low=low,
         high=high,
         tasks={t: c.estimate.score if c.estimate else None for t, c in row.tasks.items()},
         seeds=len(row.seeds),
+        stored_x=cost.stored_x if cost else None,
         total_x=cost.total_x if cost else None,
         per_task_percent=100 * cost.per_task if cost else None,
-        stored_bytes=cost.stored_bytes if cost else None,
-        train_seconds=cost.train_seconds if cost else None,
+        tensor_bytes=cost.tensor_bytes if cost else None,
         reason="; ".join(row.objections),
     )
 
 
-def _boards(results: Sequence[Result], registry: "Registry") -> list[Board]:
+def boards_of_tasks_run(results: Sequence[Result], registry: "Registry") -> list[Board]:
     """Boards over the tasks that were run, in the order of the track."""
     found = []
     for name, backbone, scale in sorted(
@@ -95,10 +106,10 @@ def _boards(results: Sequence[Result], registry: "Registry") -> list[Board]:
             if (r.cell.track, r.cell.backbone, r.cell.scale) == (name, backbone, scale)
         ]
         run = {task for r in cells for task in r.cell.tasks}
-        track = registry.tracks[name]
+        track = track_of(cells[0].cell, registry)
         tasks = tuple(task for task in track.tasks if task in run)
         only = track.model_copy(update={"tasks": tasks})
-        found.append(board(only, backbone, scale, cells, registry))
+        found.append(board(only, backbone, scale, cells, registry, published()))
     return found
 
 
@@ -108,11 +119,24 @@ def _table(board: Board, registry: "Registry") -> str:
     over = "" if len(tasks) == whole else f", score over {len(tasks)} of its {whole} tasks"
     lines = [f"{board.track.name} on {board.backbone} ({board.scale}{over})"]
     if board.rows:
-        header = ["group", "method", "score", *tasks, "total", "stored MB", "train", "seeds"]
+        header = ["rank", "method", "score", *tasks, "stored", "total", "MB", "seeds"]
         lines.append(table(header, [_cells(row, tasks) for row in board.rows]))
+        lines += _certainty(board)
     lines += [f"{row.label}: {'; '.join(row.objections)}" for row in board.unranked]
     lines += [f"{method}: unsupported: {why}" for method, why in board.unsupported.items()]
     return "\n".join(lines)
+
+
+def _certainty(board: Board) -> list[str]:
+    """One line on what the order of the table is worth."""
+    estimates = [row.estimate for row in board.ranked if row.estimate]
+    if any(estimate.run_noise is None for estimate in estimates):
+        return ["single runs, and nothing is known of how runs vary: no ranks; give more --seeds"]
+    if not estimates:
+        return []
+    single = any(estimate.seeds < 2 for estimate in estimates)
+    noise = "single runs, their variance from the published board; " if single else ""
+    return [f"{noise}rank with its 95 % interval; =: not told apart from the best"]
 
 
 def _cells(row: Row, tasks: Sequence[str]) -> list[str]:
@@ -123,9 +147,16 @@ def _cells(row: Row, tasks: Sequence[str]) -> list[str]:
     cost = [formats.NONE] * 3
     if row.cost:
         cost = [
+            formats.stored(row.cost.stored_x),
             formats.multiple(row.cost.total_x),
-            formats.size(row.cost.stored_bytes),
-            formats.duration(row.cost.train_seconds),
+            formats.size(row.cost.tensor_bytes),
         ]
-    rank = str(row.group) if row.group else formats.NONE
-    return [rank, row.label, formats.score(row), *found, *cost, str(len(row.seeds))]
+    mark = " =" if row.perhaps_best else ""
+    return [
+        formats.rank(row) + mark,
+        row.label,
+        formats.score(row),
+        *found,
+        *cost,
+        str(len(row.seeds)),
+    ]

@@ -1,13 +1,14 @@
 """The contract of a method: `adapt` is the only thing a contributor must write."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor, nn
 
 from suite.backbones.base import Backbone
+from suite.backbones.parameters import ParameterSet
 from suite.backbones.per_task import PerTask
 from suite.data.batching import Batch
 from suite.method.model import AdaptedModel
@@ -18,7 +19,7 @@ from suite.registry.schema import Recipe, TaskEntry
 class ParameterGroup:
     """Parameters that share a learning rate and a weight decay."""
 
-    parameters: Sequence[nn.Parameter]
+    parameters: Collection[nn.Parameter]
     learning_rate: float
     weight_decay: float
 
@@ -40,7 +41,7 @@ class Phase:
 
     tasks: Sequence[str]
     share: float = 1.0
-    parameters: Sequence[nn.Parameter] | None = field(default=None, repr=False)
+    parameters: Collection[nn.Parameter] | None = field(default=None, repr=False)
     prepare: Callable[[], None] | None = field(default=None, repr=False)
     finish: Callable[[Validate], None] | None = field(default=None, repr=False)
     penalty: Callable[[Batch], Tensor] | None = field(default=None, repr=False)
@@ -49,7 +50,7 @@ class Phase:
 class Stepper(Protocol):
     """Takes the steps of some parameters in the optimizer's place; see `Method.stepper`."""
 
-    parameters: Sequence[nn.Parameter]
+    parameters: ParameterSet
     rearranged: bool
     """Whether the last step gave up or moved tensors: no earlier state can be restored."""
 
@@ -77,25 +78,19 @@ class Method(ABC):
         return (Phase(tasks=tuple(model.tasks)),)
 
     def parameter_groups(
-        self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
+        self, model: AdaptedModel, parameters: ParameterSet, recipe: Recipe
     ) -> tuple[ParameterGroup, ...]:
         """Optimizer groups over `parameters`; by default heads may have their own rate."""
-        heads = {
-            id(parameter)
+        heads = ParameterSet(
+            parameter
             for module in model.modules()
             if isinstance(module, PerTask) and module.head
             for parameter in module.parameters()
-        }
+        )
         head_rate = recipe.head_learning_rate or recipe.learning_rate
         return (
-            ParameterGroup(
-                [p for p in parameters if id(p) not in heads],
-                recipe.learning_rate,
-                recipe.weight_decay,
-            ),
-            ParameterGroup(
-                [p for p in parameters if id(p) in heads], head_rate, recipe.weight_decay
-            ),
+            ParameterGroup(parameters - heads, recipe.learning_rate, recipe.weight_decay),
+            ParameterGroup(parameters & heads, head_rate, recipe.weight_decay),
         )
 
     def penalty(self, model: AdaptedModel, progress: float) -> Tensor | None:
@@ -103,10 +98,11 @@ class Method(ABC):
         return None
 
     def stepper(
-        self, model: AdaptedModel, parameters: Sequence[nn.Parameter], recipe: Recipe
+        self, model: AdaptedModel, parameters: ParameterSet, recipe: Recipe
     ) -> Stepper | None:
         """What steps some of a phase's `parameters` instead of the recipe's optimizer; by default
-        nothing does. A stepper applies the method's penalty itself."""
+        nothing does. They need take no part in autograd's graph: whatever else the loss holds for
+        them, such as a penalty on them alone, is then the stepper's."""
         return None
 
     def stored(self, model: AdaptedModel, names: Sequence[str]) -> Sequence[str]:

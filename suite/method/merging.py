@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from suite.backbones.base import Backbone
+from suite.backbones.parameters import ParameterSet
 from suite.backbones.per_task import parameters_of
 from suite.method.interface import Phase, Validate
 from suite.method.model import AdaptedModel, adapted, context_of
@@ -46,7 +47,7 @@ def merging_phases(
         Phase(
             (task,),
             (1 - share) / len(tasks),
-            [*tuned.parameters, *own[task]],
+            ParameterSet(tuned.parameters) | own[task],
             finish=collect_and_merge if task == tasks[-1] else collect,
         )
         for task in tasks
@@ -70,9 +71,9 @@ def best_scale(
 
 
 def masked_model(backbone: Backbone, tasks: Sequence[TaskEntry], scaled: bool) -> AdaptedModel:
-    """A network to be trained and merged, with a mask of the merged change for every task as
-    `changes`. Batch norms, if there are any, are the task's own: the mean of running statistics
-    would be those of no task."""
+    """A network to be trained and merged, with a mask of the merged change for every task (see
+    `masked_changes`). Batch norms, if there are any, are the task's own: the mean of their running
+    statistics would suit no task."""
     context = context_of(tasks)
     backbone = in_parts(backbone, context)
     backbone.network.requires_grad_(True)
@@ -80,8 +81,15 @@ def masked_model(backbone: Backbone, tasks: Sequence[TaskEntry], scaled: bool) -
     batch_norms = [s for s in norms if isinstance(backbone.module(s), nn.BatchNorm2d)]
     backbone.specialise(batch_norms, context)
     model = adapted(backbone, tasks, context)
-    model.changes = MaskedChanges(backbone.network, context, scaled)
+    model.parts["changes"] = MaskedChanges(backbone.network, context, scaled)
     return model
+
+
+def masked_changes(model: AdaptedModel) -> MaskedChanges:
+    """The masks of a `masked_model`."""
+    changes = model.parts["changes"]
+    assert isinstance(changes, MaskedChanges)
+    return changes
 
 
 def own_norms(model: AdaptedModel) -> int:

@@ -19,12 +19,21 @@ class AdaptedModel(nn.Module, ABC):
     """Base of the two forms below; `context` is shared by every layer that switches by task."""
 
     def __init__(
-        self, backbone: Backbone, tasks: Sequence[TaskEntry], context: TaskContext
+        self,
+        backbone: Backbone,
+        tasks: Sequence[TaskEntry],
+        context: TaskContext,
+        heads: PerTask | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.tasks = {task.name: task for task in tasks}
         self.context = context
+        self.heads = heads
+        self.parts = nn.ModuleDict()
+        """Modules of the method that belong to no single layer of the backbone, by name."""
+        self.measured: dict[str, float] = {}
+        """What training found out, for `Method.facts`; not stored."""
 
     @abstractmethod
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
@@ -37,25 +46,6 @@ class AdaptedModel(nn.Module, ABC):
     @abstractmethod
     def predict(self, batch: Batch) -> Tensor:
         """Predictions [B]: class indices or numbers; -1 for an answer that is none of these."""
-
-    @torch.no_grad()
-    def predict_mixed(
-        self, inputs: Mapping[str, Tensor], tasks: Sequence[str], length: int = 0
-    ) -> Tensor:
-        """Predictions float32 [B] in one pass over rows of several tasks, in any order: row i of
-        every input belongs to `tasks[i]`. `length` is the longest answer in tokens."""
-        names = self.context.tasks
-        order = sorted(range(len(tasks)), key=lambda row: names.index(tasks[row]))
-        index = torch.tensor(order, device=next(iter(inputs.values())).device)
-        ordered = {name: values[index] for name, values in inputs.items()}
-        with self.context.mixed([tasks.count(name) for name in names]):
-            answers = self._answer(ordered, [tasks[row] for row in order], length)
-        answers = answers.float()
-        return torch.empty_like(answers).index_copy_(0, index.to(answers.device), answers)
-
-    @abstractmethod
-    def _answer(self, inputs: Mapping[str, Tensor], tasks: Sequence[str], length: int) -> Tensor:
-        """Predictions [B] of rows sorted by task."""
 
 
 class _Rows:
@@ -74,12 +64,13 @@ class _Rows:
 class HeadedModel(AdaptedModel):
     """Features and one linear head per task (encoders and vision backbones)."""
 
+    heads: PerTask
+
     def __init__(
         self, backbone: Backbone, tasks: Sequence[TaskEntry], context: TaskContext
     ) -> None:
-        super().__init__(backbone, tasks, context)
         heads = {task.name: nn.Linear(backbone.width, output_size(task)) for task in tasks}
-        self.heads = PerTask(context, heads, head=True)
+        super().__init__(backbone, tasks, context, PerTask(context, heads, head=True))
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, classes] or numbers [B, 1] of the active task."""
@@ -115,14 +106,12 @@ class HeadedModel(AdaptedModel):
     def predict(self, batch: Batch) -> Tensor:
         """The most probable class, or the number clipped to the task's range."""
         self.context.activate(batch.task)
-        return _read(self.tasks[batch.task], self(batch.inputs).float())
-
-    def _answer(self, inputs: Mapping[str, Tensor], tasks: Sequence[str], length: int) -> Tensor:
-        features = self.backbone(inputs)
-        return self.context.apart(
-            lambda rows: _read(self.tasks[self.context.active], self.heads(rows).float()).float(),
-            features,
-        )
+        outputs = self(batch.inputs).float()
+        output = self.tasks[batch.task].output
+        if isinstance(output, Classification):
+            return outputs.argmax(-1)
+        low, high = output.minimum, output.maximum
+        return (outputs.squeeze(-1) * (high - low) + low).clamp(low, high)
 
 
 class TextToTextModel(AdaptedModel):
@@ -137,15 +126,16 @@ class TextToTextModel(AdaptedModel):
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
         """Label-smoothed cross-entropy, mean over target tokens."""
         self.context.activate(batch.task)
-        logits = self(batch.inputs, batch.target_ids).float()
+        labels = _target_ids(batch)
+        logits = self(batch.inputs, labels).float()
         return F.cross_entropy(
-            logits.flatten(0, 1), batch.target_ids.flatten(), label_smoothing=label_smoothing
+            logits.flatten(0, 1), labels.flatten(), label_smoothing=label_smoothing
         )
 
     def mixed_loss(self, batch: MixedBatch, label_smoothing: float = 0.0) -> Tensor:
         """The mean over all target tokens, whatever their task."""
         rows = _Rows(batch, self.context)
-        ids = [row for part in rows.parts for row in part.target_ids]
+        ids = [row for part in rows.parts for row in _target_ids(part)]
         labels = nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=PADDING)
         with self.context.mixed(rows.counts):
             logits = self(rows.inputs, labels).float()
@@ -157,14 +147,10 @@ class TextToTextModel(AdaptedModel):
     def predict(self, batch: Batch) -> Tensor:
         """Generate greedily and read the answer; text that is no valid answer becomes -1."""
         self.context.activate(batch.task)
-        length = batch.target_ids.shape[1]
-        return self._answer(batch.inputs, [batch.task] * len(batch.targets), length)
-
-    def _answer(self, inputs: Mapping[str, Tensor], tasks: Sequence[str], length: int) -> Tensor:
-        ids = self.backbone.generate(inputs, length)
+        ids = self.backbone.generate(batch.inputs, _target_ids(batch).shape[1])
         answers = self.backbone.tokenizer.batch_decode(ids, skip_special_tokens=True)
-        values = [_parse(self.tasks[task], text) for task, text in zip(tasks, answers, strict=True)]
-        return torch.tensor(np.array(values))
+        task = self.tasks[batch.task]
+        return torch.tensor(np.array([_parse(task, answer) for answer in answers]))
 
 
 def adapted(backbone: Backbone, tasks: Sequence[TaskEntry], context: TaskContext) -> AdaptedModel:
@@ -183,12 +169,10 @@ def output_size(task: TaskEntry) -> int:
     return len(task.output.labels) if isinstance(task.output, Classification) else 1
 
 
-def _read(task: TaskEntry, outputs: Tensor) -> Tensor:
-    """Most probable classes, or numbers clipped to the range of the task, of outputs [B, n]."""
-    if isinstance(task.output, Classification):
-        return outputs.argmax(-1)
-    low, high = task.output.minimum, task.output.maximum
-    return (outputs.squeeze(-1) * (high - low) + low).clamp(low, high)
+def _target_ids(batch: Batch) -> Tensor:
+    """The answers as tokens [B, M], which every batch for a text-to-text backbone has."""
+    assert batch.target_ids is not None
+    return batch.target_ids
 
 
 def _parse(task: TaskEntry, answer: str) -> float:

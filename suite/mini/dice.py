@@ -1,6 +1,6 @@
 """A fast stream of random choices over numpy's PCG64."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -40,7 +40,7 @@ class Dice:
             pass
         return choice
 
-    def weighted(self, weights: dict[T, float]) -> T:
+    def weighted(self, weights: Mapping[T, float]) -> T:
         """One key, in proportion to its weight."""
         point = self.uniform() * sum(weights.values())
         for choice, weight in weights.items():

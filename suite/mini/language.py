@@ -6,6 +6,7 @@ The tasks and the pretraining corpus share this language but never a sentence: s
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 from zlib import crc32
 
 from suite.mini.dice import Dice
@@ -25,6 +26,8 @@ from suite.mini.lexicon import (
     VOWELS,
     Concept,
     Noun,
+    Verb,
+    W,
 )
 
 ANIMALS = THINGS["animal"]
@@ -42,9 +45,9 @@ Word = tuple[str, str]
 class Party:
     """A noun phrase: who acts or what is acted upon."""
 
-    noun: Concept
-    quality: Concept | None = None
-    number: Concept | None = None
+    noun: Concept[Noun]
+    quality: Concept[str] | None = None
+    number: Concept[str] | None = None
     definite: bool = True
     general: bool = False
     """Named by its hypernym: `an animal` for the dog."""
@@ -55,11 +58,11 @@ class Event:
     """One fact: an agent did, or did not do, something to a patient."""
 
     agent: Party
-    verb: Concept
+    verb: Concept[Verb]
     patient: Party
-    place: Concept | None = None
-    time: Concept | None = None
-    manner: Concept | None = None
+    place: Concept[str] | None = None
+    time: Concept[str] | None = None
+    manner: Concept[str] | None = None
     negated: bool = False
 
 
@@ -68,7 +71,7 @@ def reserved(sentence: str) -> bool:
     return crc32(sentence.lower().encode()) % 2 == 0
 
 
-def adjectives(noun: Concept) -> tuple[Concept, ...]:
+def adjectives(noun: Concept[Noun]) -> tuple[Concept[str], ...]:
     """The qualities that a noun can have."""
     return ADJECTIVES.get(noun.kind, THING_ADJECTIVES)
 
@@ -119,23 +122,30 @@ def change(dice: Dice, fact: Event, slot: str, opposite: float = 0.5) -> Event:
         return replace(fact, negated=not fact.negated)
     side, _, part = slot.partition("_")
     if part:
-        one = getattr(fact, side)
-        choices = NUMBERS if part == "number" else adjectives(one.noun)
-        return replace(
-            fact,
-            **{side: replace(one, **{part: _rival(dice, getattr(one, part), choices, opposite)})},
-        )
+        one: Party = getattr(fact, side)
+        qualities = NUMBERS if part == "number" else adjectives(one.noun)
+        return _with(fact, slot, _rival(dice, getattr(one, part), qualities, opposite))
     if side in ("agent", "patient"):
         one = getattr(fact, side)
         taken = {fact.agent.noun, fact.patient.noun}
         while (noun := dice.pick(KINDS[one.noun.kind])) in taken:
             pass
-        return replace(fact, **{side: replace(one, noun=noun)})
-    choices = VERBS if slot == "verb" else MODIFIERS[slot]
-    return replace(fact, **{slot: _rival(dice, getattr(fact, slot), choices, opposite)})
+        return _with(fact, side, replace(one, noun=noun))
+    choices: tuple[Concept[Any], ...] = VERBS if slot == "verb" else MODIFIERS[slot]
+    return _with(fact, slot, _rival(dice, getattr(fact, slot), choices, opposite))
 
 
-def _rival(dice: Dice, concept: Concept, choices: tuple[Concept, ...], opposite: float) -> Concept:
+def _with(fact: Event, slot: str, value: Party | Concept[Any] | None) -> Event:
+    """The event with another value in a slot: `agent`, `place` or, in a party, `agent_number`."""
+    side, _, part = slot.partition("_")
+    inside: dict[str, Any] = {part: value}
+    whole: dict[str, Any] = {side: replace(getattr(fact, side), **inside) if part else value}
+    return replace(fact, **whole)
+
+
+def _rival(
+    dice: Dice, concept: Concept[W], choices: tuple[Concept[W], ...], opposite: float
+) -> Concept[W]:
     if concept.opposite and dice.chance(opposite):
         return concept.opposite
     same_kind = [choice for choice in choices if choice.kind == concept.kind]
@@ -144,10 +154,7 @@ def _rival(dice: Dice, concept: Concept, choices: tuple[Concept, ...], opposite:
 
 def drop(fact: Event, slot: str) -> Event:
     """The event without one of its modifiers."""
-    side, _, part = slot.partition("_")
-    if part:
-        return replace(fact, **{side: replace(getattr(fact, side), **{part: None})})
-    return replace(fact, **{slot: None})
+    return _with(fact, slot, None)
 
 
 def swap(fact: Event) -> Event:
@@ -195,7 +202,8 @@ def _predicate(dice: Dice, fact: Event, tense: str, passive: bool) -> list[Word]
     late = adverb if dice.chance(0.3) else []
     early = [] if late else adverb
     no = [("not", "not")] if fact.negated else []
-    lead, form = [], (verb.participle, "participle")
+    lead: list[Word] = []
+    form = (verb.participle, "participle")
     if tense == "future":
         lead = [("will", "will"), *no]
         lead += [("be", "be")] if passive else []

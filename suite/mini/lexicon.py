@@ -4,7 +4,9 @@ A table row is a concept; `/` separates synonyms, `:` separates a concept from i
 word with an irregular form spells it out after `=`. Everything is lower case.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 
 @dataclass(frozen=True)
@@ -25,17 +27,20 @@ class Noun:
     many: str
 
 
+W = TypeVar("W", str, Noun, Verb)
+
+
 @dataclass(frozen=True, eq=False)
-class Concept:
+class Concept(Generic[W]):
     """What a word means. Synonyms are its surface forms; concepts of one kind exclude each other.
 
-    `words` are str, Noun or Verb; `opposite` is the concept that denies this one, if there is one.
+    `opposite` is the concept that denies this one, if there is one.
     """
 
     name: str
     kind: str
-    words: tuple
-    opposite: "Concept | None" = field(default=None, repr=False)
+    words: tuple[W, ...]
+    opposite: "Concept[W] | None" = field(default=None, repr=False)
 
 
 VOWELS = "aeiou"
@@ -70,9 +75,9 @@ def _phrase(word: str) -> str:
     return word.replace("_", " ")
 
 
-def _concepts(kind: str, table: str, form: type | object = _phrase) -> tuple[Concept, ...]:
+def _concepts(kind: str, table: str, form: Callable[[str], W]) -> tuple[Concept[W], ...]:
     """Parse a table; `a:b` yields two concepts that are each other's opposites."""
-    found: list[Concept] = []
+    found: list[Concept[W]] = []
     for row in table.split():
         sides = []
         for side in row.split(":"):
@@ -83,6 +88,11 @@ def _concepts(kind: str, table: str, form: type | object = _phrase) -> tuple[Con
             object.__setattr__(sides[1], "opposite", sides[0])
         found += sides
     return tuple(found)
+
+
+def _phrases(kind: str, table: str) -> tuple[Concept[str], ...]:
+    """The concepts of a table whose words have one form."""
+    return _concepts(kind, table, _phrase)
 
 
 PEOPLE = _concepts(
@@ -138,57 +148,57 @@ VERBS = _concepts(
     _conjugate,
 )
 
-COLOURS = _concepts("colour", "red blue green yellow black white brown purple")
-SIZES = _concepts("size", "big/large:small/little")
-QUALITIES = _concepts(
+COLOURS = _phrases("colour", "red blue green yellow black white brown purple")
+SIZES = _phrases("size", "big/large:small/little")
+QUALITIES = _phrases(
     "quality",
     "old/ancient:new/modern cheap/inexpensive:costly/expensive wet/damp:dry heavy/weighty:light "
     "quick/fast:slow",
 )
-CHARACTERS = _concepts(
+CHARACTERS = _phrases(
     "character",
     "rich/wealthy:poor happy/glad:sad/unhappy clever/smart:stupid/foolish brave/fearless:timid "
     "tall:short calm:angry/furious",
 )
-MANNERS = _concepts(
+MANNERS = _phrases(
     "manner",
     "quickly/rapidly:slowly quietly/silently:loudly/noisily carefully/cautiously:carelessly "
     "gladly/happily:sadly openly/publicly:secretly/covertly",
 )
-PLACES = _concepts(
+PLACES = _phrases(
     "place",
     "in_the_garden/in_the_yard in_the_kitchen in_the_forest/in_the_woods on_the_street/on_the_road "
     "at_the_station at_the_market at_the_school in_the_office on_the_beach/on_the_shore "
     "in_the_hotel/in_the_inn near_the_river/near_the_stream at_the_church in_the_village "
     "near_the_bridge",
 )
-TIMES = _concepts(
+TIMES = _phrases(
     "time",
     "yesterday today last_week last_year on_monday on_friday on_sunday in_the_morning/at_dawn "
     "in_the_evening/at_dusk at_noon/at_midday at_night last_summer",
 )
-NUMBERS = _concepts("number", "two three four five")
+NUMBERS = _phrases("number", "two three four five")
 
-TOPICS = _concepts(
+TOPICS = _phrases(
     "topic",
     "film/movie meal/dinner service story/tale music/sound acting room plot/script cast "
     "ending/finale humor/comedy dialogue writing camera pace stage",
 )
-PRAISE = _concepts(
+PRAISE = _phrases(
     "praise",
     "good/fine great/superb wonderful/marvelous charming delightful funny/amusing excellent fresh "
     "clever moving/touching warm lovely/beautiful thrilling brilliant pleasant perfect",
 )
-SCORN = _concepts(
+SCORN = _phrases(
     "scorn",
     "bad/poor awful/terrible boring/dull horrible/dreadful tedious ugly/hideous weak/feeble stale "
     "stupid clumsy/awkward cold annoying/irritating silly messy bland miserable",
 )
-LIKING = _concepts("liking", "loved/adored enjoyed/liked admired praised")
-DISLIKING = _concepts("disliking", "hated/loathed disliked regretted mocked")
+LIKING = _phrases("liking", "loved/adored enjoyed/liked admired praised")
+DISLIKING = _phrases("disliking", "hated/loathed disliked regretted mocked")
 DEGREES = ("very", "really", "quite", "truly", "rather", "so", "extremely", "somewhat")
 
-FUNCTION_WORDS = _concepts(
+FUNCTION_WORDS = _phrases(
     "function",
     "a an the this these that those some every all no each any most few many one both is are "
     "was were be been being am do does did has have had not never hardly far from nothing i we "
@@ -205,7 +215,7 @@ KINDS_OF_NOUN: tuple[Noun, ...] = tuple(
 )
 
 
-def concept_tables() -> tuple[tuple[Concept, ...], ...]:
+def concept_tables() -> tuple[tuple[Concept[str], ...], ...]:
     """Every table whose words have one form."""
     events = (COLOURS, SIZES, QUALITIES, CHARACTERS, MANNERS, PLACES, TIMES, NUMBERS)
     return (*events, TOPICS, PRAISE, SCORN, LIKING, DISLIKING)

@@ -151,8 +151,11 @@ def corrupt(dice: Dice, words: list[Word]) -> list[Word]:
     word, part = words[i]
     wrong = list(words)
     if fault == "agreement":
-        verb = FORMS.get(word)
-        other = AGREEMENT.get(word) or (verb.base if word == verb.third else verb.third)
+        if word in AGREEMENT:
+            other = AGREEMENT[word]
+        else:
+            verb = FORMS[word]
+            other = verb.base if word == verb.third else verb.third
         wrong[i] = (other, part)
     elif fault == "form":
         verb = FORMS[word]

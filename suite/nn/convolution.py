@@ -3,13 +3,24 @@
 from torch import Tensor, nn
 
 
+def pair(sizes: tuple[int, ...]) -> tuple[int, int]:
+    """A convolution's sizes along height and width, of which torch declares any number."""
+    height, width = sizes
+    return height, width
+
+
+def padding_of(conv: nn.Conv2d) -> str | tuple[int, int]:
+    """A convolution's padding, by its name or along height and width."""
+    return conv.padding if isinstance(conv.padding, str) else pair(conv.padding)
+
+
 def pointwise(conv: nn.Conv2d) -> nn.Conv2d:
     """A 1x1 convolution of the inputs, outputs and stride of `conv`, zero at first.
 
     Rebuffi, Bilen and Vedaldi, "Efficient Parametrization of Multi-Domain Deep Neural Networks",
     CVPR 2018, arXiv 1803.10082, section 3.
     """
-    layer = nn.Conv2d(conv.in_channels, conv.out_channels, 1, conv.stride, bias=False)
+    layer = nn.Conv2d(conv.in_channels, conv.out_channels, 1, pair(conv.stride), bias=False)
     nn.init.zeros_(layer.weight)
     return layer
 
@@ -43,12 +54,17 @@ class ConvAdapter(nn.Module):
     def __init__(self, conv: nn.Conv2d, hidden: int) -> None:
         super().__init__()
         self.down = nn.Conv2d(
-            conv.in_channels, hidden, conv.kernel_size, conv.stride, conv.padding, groups=hidden
+            conv.in_channels,
+            hidden,
+            pair(conv.kernel_size),
+            pair(conv.stride),
+            padding_of(conv),
+            groups=hidden,
         )
         self.up = nn.Conv2d(hidden, conv.out_channels, 1)
         self.scale = nn.Parameter(self.up.weight.new_ones(conv.out_channels, 1, 1))
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
+        for parameter in self.up.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_channels, H, W] -> [B, out_channels, H', W']."""

@@ -4,6 +4,8 @@ Li and Bilen, "Knowledge Distillation for Multi-task Learning", ECCV Workshops 2
 2007.06889, section 3.
 """
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,11 +19,24 @@ class LastOutput:
     """
 
     def __init__(self) -> None:
-        self.value: Tensor | None = None
+        self._value: Tensor | None = None
 
-    def __call__(self, network: nn.Module, args: object, output: object) -> None:
+    @classmethod
+    def of(cls, network: nn.Module) -> "LastOutput":
+        """A new one that watches `network`."""
+        last = cls()
+        network.register_forward_hook(last)
+        return last
+
+    def __call__(self, network: nn.Module, args: object, output: Any) -> None:
         """Keep the output, or the first item of an output of many."""
-        self.value = output if isinstance(output, Tensor) else output[0]
+        self._value = output if isinstance(output, Tensor) else output[0]
+
+    def read(self) -> Tensor:
+        """The output; raises RuntimeError if there was no pass."""
+        if self._value is None:
+            raise RuntimeError("the network's output was asked for before it ran")
+        return self._value
 
     def __deepcopy__(self, memo: object) -> "LastOutput":
         return LastOutput()

@@ -1,12 +1,13 @@
-"""Trains gates and changes through an arena, beside the optimizer of all other parameters."""
+"""Trains gate scores and weight changes through an arena, beside the optimizer of all else."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from suite.nn.gated import GatedConv2d, GatedLinear, GatedResidual
+from suite.backbones.parameters import ParameterSet
+from suite.nn.gated import GatedChange, gated_layers
 from suite.nn.kernels.arena import Arena, ArenaKernels, Rates, Rule
 from suite.nn.kernels.arena_torch import TorchKernels
 from suite.registry.schema import Recipe
@@ -14,30 +15,34 @@ from suite.registry.schema import Recipe
 
 @dataclass(frozen=True)
 class GateTraining:
-    """What a method asks of the training of its gates."""
+    """How gates are trained, as the method states it: nothing else decides it but the recipe.
+
+    The loss is the task's and, once warm, penalty * mean |s| over the gate scores s.
+    """
 
     penalty: float
-    """lambda: the loss is that of the task and lambda * mean |s|."""
+    """lambda."""
     warmup: float
-    """Share of the training before the penalty sets in."""
-    score_rate: float
-    """Learning rate of the scores."""
+    """Share of the training before the penalty sets in, in which changes may prove themselves."""
+    learning_rate: float
+    """Of the gate scores, which have no weight decay. Changes follow the recipe."""
     lock_after: float = 1.0
     """Share of the training after which no gate moves; 1 is never."""
 
 
 class GateStepper:
-    """Steps the scores and changes of one task, while gated layers compute with merged weights.
+    """Steps the gate scores and changes of one task, while its layers compute with merged weights.
 
-    Until `close`, the `delta` and `score` of every residual are views of an arena and take no part
-    in the network's graph. Locked gates stay as they are: closed layers then need no gradient, and
+    Until `close`, `change` and `gate_score` of every gate are views of an arena and take no part in
+    the network's graph: the graph begins at the merged weights, so that a step costs what one of
+    full fine-tuning does. Locked gates stay as they are: closed layers then need no gradient, and
     their change and optimizer state are given up.
     """
 
     def __init__(
         self,
         weights: Sequence[Tensor],
-        gates: Sequence[GatedResidual],
+        gates: Sequence[GatedChange],
         training: GateTraining,
         recipe: Recipe,
     ) -> None:
@@ -45,13 +50,13 @@ class GateStepper:
         self.gates = list(gates)
         self.training = training
         self.recipe = recipe
-        self.parameters = [p for gate in gates for p in (gate.delta, gate.score)]
+        self.parameters = ParameterSet(p for gate in gates for p in (gate.change, gate.gate_score))
         self.rearranged = False
         device = self.weights[0].device
         arena = Arena(
             self.weights,
-            [gate.delta for gate in gates],
-            torch.stack([gate.score for gate in gates]),
+            [gate.change for gate in gates],
+            torch.stack([gate.gate_score for gate in gates]),
             Rule(
                 recipe.optimizer,
                 recipe.momentum,
@@ -73,7 +78,8 @@ class GateStepper:
         penalty = self.training.penalty if progress >= self.training.warmup else 0.0
         rates = Rates(
             change=self.recipe.learning_rate * factor,
-            score=self.training.score_rate * factor,
+            gate_score=self.training.learning_rate * factor,
+            # Of one score among all: the penalty is on their mean.
             penalty=penalty / len(self.gates),
         )
         coefficient = self.kernels.step(rates, other_norm)
@@ -89,55 +95,47 @@ class GateStepper:
         for gate, weight, kept in zip(self.gates, self.arena.weights, is_open, strict=True):
             if not kept:
                 gate.merged = weight
-                gate.delta.data = gate.delta.data.new_empty(0)
-                gate.score.data = gate.score.data.clone()
+                gate.change.data = gate.change.data.new_empty(0)
+                # A tensor of its own: a view would keep the whole old arena in memory.
+                gate.gate_score.data = gate.gate_score.data.clone()
         arena = self.arena.locked_to([i for i, kept in enumerate(is_open) if kept])
         self._attach(arena, [gate for gate, kept in zip(self.gates, is_open, strict=True) if kept])
 
     def close(self) -> None:
-        """Give the residuals tensors of their own, and the layers their gates."""
+        """Give the gates tensors of their own, and the layers their gates."""
         for gate, weight in zip(self.gates, self.weights, strict=True):
             gate.merged = None
-            gate.score.data = gate.score.data.clone()
-            given_up = gate.delta.numel() != weight.numel()
-            gate.delta.data = torch.zeros_like(weight) if given_up else gate.delta.data.clone()
+            gate.gate_score.data = gate.gate_score.data.clone()
+            given_up = gate.change.numel() != weight.numel()
+            gate.change.data = torch.zeros_like(weight) if given_up else gate.change.data.clone()
 
-    def _attach(self, arena: Arena, gates: Sequence[GatedResidual]) -> None:
+    def _attach(self, arena: Arena, gates: Sequence[GatedChange]) -> None:
         self.arena = arena
         self.kernels = _kernels_for(arena)
         for index, gate in enumerate(gates):
-            gate.delta.data = arena.deltas[index]
-            gate.score.data = arena.scores[index]
+            # The parameters stay the same objects, so that whoever holds them sees every step.
+            gate.change.data = arena.changes[index]
+            gate.gate_score.data = arena.gate_scores[index]
             gate.merged = arena.leaves[index]
 
 
 def gate_stepper(
-    model: nn.Module,
-    parameters: Collection[nn.Parameter],
-    training: GateTraining,
-    recipe: Recipe,
+    model: nn.Module, parameters: ParameterSet, training: GateTraining, recipe: Recipe
 ) -> GateStepper | None:
     """A stepper for the gates whose parameters are among those to be trained, if there are any.
 
     Raises ValueError if these gates belong to several tasks: an arena serves one network.
     """
-    wanted = {id(parameter) for parameter in parameters}
-    weights, gates, tasks = [], [], set()
-    for layer in model.modules():
-        if not isinstance(layer, GatedConv2d | GatedLinear):
-            continue
-        for task, gate in layer.residuals.by_task.items():
-            if id(gate.delta) in wanted:
-                weights.append(layer.weight)
-                gates.append(gate)
-                tasks.add(task)
+    trained = [found for found in gated_layers(model) if found[2].change in parameters]
+    tasks = sorted({task for _, task, _ in trained})
     if len(tasks) > 1:
-        raise ValueError(f"one phase trains the gates of several tasks: {', '.join(sorted(tasks))}")
+        raise ValueError(f"one phase trains the gates of several tasks: {', '.join(tasks)}")
+    weights, gates = [layer.weight for layer, _, _ in trained], [gate for _, _, gate in trained]
     return GateStepper(weights, gates, training, recipe) if gates else None
 
 
 def _kernels_for(arena: Arena) -> ArenaKernels:
-    if arena.score.device.type != "cuda":
+    if arena.gate_score.device.type != "cuda":
         return TorchKernels(arena)
     from suite.nn.kernels.arena_device import TritonKernels
 

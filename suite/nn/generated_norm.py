@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from suite.backbones.per_task import TaskContext
+from suite.backbones.sites import Site
 from suite.nn.adapter import narrow_linear
-from suite.nn.hypernetwork import HyperNetwork, Place, projector
+from suite.nn.hypernetwork import Generated, HyperNetwork, projector
 
 
 class NormChange(NamedTuple):
@@ -30,7 +31,7 @@ class NormHyperNetwork(HyperNetwork[NormChange]):
     def __init__(
         self,
         context: TaskContext,
-        sites: Sequence[Place],
+        sites: Sequence[Site],
         group: int,
         task_embedding: int,
         hidden: int,
@@ -61,18 +62,16 @@ class NormHyperNetwork(HyperNetwork[NormChange]):
 class GeneratedNorm(nn.Module):
     """A frozen norm whose scale and shift are changed by what is generated for the active task."""
 
-    def __init__(self, norm: nn.Module, hypernetwork: NormHyperNetwork, index: int) -> None:
+    def __init__(self, norm: nn.BatchNorm2d, source: Generated[NormChange]) -> None:
         super().__init__()
         self.norm = norm
-        # Past nn.Module's registration: the hypernetwork belongs to the model, not to each site.
-        object.__setattr__(self, "hypernetwork", hypernetwork)
-        self.index = index
+        self.source = source
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, width, H, W] -> the same shape."""
-        context = self.hypernetwork.context
-        if context.rows is not None:
-            return context.apart(self.forward, x)
-        change = self.hypernetwork.generated(self.index)
+        context = self.source.context
+        if context.counts is not None:
+            return context.task_by_task(self.forward, x)
+        change = self.source.weights()
         own = {"weight": self.norm.weight + change.scale, "bias": self.norm.bias + change.shift}
         return functional_call(self.norm, own, (x,))

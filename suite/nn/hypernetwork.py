@@ -5,28 +5,21 @@ Hypernetworks", ACL 2021, arXiv 2106.04489, section 2.
 """
 
 from collections.abc import Sequence
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Self, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.backbones.per_task import PerTask, TaskContext
+from suite.backbones.sites import Site
 from suite.errors import Unsupported
 from suite.nn.adapter import narrow_linear
 from suite.nn.kernels.adapter import AdapterWeights, adapter
 
-Weights = TypeVar("Weights", bound=tuple)
+Weights = TypeVar("Weights", bound=tuple[Tensor | None, ...])
 POSITIONS = {"feed_forward": 0, "attention": 1}
-
-
-class Place(Protocol):
-    """What a hypernetwork knows of a site: its stack, the block in it, the sublayer, the width."""
-
-    stack: str
-    layer: int
-    kind: str
-    width: int
 
 
 class AdapterGenerator(nn.Module):
@@ -35,10 +28,17 @@ class AdapterGenerator(nn.Module):
 
     def __init__(self, inputs: int, count: int, width: int, bottleneck: int) -> None:
         super().__init__()
-        self.shapes = AdapterWeights(
-            (width, bottleneck), (width,), (bottleneck, width), (bottleneck,), (width,), (width,)
+        # In the order of the fields of `AdapterWeights`.
+        shapes = (
+            (width, bottleneck),
+            (width,),
+            (bottleneck, width),
+            (bottleneck,),
+            (width,),
+            (width,),
         )
-        self.sizes = [torch.Size(shape).numel() for shape in self.shapes]
+        self.shapes = [torch.Size(shape) for shape in shapes]
+        self.sizes = [shape.numel() for shape in self.shapes]
         # Drawn kind by kind, the rows then put in the order of the adapters.
         kinds = [narrow_linear(inputs, count * size).weight for size in self.sizes]
         rows = torch.cat([kind.view(count, -1, inputs) for kind in kinds], dim=1)
@@ -83,7 +83,7 @@ class HyperNetwork(nn.Module, Generic[Weights]):
     adapters. `forward` maps a task embedding to the weights in the order of the sites.
     """
 
-    def __init__(self, context: TaskContext, sites: Sequence[Place], task_embedding: int) -> None:
+    def __init__(self, context: TaskContext, sites: Sequence[Site], task_embedding: int) -> None:
         super().__init__()
         if not sites:
             raise Unsupported("there are no attention or feed-forward sublayers to adapt")
@@ -93,6 +93,10 @@ class HyperNetwork(nn.Module, Generic[Weights]):
             context, {task: TaskEmbedding(task_embedding) for task in context.tasks}
         )
         self._generated: dict[str, list[Weights]] = {}
+
+    def outputs(self) -> list["Generated[Weights]"]:
+        """What the layers at the sites read from, in the order of the sites."""
+        return [Generated(self, index) for index in range(len(self.sites))]
 
     def generated(self, index: int) -> Weights:
         """What the active task uses at `sites[index]`."""
@@ -106,7 +110,7 @@ class HyperNetwork(nn.Module, Generic[Weights]):
         network.register_forward_pre_hook(self._between_passes)
         network.register_forward_hook(self._between_passes)
 
-    def train(self, mode: bool = True) -> "HyperNetwork":
+    def train(self, mode: bool = True) -> Self:
         """Switch the mode and drop what was generated."""
         self._generated.clear()
         return super().train(mode)
@@ -116,21 +120,40 @@ class HyperNetwork(nn.Module, Generic[Weights]):
             self._generated.clear()
 
 
+@dataclass(frozen=True, eq=False)
+class Generated(Generic[Weights]):
+    """What a hypernetwork generates for one site.
+
+    No module, so that the layer that holds it does not count the hypernetwork among its own parts:
+    it belongs to the model, and is stored once.
+    """
+
+    hypernetwork: HyperNetwork[Weights]
+    index: int
+
+    @property
+    def context(self) -> TaskContext:
+        """Says which task is active."""
+        return self.hypernetwork.context
+
+    def weights(self) -> Weights:
+        """Those of the active task."""
+        return self.hypernetwork.generated(self.index)
+
+
 class GeneratedAdapter(nn.Module):
     """y + LN(U gelu(D y + b_D) + b_U; gamma, beta), all six generated for the active task."""
 
-    def __init__(self, hypernetwork: HyperNetwork[AdapterWeights], index: int) -> None:
+    def __init__(self, source: Generated[AdapterWeights]) -> None:
         super().__init__()
-        # Past nn.Module's registration: the hypernetwork belongs to the model, not to each site.
-        object.__setattr__(self, "hypernetwork", hypernetwork)
-        self.index = index
+        self.source = source
 
     def forward(self, y: Tensor) -> Tensor:
         """[..., d] -> [..., d]."""
-        context = self.hypernetwork.context
-        if context.rows is not None:
-            return context.apart(self.forward, y)
-        return adapter(y, self.hypernetwork.generated(self.index), "post")
+        context = self.source.context
+        if context.counts is not None:
+            return context.task_by_task(self.forward, y)
+        return adapter(y, self.source.weights(), "post")
 
 
 class SiteHyperNetworks(HyperNetwork[AdapterWeights]):
@@ -139,7 +162,7 @@ class SiteHyperNetworks(HyperNetwork[AdapterWeights]):
     def __init__(
         self,
         context: TaskContext,
-        sites: Sequence[Place],
+        sites: Sequence[Site],
         bottleneck: int,
         task_embedding: int,
         hidden: int,
@@ -189,7 +212,7 @@ class SharedHyperNetworks(HyperNetwork[AdapterWeights]):
     def __init__(
         self,
         context: TaskContext,
-        sites: Sequence[Place],
+        sites: Sequence[Site],
         bottleneck: int,
         task_embedding: int,
         hidden: int,

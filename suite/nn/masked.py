@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from suite.backbones.per_task import PerTask, TaskContext
 from suite.nn.bits import pack, unpack
-from suite.nn.gated import GatedConv2d, GatedLinear
+from suite.nn.task_weights import TaskConv2d, TaskLinear, with_transforms
 
 
 class BinaryMask(nn.Module):
@@ -49,14 +49,12 @@ class BinaryMask(nn.Module):
 
 
 def masked(
-    layer: nn.Linear | nn.Conv2d, context: TaskContext, score: float, threshold: float
-) -> GatedLinear | GatedConv2d:
+    layer: nn.Module, context: TaskContext, score: float, threshold: float
+) -> TaskLinear | TaskConv2d:
     """`layer` with a mask for every task, which keeps all weights if `score` > `threshold`."""
-    masks = PerTask(
-        context, {task: BinaryMask(layer.weight, score, threshold) for task in context.tasks}
-    )
-    form = GatedConv2d if isinstance(layer, nn.Conv2d) else GatedLinear
-    return form(layer, masks)
+    weight = layer.get_parameter("weight")
+    masks = {task: BinaryMask(weight, score, threshold) for task in context.tasks}
+    return with_transforms(layer, PerTask(context, masks))
 
 
 def packed(model: nn.Module, names: Iterable[str]) -> Sequence[str]:

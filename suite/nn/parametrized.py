@@ -9,18 +9,19 @@ from torch.nn.utils.parametrize import (
     remove_parametrizations,
 )
 
+from suite.backbones.parameters import ParameterSet
 from suite.backbones.per_task import PerTask
 
 
-def shared_parameters(network: nn.Module) -> list[nn.Parameter]:
+def shared_parameters(network: nn.Module) -> ParameterSet:
     """The parameters that no `PerTask` holds, tied ones once."""
-    own = {
+    own = ParameterSet(
         parameter
         for module in network.modules()
         if isinstance(module, PerTask)
         for parameter in module.parameters()
-    }
-    return [parameter for parameter in network.parameters() if parameter not in own]
+    )
+    return ParameterSet(network.parameters()) - own
 
 
 def parametrize(network: nn.Module, forms: Iterable[nn.Module]) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.backbones.per_task import PerTask, TaskContext
-from suite.nn.gated import GatedConv2d
+from suite.nn.task_weights import TaskConv2d
 
 
 class Modulator(nn.Module):
@@ -37,7 +37,7 @@ class Modulator(nn.Module):
         return (self.mixture @ self.bank).view_as(weight)
 
 
-def reparameterised(conv: nn.Conv2d, context: TaskContext) -> GatedConv2d:
+def reparameterised(conv: nn.Conv2d, context: TaskContext) -> TaskConv2d:
     """`conv` with a mixture for every task; its output is the same, but for rounding, at first."""
     modulators = {task: Modulator(conv.weight) for task in context.tasks}
-    return GatedConv2d(conv, PerTask(context, modulators))
+    return TaskConv2d(conv, PerTask(context, modulators))

@@ -43,15 +43,20 @@ def remember() -> None:
     settled = {key: known for key, known in _memory.items() if known[1] < time.time_ns() - _RACY_NS}
     if not settled.keys() - _remembered().keys():
         return
-    target = _cache_file()
+    keep(_cache_file(), json.dumps({**_remembered(), **settled}))
+
+
+def keep(target: Path, text: str) -> bool:
+    """Write a file of the cache at once or not at all; whether it could be written."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False) as file:
-            json.dump({**_remembered(), **settled}, file)
+            file.write(text)
         Path(file.name).replace(target)
     except OSError:
         # A read-only home costs time on the next run, nothing else.
-        return
+        return False
+    return True
 
 
 @functools.cache

@@ -1,13 +1,15 @@
 """What a result depends on, as digests: an allow-list, versioned.
 
 Device, workers, versions of libraries and the git commit are recorded in a result, never hashed.
+What code counts is said in `suite.planning.cell_code`.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
+from suite.planning.cell_code import Code
 from suite.registry.schema import (
     BackboneEntry,
     MethodEntry,
@@ -18,11 +20,14 @@ from suite.registry.schema import (
 )
 from suite.results.records import Identity
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raise when the meaning of a component changes; `plan` then says so for older results."""
 
 UNKNOWN = "unknown"
 """Stands for the fingerprint of files that are missing; matches nothing that was ever run."""
+
+NO_CODE = Code("", {})
+"""Of a cell that is not defined: nothing is computed."""
 
 
 class Ran(Protocol):
@@ -37,39 +42,35 @@ class Ran(Protocol):
 
 
 def method_digest(entry: MethodEntry, options: Mapping[str, OptionValue]) -> str:
-    """`CODE.OPTIONS`: the method's own source file, and its regime with the resolved options.
+    """The method's regime with the resolved options.
 
-    The cells of a family on which the method is not defined have `.unsupported` behind that, so
-    that they become other cells on the day it is.
+    The cells of a family on which the method is not defined have `.unsupported` after it, so that
+    they become other cells on the day it is.
     """
-    code = hashlib.sha256(entry.python_path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
-    settings = _digest(
+    return _digest(
         {"regime": entry.regime, "task_prefix": entry.task_prefix, "options": dict(options)}
-    )
-    return f"{code[:16]}.{settings[:16]}"
+    )[:16]
 
 
 def recipe_digest(recipe: Recipe) -> str:
-    """Every key of the resolved recipe; `mixed_batches`, which is younger than the first results,
-    only where it is set, so that they stay valid."""
-    keys = recipe.model_dump(mode="json")
-    if not recipe.mixed_batches:
-        del keys["mixed_batches"]
-    return _digest(keys)
+    """Every key of the resolved recipe that is not at its default, so that a key that is added
+    later leaves older results valid."""
+    return _digest(recipe.model_dump(mode="json", exclude_defaults=True))
 
 
 def task_digest(
-    task: TaskEntry, scale: Scale, data: str, recipe: Recipe, image_size: int | None
+    task: TaskEntry, scale: Scale, data: str, recipe: Recipe, image_size: int | None, metrics: str
 ) -> str:
-    """The examples and all that turns them into a score: unequal ones are never compared.
+    """`EXAMPLES.METRICS`: all that turns data into a score; unequal ones are never compared.
 
-    `data` is the digest of the generated examples or the fingerprint of the files.
+    `data` is the digest of the generated examples or the fingerprint of the files, `metrics` that
+    of their code.
     """
-    full = task.sources.full if scale == "full" else None
+    full = None if scale.embedded else task.sources.full
     split = full and full.model_dump(
         mode="json", include={"split_rule", "splits", "carve", "label", "image"}
     )
-    return _digest(
+    examples = _digest(
         {
             "data": data,
             "split": split,
@@ -80,6 +81,7 @@ def task_digest(
             "metrics": task.metrics,
         }
     )
+    return f"{examples}.{metrics}"
 
 
 def backbone_digest(entry: BackboneEntry, fingerprint: str) -> str:
@@ -98,18 +100,27 @@ def backbone_digest(entry: BackboneEntry, fingerprint: str) -> str:
 
 
 def identity(
-    method: str, recipe: str, tasks: Mapping[str, str], backbone: str, seed: int
+    method: str, code: Code, recipe: str, tasks: Mapping[str, str], backbone: str, seed: int
 ) -> Identity:
     """The components and one digest over them."""
-    parts = {
+    components: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "method": method,
+        "code": code.digest,
         "recipe": recipe,
         "tasks": dict(tasks),
         "backbone": backbone,
         "seed": seed,
     }
-    return Identity(**parts, digest=_digest(parts))
+    return Identity(**components, parts=dict(code.parts), digest=_digest(components))
+
+
+def holds(found: Identity) -> bool:
+    """Whether the digest of an identity is that of its components."""
+    known = found.model_dump(exclude={"parts", "digest"})
+    if found.schema_version < 2:
+        del known["code"]
+    return _digest(known) == found.digest
 
 
 def differences(old: Ran, new: Ran) -> str:
@@ -120,28 +131,41 @@ def differences(old: Ran, new: Ran) -> str:
     if before.schema_version != now.schema_version:
         return f"identity scheme changed: version {before.schema_version} -> {now.schema_version}"
     changes = []
-    code_before, options_before, *refused_before = before.method.split(".")
-    code_now, options_now, *refused_now = now.method.split(".")
+    options_before, *refused_before = before.method.split(".")
+    options_now, *refused_now = now.method.split(".")
     if refused_before != refused_now:
         changes.append("no longer unsupported" if refused_before else "now unsupported")
-    if code_before != code_now:
-        changes.append("method code changed")
+    elif before.code != now.code:
+        changes.append(_changed_code(before, now))
     if options_before != options_now:
         changes.append(_changed("options", old.options, new.options))
     if before.recipe != now.recipe:
         changes.append(_changed("recipe", _recipe_values(old), _recipe_values(new)))
-    tasks = [name for name in now.tasks if before.tasks.get(name) != now.tasks[name]]
-    if tasks:
-        changes.append(f"task changed: {', '.join(tasks)}")
-    if before.tasks.keys() - now.tasks.keys():
-        changes.append(
-            f"tasks left out: {', '.join(sorted(before.tasks.keys() - now.tasks.keys()))}"
-        )
+    changes += _changed_tasks(before.tasks, now.tasks)
     if before.backbone != now.backbone:
         changes.append("backbone changed")
     if before.seed != now.seed:
         changes.append(f"seed {before.seed} -> {now.seed}")
     return ", ".join(changes)
+
+
+def _changed_code(before: Identity, now: Identity) -> str:
+    """`code changed: training, layers`; without the names where it is how they use each other."""
+    parts = [part for part in now.parts if before.parts.get(part) != now.parts[part]]
+    return f"code changed: {' and '.join(parts)}" if parts else "code changed"
+
+
+def _changed_tasks(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    old = {name: digest.partition(".") for name, digest in before.items()}
+    new = {name: digest.partition(".") for name, digest in now.items()}
+    kept = [name for name in new if name in old]
+    lists = {
+        "task changed": [name for name in kept if old[name][0] != new[name][0]],
+        "code of metrics changed": [name for name in kept if old[name][2] != new[name][2]],
+        "tasks added": [name for name in new if name not in old],
+        "tasks left out": sorted(old.keys() - new.keys()),
+    }
+    return [f"{what}: {', '.join(names)}" for what, names in lists.items() if names]
 
 
 def _recipe_values(ran: Ran) -> Mapping[str, object]:

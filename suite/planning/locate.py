@@ -16,14 +16,14 @@ from typing import Literal
 from suite.errors import UserError
 from suite.planning.fingerprint import files_digest
 from suite.registry.names import stays_inside
-from suite.registry.schema import BackboneEntry, HubSource, TaskEntry
+from suite.registry.schema import BackboneEntry, HubSource, SplitName, TaskEntry
 
 EMBEDDED = Path(__file__).parents[1] / "mini"
 MODEL_FILES = (".safetensors", ".json", ".txt", ".model")
-"""What belongs to a model's identity: weights, configuration and tokenizer, not the prose."""
+"""What belongs to a model's identity: weights, configuration and tokenizer, not its card."""
 
 UNSET = "SUITE_DATA is not set"
-NO_FOLDER = " (SUITE_DATA names no folder)"
+NO_FOLDER = " (the folder that SUITE_DATA names does not exist)"
 Origin = Literal["package", "SUITE_DATA", "hub cache"]
 
 
@@ -57,13 +57,13 @@ class HubFiles:
 
 @dataclass(frozen=True)
 class Missing:
-    """What was not found, every place looked at, and what would bring it."""
+    """What was not found, where it was looked for, and how to get it."""
 
     what: str
     looked: tuple[str, ...]
     remedy: str
     hub: HubFiles | None = None
-    """Where the hub has it; None if only the user can bring it."""
+    """Where the hub has it; None if only the user can provide it."""
 
     @property
     def reason(self) -> str:
@@ -99,9 +99,9 @@ def locate_dataset(task: TaskEntry) -> DatasetFiles | Missing:
         )
         hub = HubFiles("dataset", source.hub, source.revision, patterns)
         snapshot = _snapshot(hub, looked)
-        splits = snapshot and _parquet(snapshot, source, looked)
-        if snapshot and splits:
-            return DatasetFiles(splits, "hub cache", f"{source.hub}@{snapshot.name}")
+        cached = _parquet(snapshot, source, looked) if snapshot else None
+        if snapshot and cached:
+            return DatasetFiles(cached, "hub cache", f"{source.hub}@{snapshot.name}")
     place = f"datasets/{source.hub}/{source.config}/SPLIT-00000-of-00001.parquet"
     return Missing(
         f"data set {source.hub} ({source.config}) of task {task.track}/{task.name}",
@@ -115,7 +115,7 @@ def locate_model(entry: BackboneEntry) -> Model | Missing:
     """The folder of a backbone's weights."""
     source = entry.source
     looked: list[str] = []
-    if entry.scale == "mini":
+    if entry.scale.embedded:
         own = entry.path.parent != EMBEDDED / "catalog"
         folder = _inside(entry.path.parent / "mini" if own else EMBEDDED / "weights", source.id)
         if _complete(folder, source.library, looked):
@@ -170,12 +170,12 @@ def data_folder() -> Path | None:
 
 def hub_splits(source: HubSource) -> dict[str, str]:
     """The splits that a task reads from files -> the name each has on the hub."""
-    needed = {
+    needed: dict[str, tuple[SplitName, ...]] = {
         "halve_validation": ("train", "validation"),
         "carve_from_train": ("train", "test"),
         "named": ("train", "validation", "test"),
-    }[source.split_rule]
-    return {split: source.splits.get(split, split) for split in needed}
+    }
+    return {split: source.splits.get(split, split) for split in needed[source.split_rule]}
 
 
 def _parquet(
@@ -254,4 +254,4 @@ def _inside(root: Path, name: str) -> Path:
 def _remedy(selection: str, local_only: bool, place: str) -> str:
     if local_only:
         return f"it is not on the hub: put it at $SUITE_DATA/{place} by hand"
-    return f"bring it with: python -m suite fetch {selection}"
+    return f"get it with: python -m suite fetch {selection}"

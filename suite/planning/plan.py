@@ -1,12 +1,14 @@
 """From a request to cells, each with the reason why it runs or not. Pure: writes nothing."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import product
-from typing import Literal
+from typing import Protocol
 
 from suite.errors import UserError
+from suite.planning.cells import Cell, Plan, Planned
+from suite.planning.code_cache import Codes
 from suite.planning.identity import (
+    NO_CODE,
     UNKNOWN,
     backbone_digest,
     differences,
@@ -16,96 +18,48 @@ from suite.planning.identity import (
     task_digest,
 )
 from suite.planning.locate import Missing, locate_dataset, locate_model
+from suite.planning.request import Request
 from suite.registry.entries import Registry
 from suite.registry.names import normal
-from suite.registry.options import resolve_options
+from suite.registry.options import Options, resolve_options, setting_of
 from suite.registry.schema import (
+    BUDGET,
     BackboneEntry,
+    GeneratedSource,
     MethodEntry,
-    OptionValue,
     Recipe,
-    Scale,
     TaskEntry,
     TrackEntry,
 )
 from suite.results.history import Past
-from suite.results.records import CellKey, Identity, Result
-
-Action = Literal["run", "cached", "unsupported", "missing"]
+from suite.results.records import CellKey, Result
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for. Names may be globs; no backbones means those of each track."""
+class Known(Protocol):
+    """Where what is known of a cell is looked up: a mapping, or a folder's `Lookup`."""
 
-    methods: tuple[str, ...]
-    tasks: tuple[str, ...]
-    backbones: tuple[str, ...] = ()
-    scale: Scale = "mini"
-    seeds: tuple[int, ...] = (0,)
-    steps: int | None = None
-    batch_size: int | None = None
-    options: tuple[str, ...] = ()
-    """`METHOD.OPTION=VALUE`."""
-    force: bool = False
-    only_failed: bool = False
-    trial: int | None = None
-    """Take the learning rate of this place in each method's `tuning`, not its recipe's."""
+    def get(self, cell: CellKey, /) -> Result | Past | None: ...  # noqa: D102
 
 
-@dataclass(frozen=True)
-class Cell:
-    """Everything that determines one result."""
-
-    key: CellKey
-    recipe: Recipe
-    options: Mapping[str, OptionValue]
-    identity: Identity
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A cell, what will happen to it, and why."""
-
-    cell: Cell
-    action: Action
-    reason: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The cells of a request in the order in which they run."""
-
-    request: Request
-    planned: tuple[Planned, ...]
-    missing: tuple[Missing, ...] = ()
-    """Data and weights that cells need and that are not here."""
-    left_out: tuple[str, ...] = ()
-    """Tracks and backbones that were asked for and that give no cell, each with the reason."""
-
-    def with_action(self, action: Action) -> tuple[Planned, ...]:
-        """The cells with one action."""
-        return tuple(item for item in self.planned if item.action == action)
-
-
-def plan(request: Request, registry: Registry, results: Iterable[Result | Past] = ()) -> Plan:
+def plan(request: Request, registry: Registry, known: Known | None = None) -> Plan:
     """Every cell of the request, in the order track, backbone, method, task, seed.
 
     Raises `UserError` if a name is unknown, a selected entry is broken, an option does not exist,
     or nothing fits together.
     """
-    history = {past.cell: past for past in results}
+    history: Known = {} if known is None else known
     methods = registry.select_methods(request.methods)
     if not methods:
         raise UserError("--methods names no method")
     options = resolve_options(methods, request.options, request.scale)
-    planner = _Planner(request, registry, history, options)
+    planner = _Planner(request, registry, history)
     planned = [
         item
         for track, tasks in _by_track(registry, request)
         for backbone in _backbones(registry, request, track)
         for method in methods
-        for item in planner.cells(track, tasks, backbone, method)
+        for setting in options[method.name]
+        for item in planner.cells(track, tasks, backbone, method, setting)
     ]
     if not planned:
         raise UserError(_nothing_fits(registry, request))
@@ -122,18 +76,16 @@ class _Planner:
         self,
         request: Request,
         registry: Registry,
-        history: Mapping[CellKey, Result | Past],
-        options: Mapping[str, Mapping[str, OptionValue]],
+        history: Known,
     ) -> None:
         self.request = request
         self.registry = registry
         self.history = history
-        self.options = options
         self.missing: dict[str, Missing] = {}
         self._absent: dict[str, Missing] = {}
         self._data: dict[str, str] = {}
         self._weights: dict[str, str] = {}
-        self._methods: dict[str, str] = {}
+        self._codes = Codes()
 
     def cells(
         self,
@@ -141,15 +93,26 @@ class _Planner:
         tasks: tuple[TaskEntry, ...],
         backbone: BackboneEntry,
         method: MethodEntry,
+        options: Options,
     ) -> Iterator[Planned]:
-        """The cells of one method on one backbone and track."""
+        """The cells of one setting of a method on one backbone and track."""
         recipe = resolve_recipe(self.request, track, method, backbone)
         recipe_part = recipe_digest(recipe)
-        method_part = self._method(method)
+        budget = _budget(recipe, resolve_recipe(self.request.unlimited(), track, method, backbone))
+        setting = ",".join([*setting_of(method, options, self.request.scale), *budget])
+        method_part = method_digest(method, options)
         if backbone.family in method.unsupported:
             method_part += ".unsupported"
+            code = NO_CODE
+        else:
+            code = self._codes.of(method, options, backbone, self.request.scale)
         backbone_part = self._backbone(backbone)
-        task_parts = {task.name: self._task(task, recipe, backbone.image_size) for task in tasks}
+        task_parts = {
+            task.name: self._task(
+                task, recipe, backbone.image_size, self._codes.metrics(task.metrics, method)
+            )
+            for task in tasks
+        }
         groups = [tasks] if method.regime == "joint" else [(task,) for task in tasks]
         for group, seed in product(groups, self.request.seeds):
             names = tuple(task.name for task in group)
@@ -160,13 +123,15 @@ class _Planner:
                 track=track.name,
                 tasks=names,
                 seed=seed,
+                setting=setting,
             )
             cell = Cell(
                 key=key,
                 recipe=recipe,
-                options=self.options[method.name],
+                options=options,
                 identity=identity(
                     method_part,
+                    code,
                     recipe_part,
                     {name: task_parts[name] for name in names},
                     backbone_part,
@@ -199,11 +164,6 @@ class _Planner:
         words = {"oom": "out of memory", "timeout": "timed out"}.get(past.status, past.status)
         return Planned(cell, "run", f"{words} before: {past.reason}".removesuffix(": "))
 
-    def _method(self, method: MethodEntry) -> str:
-        if method.name not in self._methods:
-            self._methods[method.name] = method_digest(method, self.options[method.name])
-        return self._methods[method.name]
-
     def _backbone(self, backbone: BackboneEntry) -> str:
         if backbone.name not in self._weights:
             found = locate_model(backbone)
@@ -213,21 +173,31 @@ class _Planner:
             self._weights[backbone.name] = backbone_digest(backbone, fingerprint)
         return self._weights[backbone.name]
 
-    def _task(self, task: TaskEntry, recipe: Recipe, image_size: int | None) -> str:
+    def _task(self, task: TaskEntry, recipe: Recipe, image_size: int | None, metrics: str) -> str:
         key = f"{task.track}/{task.name}"
         if key not in self._data:
             self._data[key] = self._examples(task, key)
-        return task_digest(task, self.request.scale, self._data[key], recipe, image_size)
+        return task_digest(task, self.request.scale, self._data[key], recipe, image_size, metrics)
 
     def _examples(self, task: TaskEntry, key: str) -> str:
+        source = task.sources.at(self.request.scale)
+        if isinstance(source, GeneratedSource):
+            return source.digest
         # The loader has checked that every task has a source at each scale of its track.
-        if self.request.scale == "mini":
-            return task.sources.mini.digest if task.sources.mini else UNKNOWN
         found = locate_dataset(task)
         if isinstance(found, Missing):
             self._absent[f"task {key}"] = found
             return UNKNOWN
         return found.fingerprint
+
+
+def _budget(recipe: Recipe, usual: Recipe) -> list[str]:
+    """`KEY=VALUE` for what was asked for in place of the recipe's own budget."""
+    return [
+        f"{key}={getattr(recipe, key)}"
+        for key in BUDGET
+        if getattr(recipe, key) != getattr(usual, key)
+    ]
 
 
 def resolve_recipe(
@@ -240,12 +210,14 @@ def resolve_recipe(
         changes = recipes.get(request.scale, {})
         for part in ("default", backbone.family):
             if part in changes:
-                values |= changes[part].model_dump(exclude_unset=True)
+                values |= changes[part].written
     if request.trial is not None:
         rates = method.trial_rates(request.scale, backbone.family)
         values["learning_rate"] = rates[request.trial]
     asked = {"steps": request.steps, "batch_size": request.batch_size}
-    return Recipe(**values | {key: value for key, value in asked.items() if value is not None})
+    return Recipe.model_validate(
+        values | {key: value for key, value in asked.items() if value is not None}
+    )
 
 
 def _by_track(

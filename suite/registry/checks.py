@@ -1,10 +1,11 @@
-"""What a schema cannot say: files beside an entry, and entries that name each other."""
+"""Checks beyond the schema: files beside an entry, and entries that name each other."""
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from suite.registry import expression
 from suite.registry.cost_names import BACKBONE_NAMES, SITE_NAMES
+from suite.registry.expression import parse
+from suite.registry.metrics import METRICS
 from suite.registry.names import did_you_mean, stays_inside
 from suite.registry.problems import Location
 from suite.registry.python_source import functions, method_classes
@@ -14,19 +15,12 @@ from suite.registry.schema import (
     GeneratedSource,
     HubSource,
     MethodEntry,
-    Recipes,
     TaskEntry,
     TrackEntry,
 )
 
 Mistakes = Iterator[tuple[Location, str]]
 """Where in the entry's file, and what is wrong there."""
-
-_NULLABLE = ("head_learning_rate", "clip_norm")
-_METRICS = {
-    "classification": ("accuracy", "f1", "matthews"),
-    "regression": ("pearson", "spearman"),
-}
 
 
 def name_mistakes(entry: FileEntry, stem: str) -> Mistakes:
@@ -36,26 +30,19 @@ def name_mistakes(entry: FileEntry, stem: str) -> Mistakes:
 
 
 def method_mistakes(entry: MethodEntry) -> Mistakes:
-    """A method's options, recipe, cost and Python file."""
+    """A method's options, cost and Python file."""
     for name, option in entry.options.items():
         here: Location = ("options", name)
         for key, value in (("default", option.default), ("mini", option.mini)):
             if option.choices and value is not None and value not in option.choices:
                 choices = ", ".join(map(str, option.choices))
                 yield (*here, key), f"'{value}' is not one of its choices: {choices}"
+            if value is not None and (problem := option.outside(value)):
+                yield (*here, key), problem
         if name in BACKBONE_NAMES or name in SITE_NAMES:
             yield here, f"'{name}' already has a meaning in cost expressions: rename the option"
-    yield from _recipe_mistakes(entry.recipe)
     yield from _cost_mistakes(entry)
     yield from _class_mistakes(entry)
-
-
-def _recipe_mistakes(recipes: Recipes) -> Mistakes:
-    for scale, families in recipes.items():
-        for family, change in families.items():
-            for key in change.model_fields_set:
-                if getattr(change, key) is None and key not in _NULLABLE:
-                    yield ("recipe", scale, family, key), "has no value"
 
 
 def _cost_mistakes(entry: MethodEntry) -> Mistakes:
@@ -65,7 +52,7 @@ def _cost_mistakes(entry: MethodEntry) -> Mistakes:
             at: Location = ("cost", part, index, "count")
             known = sorted(common | set(SITE_NAMES if term.each else ()))
             try:
-                unknown = sorted(expression.names(term.count) - set(known))
+                unknown = sorted(parse(term.count).names - set(known))
             except ValueError as error:
                 yield at, str(error)
                 continue
@@ -111,16 +98,20 @@ def _class_mistakes(entry: MethodEntry) -> Mistakes:
 
 def task_mistakes(entry: TaskEntry) -> Mistakes:
     """A task's metrics and sources."""
-    fitting = _METRICS[entry.output.type]
-    for index, metric in enumerate(entry.metrics):
-        if metric not in fitting:
+    for index, name in enumerate(entry.metrics):
+        at: Location = ("metrics", index)
+        metric = METRICS.get(name)
+        if metric is None:
+            near = did_you_mean(name, METRICS)
+            yield at, f"'{name}' is not one of {', '.join(METRICS)}{near}"
+        elif metric.output != entry.output.type:
+            fitting = [each for each, own in METRICS.items() if own.output == entry.output.type]
             yield (
-                ("metrics", index),
-                f"'{metric}' does not fit {entry.output.type}; metrics that do: "
-                f"{', '.join(fitting)}",
+                at,
+                f"'{name}' does not fit {entry.output.type}; metrics that do: {', '.join(fitting)}",
             )
-        elif metric == "f1" and len(getattr(entry.output, "labels", ())) != 2:
-            yield ("metrics", index), "'f1' needs exactly two labels"
+        elif metric.labels and metric.labels != len(getattr(entry.output, "labels", ())):
+            yield at, f"'{name}' needs exactly {metric.labels} labels"
     if entry.sources.mini is None and entry.sources.full is None:
         yield ("sources",), "no source: give 'mini', 'full' or both"
     if entry.sources.mini:
@@ -176,7 +167,7 @@ def backbone_mistakes(entry: BackboneEntry) -> Mistakes:
     if entry.modality == "image":
         for key in ("image_size", "mean", "std"):
             if getattr(entry, key) is None:
-                yield (key,), "an image backbone needs it"
+                yield (key,), "an image backbone must state it"
 
 
 def track_mistakes(
@@ -187,7 +178,6 @@ def track_mistakes(
     broken_backbones: Collection[str],
 ) -> Mistakes:
     """A track's tasks and backbones exist and fit it. `tasks` are those of its folder."""
-    yield from _recipe_mistakes(entry.recipe)
     for index, name in enumerate(entry.tasks):
         at: Location = ("tasks", index)
         if name in entry.tasks[:index]:
@@ -200,7 +190,7 @@ def track_mistakes(
         if tasks[name].modality != entry.modality:
             yield at, f"'{name}' is a task on {tasks[name].modality}, the track on {entry.modality}"
         for scale in entry.backbones:
-            if getattr(tasks[name].sources, scale) is None:
+            if tasks[name].sources.at(scale) is None:
                 yield at, f"'{name}' has no {scale} source, but the track has {scale} backbones"
     for name in sorted({*tasks, *broken_tasks} - set(entry.tasks)):
         yield ("tasks",), f"{name}.yaml lies in the track's folder but is not listed"

@@ -1,8 +1,18 @@
-"""Integer arithmetic in registry files: `2*w*(w//r) + w`, and nothing else."""
+"""Formulas in registry files: `2*w*(w//r) + w if part == "query" else 0`, and nothing else."""
 
 import ast
+import functools
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+LONGEST = 500
+"""Characters of a formula, white space between its words counted once."""
+DEEPEST = 50
+"""Levels of a formula: a sum of n terms has n of them."""
+LARGEST_EXPONENT = 8
+
+Value = float | int | str | bool
 
 _BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -12,7 +22,7 @@ _BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Pow: operator.pow,
     ast.Mod: operator.mod,
 }
-_COMPARE: dict[type[ast.cmpop], Callable[[object, object], bool]] = {
+_COMPARE: dict[type[ast.cmpop], Callable[[Value, Value], bool]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
@@ -22,67 +32,125 @@ _COMPARE: dict[type[ast.cmpop], Callable[[object, object], bool]] = {
 }
 _FUNCTIONS: dict[str, Callable[..., float]] = {"min": min, "max": max}
 
-Value = float | int | str | bool
+
+@dataclass(frozen=True)
+class Expression:
+    """A formula that was found to hold arithmetic alone."""
+
+    text: str
+    names: frozenset[str]
+    """The names it uses, functions aside."""
+    _tree: ast.expr = field(repr=False, compare=False)
+
+    def value(self, values: Mapping[str, Value]) -> float:
+        """The value it has for these names.
+
+        Raises ValueError for a name without a value, and where there is no number: division by
+        zero, text in arithmetic.
+        """
+        try:
+            return _number(_value(self._tree, values))
+        except (ArithmeticError, TypeError) as error:
+            raise ValueError(f"'{self.text}' has no value: {error}") from None
 
 
-def parse(text: str) -> ast.expr:
-    """The expression's tree; raises ValueError with what is not allowed in it."""
+@functools.cache
+def parse(text: str) -> Expression:
+    """Read a formula; raises ValueError with what is not allowed in it.
+
+    Its length, its depth and its exponents are limited, so that every formula is evaluated at once.
+    """
+    text = " ".join(text.split())
+    if len(text) > LONGEST:
+        raise ValueError(f"the formula has {len(text):,} characters, at most {LONGEST} are allowed")
     try:
         tree = ast.parse(text, mode="eval").body
-    except SyntaxError as error:
-        raise ValueError(f"'{text}' is no arithmetic expression: {error.msg}") from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else error
+        raise ValueError(f"'{text}' is not a formula: {reason}") from None
     _check(tree, text)
-    return tree
-
-
-def names(text: str) -> set[str]:
-    """The names an expression uses, functions aside."""
-    tree = parse(text)
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    return used - set(_FUNCTIONS)
+    return Expression(text, frozenset(used - set(_FUNCTIONS)), tree)
 
 
-def evaluate(text: str, values: Mapping[str, Value]) -> float:
-    """The expression's value; raises ValueError naming an unknown name."""
-    return _value(parse(text), values)
+def _check(tree: ast.expr, text: str) -> None:
+    level = [tree]
+    for _ in range(DEEPEST):
+        level = [part for node in level for part in _parts(node, text)]
+    if level:
+        raise ValueError(f"the formula is nested or added up more than {DEEPEST} levels deep")
 
 
-def _check(node: ast.expr, text: str) -> None:
+def _parts(node: ast.expr, text: str) -> Iterator[ast.expr]:
+    """What a part of a formula is made of; raises ValueError if the part is not allowed."""
+    written = ast.get_source_segment(text, node)
     match node:
         case ast.Constant(value=int() | float() | str()) | ast.Name():
             return
+        case ast.BinOp(left=base, op=ast.Pow(), right=ast.Constant(value=int(exponent))):
+            if not 0 <= exponent <= LARGEST_EXPONENT or _has_power(base):
+                raise ValueError(
+                    f"'{written}' is not allowed: an exponent is at most "
+                    f"{LARGEST_EXPONENT}, and a power is not raised again"
+                )
+            yield base
+        case ast.BinOp(op=ast.Pow()):
+            raise ValueError(f"'{written}' is not allowed: an exponent is a whole number")
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-            _check(left, text)
-            _check(right, text)
+            yield from (left, right)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            _check(operand, text)
+            yield operand
+        case ast.IfExp(test=test, body=body, orelse=otherwise):
+            yield from (test, body, otherwise)
+        case ast.BoolOp(values=values):
+            yield from values
+        case ast.Compare(left=left, ops=[ast.In()], comparators=[ast.Tuple(elts=choices)]):
+            yield from (left, *choices)
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARE:
-            _check(left, text)
-            _check(right, text)
-        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _FUNCTIONS:
-            for argument in args:
-                _check(argument, text)
+            yield from (left, right)
+        case ast.Call(func=ast.Name(id=name), args=[_, _, *_] as arguments, keywords=[]) if (
+            name in _FUNCTIONS
+        ):
+            yield from arguments
         case _:
             raise ValueError(
-                f"'{ast.unparse(node)}' in '{text}' is not allowed: use numbers, names, "
-                "+ - * // % **, comparisons, min() and max()"
+                f"'{written}' is not allowed: use numbers, names, + - * // % **, "
+                "comparisons, 'x in (a, b)', and, or, 'x if condition else y', min() and max()"
             )
+
+
+def _has_power(node: ast.expr) -> bool:
+    return any(isinstance(part, ast.Pow) for part in ast.walk(node))
 
 
 def _value(node: ast.expr, values: Mapping[str, Value]) -> Value:
     match node:
-        case ast.Constant(value=value):
+        case ast.Constant(value=int() | float() | str() as value):
             return value
         case ast.Name(id=name):
             if name not in values:
                 raise ValueError(f"unknown name '{name}'; known: {', '.join(sorted(values))}")
             return values[name]
         case ast.BinOp(left=left, op=op, right=right):
-            return _BINARY[type(op)](_value(left, values), _value(right, values))
+            return _BINARY[type(op)](_number(_value(left, values)), _number(_value(right, values)))
         case ast.UnaryOp(operand=operand):
-            return -_value(operand, values)
+            return -_number(_value(operand, values))
+        case ast.IfExp(test=test, body=body, orelse=otherwise):
+            return _value(body if _value(test, values) else otherwise, values)
+        case ast.BoolOp(op=ast.And(), values=conditions):
+            return all(_value(condition, values) for condition in conditions)
+        case ast.BoolOp(values=conditions):
+            return any(_value(condition, values) for condition in conditions)
+        case ast.Compare(left=left, comparators=[ast.Tuple(elts=choices)]):
+            return _value(left, values) in [_value(choice, values) for choice in choices]
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             return _COMPARE[type(op)](_value(left, values), _value(right, values))
-        case ast.Call(func=ast.Name(id=name), args=args):
-            return _FUNCTIONS[name](*(_value(argument, values) for argument in args))
+        case ast.Call(func=ast.Name(id=name), args=arguments):
+            return _FUNCTIONS[name](*(_number(_value(part, values)) for part in arguments))
     raise AssertionError(f"unchecked node {ast.dump(node)}")
+
+
+def _number(value: Value) -> float:
+    if isinstance(value, str):
+        raise TypeError(f"'{value}' is text, not a number")
+    return value

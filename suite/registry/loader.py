@@ -54,20 +54,25 @@ def load(folder: Path | None = None) -> Registry:
     current directory, the entries shipped with the package. A method, backbone or whole track
     found earlier hides one of the same name found later.
 
-    Raises `UserError` if a folder that was asked for holds no registry.
+    Raises `UserError` if a folder that was asked for is not a registry.
     """
     roots = search_path(folder)
     methods = _load_folders((root / "methods" for root in roots), "method", MethodEntry)
-    for item in methods.values():
-        if item.entry:
-            item.note(checks.method_mistakes(item.entry))
+    for method in methods.values():
+        if method.entry:
+            method.note(checks.method_mistakes(method.entry))
     catalogs = [*(root / "backbones" for root in roots), *CATALOGS]
     backbones = _load_folders(catalogs, "backbone", BackboneEntry)
-    for item in backbones.values():
-        if item.entry:
-            item.note(checks.backbone_mistakes(item.entry))
+    for backbone in backbones.values():
+        if backbone.entry:
+            backbone.note(checks.backbone_mistakes(backbone.entry))
     tracks, tasks = _load_tracks(roots, backbones)
-    everything = [*methods.values(), *backbones.values(), *tracks.values(), *tasks.values()]
+    everything: list[_Loaded[Any]] = [
+        *methods.values(),
+        *backbones.values(),
+        *tracks.values(),
+        *tasks.values(),
+    ]
     return Registry(
         methods=_good(methods),
         tasks=_good(tasks),
@@ -89,7 +94,7 @@ def search_path(folder: Path | None) -> tuple[Path, ...]:
     if asked:
         if not (asked / "methods").is_dir() and not (asked / "tasks").is_dir():
             raise UserError(
-                f"{asked} is no registry: it has neither a 'methods' nor a 'tasks' folder"
+                f"{asked} is not a registry: it has neither a 'methods' nor a 'tasks' folder"
             )
         roots.append(asked.resolve())
     here = Path.cwd()

@@ -1,4 +1,4 @@
-"""Turns what pydantic finds into plain words at the place in the file where it stands."""
+"""Turn the errors of pydantic into plain words, each with its place in the file."""
 
 import json
 import types
@@ -10,13 +10,13 @@ from pydantic_core import ErrorDetails
 
 from suite.registry.names import did_you_mean
 from suite.registry.problems import Location, Problem
-from suite.registry.schema import DIGEST_PATTERN, NAME_PATTERN
+from suite.registry.schema.base import DIGEST_PATTERN, NAME_PATTERN
 from suite.registry.yaml import Document
 
 T = TypeVar("T")
 
-FILLED_IN = ("path", "track")
-"""Fields of an entry that the loader fills in; in YAML they are unknown keys."""
+FILLED_IN = ("path", "track", "cost_stated")
+"""Fields of an entry that code fills in; in YAML they are unknown keys."""
 
 _TYPES = {
     "string_type": "text",
@@ -89,7 +89,7 @@ def _one(detail: ErrorDetails, location: Location, document: Document, kind: Any
             return document.problem(
                 (*location, name), f"required key is missing; allowed keys: {keys}"
             )
-        case "literal_error":
+        case "literal_error" | "enum":
             if name == "[key]":
                 return document.problem(
                     location, _unknown_choice(location[-1], context), at_key=True

@@ -1,4 +1,4 @@
-"""Names that users type: how they are compared, mended and kept inside their folder."""
+"""Names that users type: how they are compared, corrected and kept inside their folder."""
 
 import difflib
 import re

@@ -1,6 +1,8 @@
-"""Resolves the options of methods from their defaults and `METHOD.OPTION=VALUE`."""
+"""Resolves the options of methods from their defaults and `METHOD.OPTION=VALUE[,VALUE...]`."""
 
+import math
 from collections.abc import Iterable, Mapping
+from itertools import product
 
 from suite.errors import UserError
 from suite.registry.names import did_you_mean, normal
@@ -9,29 +11,52 @@ from suite.registry.schema import MethodEntry, Option, OptionValue, Scale
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
+Options = Mapping[str, OptionValue]
+
+
+def default_options(entry: MethodEntry, scale: Scale) -> Options:
+    """Every option of a method at its default."""
+    return {name: option.default_at(scale) for name, option in entry.options.items()}
+
+
 def resolve_options(
     methods: Iterable[MethodEntry], assignments: Iterable[str], scale: Scale
-) -> Mapping[str, Mapping[str, OptionValue]]:
-    """Method name -> option name -> value. Raises `UserError` for one that does not exist."""
+) -> Mapping[str, tuple[Options, ...]]:
+    """Method name -> its settings, each option name -> value; several where values are listed, in
+    the order in which they were asked for. Raises `UserError` for an option that does not exist and
+    for a value that it does not take."""
     entries = {entry.name: entry for entry in methods}
-    values = {
-        name: {key: _default(option, scale) for key, option in entry.options.items()}
-        for name, entry in entries.items()
-    }
+    asked: dict[str, dict[str, list[OptionValue]]] = {name: {} for name in entries}
     for assignment in assignments:
         target, equals, text = assignment.partition("=")
         method_word, dot, option_word = target.partition(".")
+        where = f"--set {assignment}"
         if not (equals and dot):
-            raise UserError(f"--set {assignment}: write it as METHOD.OPTION=VALUE")
-        method = _named(method_word, entries, f"--set {assignment}: no selected method")
+            raise UserError(f"{where}: write it as METHOD.OPTION=VALUE, several with commas")
+        method = _named(method_word, entries, f"{where}: no selected method")
         options = entries[method].options
-        option = _named(option_word, options, f"--set {assignment}: {method} has no option")
-        values[method][option] = _parse(text, options[option], f"--set {assignment}")
-    return values
+        option = _named(option_word, options, f"{where}: {method} has no option")
+        values = [_parse(word, options[option], where) for word in text.split(",")]
+        asked[method][option] = list(dict.fromkeys(values))
+    return {
+        name: tuple(
+            {**default_options(entry, scale), **dict(zip(asked[name], values, strict=True))}
+            for values in product(*asked[name].values())
+        )
+        for name, entry in entries.items()
+    }
 
 
-def _default(option: Option, scale: Scale) -> OptionValue:
-    return option.mini if scale == "mini" and option.mini is not None else option.default
+def setting_of(entry: MethodEntry, options: Options, scale: Scale) -> tuple[str, ...]:
+    """`OPTION=VALUE` for every option that is not at its default, in the order of their names."""
+    usual = default_options(entry, scale)
+    changed = (item for item in sorted(options.items()) if item[1] != usual[item[0]])
+    return tuple(f"{name}={written(value)}" for name, value in changed)
+
+
+def written(value: OptionValue) -> str:
+    """A value as it is typed."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _named(word: str, choices: Iterable[str], complaint: str) -> str:
@@ -58,6 +83,10 @@ def _parse(text: str, option: Option, where: str) -> OptionValue:
     except (KeyError, ValueError):
         kind = {bool: "true or false", int: "a whole number", float: "a number"}
         raise UserError(f"{where}: must be {kind[type(option.default)]}, not '{text}'") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{where}: must be a finite number, not '{text}'")
+    if problem := option.outside(value):
+        raise UserError(f"{where}: {problem}")
     if option.choices and value not in option.choices:
         choices = [str(choice) for choice in option.choices]
         raise UserError(

@@ -16,7 +16,9 @@ class MethodClass:
 
 def functions(path: Path) -> tuple[str, ...]:
     """Names of the functions at the top level of a file. Raises `SyntaxError`."""
-    return tuple(node.name for node in _parse(path).body if isinstance(node, ast.FunctionDef))
+    return tuple(
+        node.name for node in parse(path.read_bytes()).body if isinstance(node, ast.FunctionDef)
+    )
 
 
 def method_classes(path: Path) -> tuple[MethodClass, ...]:
@@ -24,7 +26,9 @@ def method_classes(path: Path) -> tuple[MethodClass, ...]:
 
     Raises `SyntaxError`.
     """
-    classes = {node.name: node for node in _parse(path).body if isinstance(node, ast.ClassDef)}
+    classes = {
+        node.name: node for node in parse(path.read_bytes()).body if isinstance(node, ast.ClassDef)
+    }
 
     def fields(node: ast.ClassDef) -> tuple[str, ...] | None:
         """Fields with those of the parents; None if the class does not derive from `Method`."""
@@ -44,13 +48,12 @@ def method_classes(path: Path) -> tuple[MethodClass, ...]:
     return tuple(MethodClass(name, own) for name, own in found.items() if own is not None)
 
 
-def _parse(path: Path) -> ast.Module:
-    return _tree(path.read_bytes())
-
-
 @functools.cache
-def _tree(source: bytes) -> ast.Module:
-    """All tasks of a track may name the same generator: parse it once."""
+def parse(source: bytes) -> ast.Module:
+    """The syntax tree of a file's content, made once: all tasks of a track may name one generator.
+
+    Raises `SyntaxError`.
+    """
     try:
         return ast.parse(source)
     except ValueError as error:

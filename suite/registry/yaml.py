@@ -6,24 +6,27 @@ duplicate keys are mistakes, so a document can neither run code nor hide half of
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from suite.registry.problems import Location, Problem, dotted
 
 _TAG = "tag:yaml.org,2002:"
-_SAFE: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+if TYPE_CHECKING:
+    from yaml import SafeLoader as _Safe
+else:
+    _Safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the fast one, where libyaml is
 
 
-class _Loader(_SAFE):
+class _Loader(_Safe):
     """Safe loader that recognises the scalars of YAML 1.2 and nothing else."""
 
-    yaml_implicit_resolvers = {}  # noqa: RUF012 (replaces the table of YAML 1.1)
 
-
+_Loader.yaml_implicit_resolvers = {}  # in place of the table of YAML 1.1
 for _name, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -167,7 +170,7 @@ def _mapping(
     return data
 
 
-_SCALARS = {
+_SCALARS: dict[str, Callable[[str], object]] = {
     "null": lambda _: None,
     "bool": lambda text: text.lower() == "true",
     "str": str,

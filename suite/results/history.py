@@ -1,13 +1,20 @@
-"""What is known of cells that ran before, read without their predictions."""
+"""What is known of a cell that ran before, read without its predictions."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from suite.registry.schema import OptionValue, Recipe
-from suite.results.records import CellKey, Identity, Status, read_record, require_own_name
+from suite.results.records import CellKey, Identity, Status
+
+
+class Finish(BaseModel):
+    """When a cell finished."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    finished: str
+    """UTC, ISO 8601."""
 
 
 class Past(BaseModel):
@@ -23,16 +30,4 @@ class Past(BaseModel):
     log: str = ""
     recipe: Recipe | None = None
     options: dict[str, OptionValue] = {}
-
-
-def read_history(folder: Path) -> Mapping[CellKey, Past]:
-    """The head of every result in `folder`; empty where there is none.
-
-    Raises `UserError` for a file that is no result, because running over it would lose it.
-    """
-    history = {}
-    for path in sorted(folder.glob("*.json")):
-        past = read_record(path, Past)
-        require_own_name(path, past.cell)
-        history[past.cell] = past
-    return history
+    environment: Finish | None = None

@@ -3,12 +3,19 @@
 import hashlib
 import json
 import os
+import stat
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from suite.console import shown
 from suite.errors import UserError
@@ -16,6 +23,9 @@ from suite.registry.schema import OptionValue, Recipe, Scale
 
 Status = Literal["ok", "failed", "oom", "timeout", "diverged", "unsupported"]
 R = TypeVar("R", bound=BaseModel)
+
+LARGEST_BYTES = 64 * 2**20
+"""No file above this is read as one result: predictions of millions of examples take less."""
 
 
 class Record(BaseModel):
@@ -33,6 +43,22 @@ class CellKey(Record):
     track: str
     tasks: tuple[str, ...]
     seed: int
+    setting: str = ""
+    """`OPTION=VALUE,...` of what differs from the method's defaults, and of a budget that differs
+    from the recipe's; empty for the method as it is."""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Files name a setting only where there is one."""
+        content: dict[str, Any] = write(self)
+        if not self.setting:
+            del content["setting"]
+        return content
+
+    @property
+    def name(self) -> str:
+        """The method with its setting: `lora[rank=4]`."""
+        return f"{self.method}[{self.setting}]" if self.setting else self.method
 
     @property
     def label(self) -> str:
@@ -40,7 +66,7 @@ class CellKey(Record):
         tasks = "+".join(self.tasks)
         if len(tasks) > 80:
             tasks = f"{len(self.tasks)}tasks-{hashlib.sha256(tasks.encode()).hexdigest()[:8]}"
-        return f"{self.method}.{self.track}-{tasks}.{self.backbone}.s{self.seed}"
+        return f"{self.name}.{self.track}-{tasks}.{self.backbone}.s{self.seed}"
 
     @property
     def file_name(self) -> str:
@@ -53,6 +79,10 @@ class Identity(Record):
 
     schema_version: int
     method: str
+    code: str = ""
+    """Of all code that decides the cell; empty in results of before version 2."""
+    parts: dict[str, str] = {}
+    """Of its parts, by which a change of `code` is named; they decide nothing."""
     recipe: str
     tasks: dict[str, str]
     backbone: str
@@ -87,6 +117,8 @@ class Ledger(Record):
     buffer_bits: int
     tensor_bytes: int
     file_bytes: int
+    closed_form: bool = True
+    """Whether the counts were held against one; a class that is only tried out may state none."""
 
     @staticmethod
     def parameters(bits: float) -> float:
@@ -117,6 +149,8 @@ class Result(Record):
     reason: str = ""
     log: str = ""
     scores: tuple[TaskScore, ...] = ()
+    delta: str = ""
+    """SHA-256 of the file that was scored; empty in results of before it was recorded."""
     ledger: Ledger | None = None
     backbone_parameters: int = 0
     trained_parameters: int = 0
@@ -157,36 +191,51 @@ def replace_file(target: Path, content: str | bytes) -> Path:
         raise UserError(f"{shown(target)}: cannot be written ({error.strerror})") from None
 
 
-def read_record(path: Path, kind: type[R]) -> R:
-    """The result file at `path`, or the part of it that `kind` declares.
+class NoResult(UserError):
+    """A file or line that holds no result of this version; `reason` says what it is instead."""
 
-    Raises `UserError` for a file that is no such result: it is never overwritten unseen.
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(
+            f"{place}: {reason}; move it away or delete it, and its cell will run again"
+        )
+        self.place = place
+        self.reason = reason
+
+
+def read_record(path: Path, kind: type[R]) -> R:
+    """The record in the file at `path`, or the part of it that `kind` declares.
+
+    Raises `NoResult` for anything else that lies there: it is never overwritten unseen. Raises
+    `FileNotFoundError` where nothing does.
     """
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(_content(path))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        what = f"{place}: {first['msg']}" if place else first["msg"]
-        raise UserError(
-            f"{shown(path)}: not a result of this version ({what}); "
-            "move it away or delete it, and its cell will run again"
-        ) from None
+        raise NoResult(shown(path), mismatch(error)) from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(path) from None
     except OSError as error:
-        raise UserError(f"{shown(path)}: cannot be read ({error.strerror})") from None
+        raise NoResult(shown(path), f"cannot be read ({error.strerror})") from None
 
 
-def read_results(folder: Path) -> Iterator[Result]:
-    """Every result in `folder`, in the order of file names. Raises as `read_record`."""
-    for path in sorted(folder.glob("*.json")):
-        result = read_record(path, Result)
-        require_own_name(path, result.cell)
-        yield result
+def mismatch(error: ValidationError) -> str:
+    """In one line what keeps a value from being a result."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    what = f"{place}: {first['msg']}" if place else first["msg"]
+    return f"not a result of this version ({what})"
 
 
-def require_own_name(path: Path, cell: CellKey) -> None:
-    """Raise `UserError` for a result under another name: a copy would count as a second run."""
-    if path.name != cell.file_name:
-        raise UserError(
-            f"{shown(path)}: holds the result of {cell.file_name}; move it away or rename it"
-        )
+def _content(path: Path) -> bytes:
+    # A pipe that nobody writes to would be waited for: opening it must not block.
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            raise NoResult(shown(path), "not a regular file")
+        if status.st_size > LARGEST_BYTES:
+            raise NoResult(shown(path), f"{status.st_size / 1e6:.0f} MB, larger than any result")
+        with os.fdopen(file, "rb", closefd=False) as whole:
+            return whole.read()
+    finally:
+        os.close(file)

@@ -1,16 +1,23 @@
-"""What a search for a learning rate found: one small file per method, track and backbone."""
+"""What a search for a learning rate found: a record per method, track and backbone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
+from pydantic import ValidationError
+
+from suite.console import shown
+from suite.errors import UserError
 from suite.registry.schema import Scale
-from suite.results.records import Record, Result, read_record, replace_file
+from suite.results import packs
+from suite.results.records import Record, Result, mismatch, read_record, replace_file
 
 FOLDER = "tuning"
-"""Where searches lie below an output folder."""
+"""Where files of single searches lie below an output folder."""
+PACK = "tuning.jsonl"
+"""The file of all searches below an output folder that is packed, a line each."""
 
 
 class Trial(Record):
@@ -55,12 +62,47 @@ class Search(Record):
         return replace_file(out / FOLDER / self.file_name, text)
 
 
+def search_paths(out: Path) -> list[Path]:
+    """The files of single searches below an output folder, in the order of their names."""
+    return sorted((out / FOLDER).glob("*.json"))
+
+
+def pack_path(out: Path) -> Path:
+    """The file of all searches below an output folder."""
+    return out / packs.FOLDER / PACK
+
+
 def read_searches(out: Path) -> list[Search]:
     """Every search recorded below an output folder, in the order of file names.
 
-    Raises `UserError` for a file that is no such record.
+    A file of its own counts before the pack: it is the later. Raises `UserError` for a file or line
+    that is not such a record, and for a pack in which a merge left both sides.
     """
-    return [read_record(path, Search) for path in sorted((out / FOLDER).glob("*.json"))]
+    found = _by_name(pack_path(out), packs.read_lines(pack_path(out)))
+    found |= {path.name: read_record(path, Search) for path in search_paths(out)}
+    return [found[name] for name in sorted(found)]
+
+
+def merged_searches(out: Path) -> list[str]:
+    """The lines of a pack of every search below an output folder, whatever a merge left of it."""
+    found = _by_name(pack_path(out), packs.both_sides(pack_path(out)))
+    found |= {path.name: read_record(path, Search) for path in search_paths(out)}
+    return sorted(search.model_dump_json() for search in found.values())
+
+
+def _by_name(path: Path, lines: Iterable[str]) -> dict[str, Search]:
+    found: dict[str, Search] = {}
+    for line in filter(None, lines):
+        try:
+            search = Search.model_validate_json(line)
+        except ValidationError as error:
+            raise UserError(f"{shown(path)}: {mismatch(error)}: {line[:80]}") from None
+        if found.setdefault(search.file_name, search) != search:
+            raise UserError(
+                f"{shown(path)}: two searches of {search.method} on {search.track} and "
+                f"{search.backbone}; delete the line of the one that shall not count"
+            )
+    return found
 
 
 def trial_of(rate: float, results: Sequence[Result]) -> Trial:

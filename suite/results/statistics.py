@@ -1,21 +1,22 @@
-"""How sure a score is: intervals, paired comparisons and rank groups.
+"""How sure a score is: its interval, and whether two scores differ.
 
 Two things make a score uncertain, and both are estimated from the results themselves.
 
 - The *test examples*: all methods are scored on the same bootstrap resamples of a task's test
   examples (`suite.results.resampling`), so that differences between methods are paired by example.
 - The *runs*: with two or more seeds, the variance between seeds, summed over the cells that were
-  trained independently (T of them per seed for a per-task method, one for a joint method).
+  trained independently (T of them per seed for a per-task method, one for a joint method). Three
+  seeds say little about one row's variance; `suite.results.moderation` lets the rows of a board
+  inform each other.
 
 The two variances add, with Welch-Satterthwaite degrees of freedom (Satterthwaite 1946). Seeds are
 not resampled, because three are too few: no resample of them can lie beyond the most extreme of
 the three, and where seeds differ much such 95 % intervals covered the truth in 81 % of simulated
-experiments, against 92 % for the intervals used here.
+experiments.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from scipy import special
@@ -24,16 +25,28 @@ Array = np.ndarray
 LEVEL = 0.95
 
 
+@dataclass(frozen=True)
+class RunNoise:
+    """How much one run's score varies from seed to seed, and how well that is known."""
+
+    variance: float
+    """Of the score of one seed, in points squared."""
+    freedom: float
+    """Degrees of freedom of that estimate; infinite where it is known."""
+
+
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """A score over S seeds, with all that its uncertainty is computed from.
 
     `runs` [K, S]: what each of K independently trained cells contributes to the score of each
-    seed; `resampled` [B]: the score, averaged over seeds, on each resample of the test examples.
+    seed; `resampled` [B]: the score, averaged over seeds, on each resample of the test examples;
+    `noise`: that of the runs, where more is known of it than these seeds tell.
     """
 
     runs: Array
     resampled: Array
+    noise: RunNoise | None = None
 
     @property
     def score(self) -> float:
@@ -46,16 +59,34 @@ class Estimate:
         return self.runs.shape[1]
 
     @property
-    def _run_variances(self) -> Array:
-        """Of the mean over seeds, per cell; nothing can be said of them with one seed."""
-        if self.seeds < 2:
-            return np.zeros(0)
-        return self.runs.var(axis=1, ddof=1) / self.seeds
+    def cell_variances(self) -> Array:
+        """Of one seed's contribution, for each of the K cells [K]; empty with one seed."""
+        return self.runs.var(axis=1, ddof=1) if self.seeds > 1 else np.zeros(0)
 
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval: over seeds and examples; over examples alone with one seed."""
-        half = _half_width(self.resampled, [(self._run_variances, self.seeds)])[0]
+    @property
+    def run_noise(self) -> RunNoise | None:
+        """The given noise, or what these seeds alone tell; None with one seed and no more."""
+        if self.noise is not None:
+            return self.noise
+        if self.seeds < 2:
+            return None
+        return RunNoise(
+            float(self.cell_variances.sum()),
+            satterthwaite(self.cell_variances, self.seeds - 1),
+        )
+
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval over seeds and examples; None where nothing is known of the runs."""
+        if self.run_noise is None:
+            return None
+        half = _uncertainty(self.resampled, [self]).half_width
         return self.score - half, self.score + half
+
+
+def satterthwaite(variances: Array, freedom: float) -> float:
+    """Degrees of freedom of a sum of variances, each estimated with `freedom` of them."""
+    squares = float((variances**2).sum())
+    return float(variances.sum()) ** 2 * freedom / squares if squares else freedom * len(variances)
 
 
 def total(parts: Sequence[Estimate], *, trained_together: bool) -> Estimate:
@@ -66,7 +97,7 @@ def total(parts: Sequence[Estimate], *, trained_together: bool) -> Estimate:
     runs = np.concatenate([part.runs for part in parts])
     if trained_together:
         runs = runs.sum(axis=0, keepdims=True)
-    return Estimate(runs, sum(part.resampled for part in parts))
+    return Estimate(runs, np.sum([part.resampled for part in parts], axis=0))
 
 
 @dataclass(frozen=True)
@@ -77,27 +108,52 @@ class Comparison:
     low: float
     high: float
     p: float
+    detectable: float
+    """The true difference that such a comparison finds with 80 % power at 5 %."""
 
 
 def compare(a: Estimate, b: Estimate) -> Comparison:
-    """Compare two methods, paired by test example; their runs are independent of each other."""
-    runs = [(a._run_variances, a.seeds), (b._run_variances, b.seeds)]
-    half, error, freedom = _half_width(a.resampled - b.resampled, runs)
+    """Compare two methods, paired by test example; their runs are independent of each other.
+
+    Raises ValueError if nothing is known of how the runs of one of them vary.
+    """
+    found = _uncertainty(a.resampled - b.resampled, [a, b])
     difference = a.score - b.score
-    if error > 0:
-        p = float(2 * special.stdtr(freedom, -abs(difference) / error))
+    if found.error > 0:
+        p = float(2 * special.stdtr(found.freedom, -abs(difference) / found.error))
     else:
         p = float(difference == 0)
-    return Comparison(difference, difference - half, difference + half, p)
+    power = float(special.stdtrit(found.freedom, 0.8)) * found.error
+    return Comparison(
+        difference,
+        difference - found.half_width,
+        difference + found.half_width,
+        p,
+        found.half_width + power,
+    )
 
 
-def _half_width(resampled: Array, runs: Sequence[tuple[Array, int]]) -> tuple[float, float, float]:
-    """Half the interval's width, the standard error, the degrees of freedom."""
-    variance = float(np.var(resampled, ddof=1)) + sum(float(v.sum()) for v, _ in runs)
-    spread = sum(float((v**2).sum()) / (seeds - 1) for v, seeds in runs if seeds > 1)
-    freedom = variance**2 / spread if spread > 0 else np.inf
-    error = variance**0.5
-    return float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * error, error, freedom
+@dataclass(frozen=True)
+class _Uncertainty:
+    error: float
+    freedom: float
+
+    @property
+    def half_width(self) -> float:
+        """Of the 95 % interval."""
+        return float(special.stdtrit(self.freedom, (1 + LEVEL) / 2)) * self.error
+
+
+def _uncertainty(resampled: Array, estimates: Sequence[Estimate]) -> _Uncertainty:
+    """Of a score, or of a difference of two, from its resamples [B] and from its runs."""
+    variance, spread = float(np.var(resampled, ddof=1)), 0.0
+    for one in estimates:
+        noise = one.run_noise
+        if noise is None:
+            raise ValueError("one seed alone does not tell how runs vary")
+        variance += noise.variance / one.seeds
+        spread += (noise.variance / one.seeds) ** 2 / noise.freedom
+    return _Uncertainty(variance**0.5, variance**2 / spread if spread > 0 else np.inf)
 
 
 def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
@@ -109,29 +165,3 @@ def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
             break
         rejected[i] = True
     return rejected
-
-
-def rank_groups(estimates: Sequence[Estimate]) -> list[int]:
-    """The rank group of each method, 1 for the best.
-
-    The best score without a group leads the next group. It is compared with every other method
-    that has none yet, at 5 % with Holm's correction over these comparisons; the methods that
-    cannot be told apart from it join its group.
-    """
-    groups = [0] * len(estimates)
-    waiting = sorted(range(len(estimates)), key=lambda i: -estimates[i].score)
-    group = 0
-    while waiting:
-        group += 1
-        leader, *others = waiting
-        told_apart = holm([compare(estimates[leader], estimates[i]).p for i in others])
-        for i in [leader, *(i for i, apart in zip(others, told_apart, strict=True) if not apart)]:
-            groups[i] = group
-        waiting = [i for i, apart in zip(others, told_apart, strict=True) if apart]
-    return groups
-
-
-def typical_half_width(estimates: Sequence[Estimate]) -> float:
-    """The median half-width of the 95 % intervals of all pairwise differences."""
-    comparisons = [compare(a, b) for a, b in combinations(estimates, 2)]
-    return float(np.median([(c.high - c.low) / 2 for c in comparisons]))

@@ -2,12 +2,13 @@
 
     python -m pytest tests/benchmarks/test_commands.py -n 0 -m benchmark -s
 
-The plan has 10,000 cells, the output folder 10,000 results made from the committed ones. The
-fastest of three runs is printed.
+The plan has 10,000 cells, the output folders 10,000 and 100,000 results made from the committed
+ones. The fastest of three runs is printed.
 """
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,12 +17,15 @@ import pytest
 
 from suite.planning.plan import Request, plan
 from suite.registry import load
-from suite.results.records import read_results
+from suite.results.folder import read_results
+from suite.results.packing import pack
 
 pytestmark = pytest.mark.benchmark
 
-COMMITTED = Path(__file__).parents[2] / "leaderboards" / "results"
+COMMITTED = Path(__file__).parents[2] / "leaderboards"
 MANY = 10_000
+VERY_MANY = 100_000
+ONE_CELL = ("plan", "-m", "taps", "-t", "rte", "-b", "bert_mini")
 RUNS = 3
 
 
@@ -59,20 +63,39 @@ def test_ten_thousand_cells_are_planned_in_seconds(tmp_path, benchmark):
     assert measured(benchmark, *command) < 3
 
 
+def write_results(out, many, board=None):
+    """The committed results of one seed, again under others, each in a file of its own."""
+    (out / "results").mkdir()
+    first = [
+        (result.cell, result.model_dump_json())
+        for result in read_results(COMMITTED).values()
+        if result.cell.seed == 0 and board in (None, result.cell.backbone)
+    ]
+    for number in range(many):
+        seed, index = divmod(number, len(first))
+        cell, text = first[index]
+        again = cell.model_copy(update={"seed": seed})
+        # The seed stands in the cell and in the identity.
+        text = text.replace('"seed":0', f'"seed":{seed}', 2)
+        (out / "results" / again.file_name).write_text(text)
+
+
 @pytest.fixture(scope="module")
 def many_results(tmp_path_factory):
-    """The committed results of one seed, again under others, all in one folder."""
     out = tmp_path_factory.mktemp("many")
-    (out / "results").mkdir()
-    first = [result for result in read_results(COMMITTED) if result.cell.seed == 0]
-    for number in range(MANY):
-        seed, index = divmod(number, len(first))
-        result = first[index]
-        cell = result.cell.model_copy(update={"seed": seed})
-        identity = result.identity.model_copy(update={"seed": seed})
-        again = result.model_copy(update={"cell": cell, "identity": identity})
-        (out / "results" / cell.file_name).write_text(again.model_dump_json())
-    return out
+    write_results(out, MANY)
+    yield out
+    shutil.rmtree(out)
+
+
+@pytest.fixture(scope="module")
+def many_packed(many_results, tmp_path_factory):
+    """The same, packed."""
+    out = tmp_path_factory.mktemp("packed")
+    shutil.copytree(many_results / "results", out / "results")
+    pack(out)
+    yield out
+    shutil.rmtree(out)
 
 
 def test_ten_thousand_results_are_ranked_in_seconds(many_results, benchmark):
@@ -83,3 +106,23 @@ def test_ten_thousand_results_are_ranked_in_seconds(many_results, benchmark):
 
 def test_ten_thousand_results_are_listed_in_seconds(many_results, benchmark):
     assert measured(benchmark, "list", "results", "--out", str(many_results)) < 3
+
+
+def test_ten_thousand_packed_results_are_ranked_in_seconds(many_packed, benchmark):
+    assert measured(benchmark, "leaderboard", "--out", str(many_packed)) < 15
+
+
+def test_ten_thousand_packed_results_are_listed_in_seconds(many_packed, benchmark):
+    assert measured(benchmark, "list", "results", "--out", str(many_packed)) < 3
+
+
+def test_one_cell_among_a_hundred_thousand_results_is_planned_at_once(tmp_path, benchmark):
+    write_results(tmp_path, VERY_MANY)
+    assert measured(benchmark, *ONE_CELL, "--out", str(tmp_path)) < 1
+    shutil.rmtree(tmp_path)
+
+
+def test_one_cell_of_a_pack_of_ten_thousand_is_planned_at_once(tmp_path, benchmark):
+    write_results(tmp_path, MANY, board="bert_mini")
+    pack(tmp_path)
+    assert measured(benchmark, *ONE_CELL, "--out", str(tmp_path)) < 1

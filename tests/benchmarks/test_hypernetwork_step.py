@@ -23,8 +23,8 @@ from suite.engine.optimizer import make_optimizer
 from suite.method.load import load_method
 from suite.nn.hypernetwork import AdapterGenerator, AdapterWeights
 from suite.registry import load
-from suite.registry.options import resolve_options
-from suite.registry.schema import Recipe
+from suite.registry.options import default_options
+from suite.registry.schema import Recipe, Scale
 
 pytestmark = pytest.mark.benchmark
 
@@ -51,7 +51,7 @@ class InTurn(AdapterGenerator):
 def stepper(registry, name, backbone, task, batch, turns=False):
     """A function that takes one training step and returns its seconds of processor time."""
     entry = registry.methods[name]
-    options = dict(resolve_options([entry], [], "mini")[entry.name])
+    options = dict(default_options(entry, Scale.MINI))
     if name == "adapters":
         options["post_norm"] = True
     method = load_method(entry, options)
@@ -79,7 +79,7 @@ def test_generated_adapters_cost_little_more_than_plain_ones(family, size, bench
     registry = load()
     entry, (task, _) = family_bench(registry, family)
     backbone = load_backbone(entry)
-    encoded = encode_task(task, "mini", backbone, 128, task.sources.mini.digest)
+    encoded = encode_task(task, Scale.MINI, backbone, 128, task.sources.mini.digest)
     _, batch = next(Batches(task.name, encoded.train, entry).evaluation(size))
     ways = {
         "adapters": stepper(registry, "adapters", backbone, task, batch),

@@ -21,8 +21,8 @@ from suite.engine.cell import Workspace, adapt_model
 from suite.engine.loop import TaskBatches, train
 from suite.method.load import load_method
 from suite.registry import load
-from suite.registry.options import resolve_options
-from suite.registry.schema import Recipe
+from suite.registry.options import default_options
+from suite.registry.schema import Recipe, Scale
 
 pytestmark = pytest.mark.benchmark
 
@@ -51,9 +51,9 @@ def test_the_loop_costs_no_more_than_one_written_by_hand(family, benchmark):
     entry, (task, _) = family_bench(registry, family)
     backbone = Workspace(registry, torch.device("cpu"), 1).backbone(entry.name)
     method_entry = registry.methods["full_finetuning"]
-    options = resolve_options([method_entry], [], "mini")["full_finetuning"]
+    options = default_options(method_entry, Scale.MINI)
     method = load_method(method_entry, options)
-    encoded = encode_task(task, "mini", backbone, 128, task.sources.mini.digest)
+    encoded = encode_task(task, Scale.MINI, backbone, 128, task.sources.mini.digest)
     batches = Batches(task.name, encoded.train, entry)
     # One validation example: selection is not what is measured here.
     validation = Batches(task.name, encoded.validation.take(torch.arange(1)), entry)

@@ -10,9 +10,11 @@ less than the clock, and of the clock's time on two.
 """
 
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import timm
@@ -24,13 +26,18 @@ from suite.contract.fixture import family_bench
 from suite.data.batching import Batch
 from suite.engine.cell import adapt_model
 from suite.engine.optimizer import Optimizer, make_optimizer
+from suite.method import ParameterSet
 from suite.method.load import load_method
 from suite.registry import load
-from suite.registry.options import resolve_options
-from suite.registry.schema import BackboneEntry, Recipe
+from suite.registry.options import default_options
+from suite.registry.schema import BackboneEntry, Recipe, Scale
+
+sys.path.insert(0, str(Path(__file__).with_name("gpu")))
+from equation import WrittenChange, mean_score, write_out
 
 pytestmark = pytest.mark.benchmark
 
+PENALTY = 0.3
 ROUNDS = 60
 WARMUP = 8
 LIMIT = 1.10
@@ -48,15 +55,16 @@ class Runner:
     """One way to train, a step at a time."""
 
     model: torch.nn.Module
-    penalty: object
+    written: list[WrittenChange]
     optimizer: Optimizer
 
     def step(self, batch: Batch, clock: Callable[[], float]) -> float:
         """Seconds of one step."""
         started = clock()
         loss = self.model.loss(batch)
-        penalty = self.penalty(self.model, 0.5)
-        (loss if penalty is None else loss + penalty).backward()
+        if self.written:
+            loss = loss + PENALTY * mean_score(self.written)
+        loss.backward()
         self.optimizer.step(1.0, 0.5)
         return clock() - started
 
@@ -82,22 +90,20 @@ def resnet18():
 def runners(registry, backbone, task, recipe):
     device = torch.device("cpu")
     found = {}
-    for name, stepper, variant in (
-        ("full_finetuning", True, "full"),
-        ("taps", False, "equation"),
-        ("taps", True, "arena"),
+    for name, variant in (
+        ("full_finetuning", "full"),
+        ("taps", "equation"),
+        ("taps", "arena"),
     ):
         entry = registry.methods[name]
-        method = load_method(entry, resolve_options([entry], [], "mini")[name])
-        if not stepper:
-            entry_class = type(method)
-            plain = type("AsWritten", (entry_class,), {"stepper": lambda *args: None})
-            method = plain(**vars(method))
+        method = load_method(entry, default_options(entry, Scale.MINI))
         model = adapt_model(method, backbone, [task], 0, device).train()
-        parameters = [p for p in model.parameters() if p.requires_grad]
+        # Once written out there are no gates that an arena could train.
+        written = write_out(model) if variant == "equation" else []
+        parameters = ParameterSet(p for p in model.parameters() if p.requires_grad)
         optimizer = make_optimizer(method, model, parameters, recipe)
-        penalty = (lambda *args: None) if optimizer.stepper else method.penalty
-        found[variant] = Runner(model, penalty, optimizer)
+        assert (optimizer.stepper is not None) == (variant == "arena")
+        found[variant] = Runner(model, written, optimizer)
     return found
 
 

@@ -110,7 +110,7 @@ def test_check_names_what_is_broken(call, folder):
         ("in row[1:]", "in row[9]", "make() of one.py raises IndexError"),
         ("return Splits(", "return str(Splits(", "make() of one.py returns str, not Splits"),
         ("PCG64(0)", "PCG64()", "makes other data at every call: seed what it draws from"),
-        ("dtype=np.int64", "dtype=np.float32", "label of train is no whole number"),
+        ("dtype=np.int64", "dtype=np.float32", "label of train must be whole numbers"),
         ("import numpy as np", "import numpyy as np", "one.py:4: cannot be imported"),
         ('"sentence":', '"words":', "train has the columns ['label', 'words']"),
     ],

@@ -3,7 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
-from planned import PLAN, RUN, write_results
+from planned import RUN, write_results
 from registries import replace
 
 from suite.results.records import Result
@@ -14,7 +14,7 @@ def executed(monkeypatch):
     """Replace the execution of cells by results of one status."""
 
     def replace_by(status: str) -> None:
-        def execute(made, registry, settings, progress):
+        def execute(made, registry, settings):
             for item in made.with_action("run"):
                 Result(
                     cell=item.cell.key,
@@ -65,14 +65,33 @@ def test_a_result_without_its_track_stops_only_the_leaderboards(call, folder, ex
     assert "3 unsupported." in err.splitlines()[-1]
 
 
-def test_a_copy_of_a_result_is_named_and_not_counted_twice(call, folder):
-    write_results(folder)
+@pytest.mark.parametrize("words", [("list", "results"), ("why", "*"), ("leaderboard",)])
+def test_what_is_no_result_is_named_once_and_left_out(call, folder, executed, words):
+    executed("unsupported")
+    call(*RUN)
+    whole = call(*words)
+    Path("runs/results/note.json").write_text("{}")
     copy = Path("runs/results/copy.json")
     copy.write_bytes(Path("runs/results/mini.one.toy-first.bert_toy.s0.json").read_bytes())
-    for words in (PLAN, ("leaderboard",), ("list", "results")):
-        code, out, err = call(*words)
-        assert (code, out) == (2, "")
-        assert "runs/results/copy.json: holds the result of mini.one.toy-first.bert_toy" in err
+    code, out, err = call(*words)
+    assert (code, out) == whole[:2]
+    assert err.count("warning: left out, because it is no result:") == 1
+    assert "  runs/results/copy.json: holds the result of mini.one.toy-first.bert_toy" in err
+    assert "  runs/results/note.json: not a result of this version (" in err
+
+
+def test_what_is_no_result_is_in_the_way_of_its_own_cell_alone(call, folder, executed):
+    executed("unsupported")
+    place = Path("runs/results/mini.one.toy-first.bert_toy.s0.json")
+    place.parent.mkdir(parents=True)
+    place.write_text("{}")
+    code, out, err = call(*RUN)
+    assert (code, out, place.read_text()) == (2, "", "{}")
+    assert err.count(f"{place}: not a result of this version (") == 1
+    assert "move it away or delete it, and its cell will run again" in err
+    code, _, err = call("run", "-m", "together", "-t", "toy")
+    assert code == 0
+    assert "1 unsupported." in err
 
 
 def test_a_page_that_cannot_be_written_is_named(call, folder, executed):
@@ -111,8 +130,16 @@ def test_a_run_that_lacks_something_runs_the_rest_and_fails(call, folder, execut
     assert "3 unsupported, 3 missing." in err
 
 
-def test_offline_is_passed_on_to_the_libraries(call, executed, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+def test_offline_fetches_nothing_and_leaves_the_environment_alone(
+    call, folder, executed, monkeypatch
+):
+    def bring(missing):
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr("suite.engine.execution.bring", bring)
     executed("unsupported")
-    call(*RUN, "--offline")
-    assert os.environ["HF_HUB_OFFLINE"] == "1"
+    (folder / "backbones" / "mini" / "t5_toy" / "model.safetensors").unlink()
+    replace(folder / "backbones" / "t5_toy.yaml", "family: t5", "family: bert")
+    before = dict(os.environ)
+    assert call(*RUN, "-b", "bert_toy", "t5_toy", "--offline")[0] == 1
+    assert dict(os.environ) == before

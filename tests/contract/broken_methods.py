@@ -317,7 +317,7 @@ class Idle(Method):
         {
             "more": """
     def parameter_groups(self, model, parameters, recipe):
-        return super().parameter_groups(model, parameters[2:], recipe)
+        return super().parameter_groups(model, [*parameters][2:], recipe)
 """
         },
         "is it in a parameter group and a phase?",

@@ -7,6 +7,7 @@ from suite.backbones.load import load_backbone
 from suite.data import encode
 from suite.data.encode import encode_task
 from suite.registry import load
+from suite.registry.schema import Scale
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def made(monkeypatch):
 
 
 def encoded(task, backbone, length=32):
-    return encode_task(task, "mini", backbone, length, "digest")
+    return encode_task(task, Scale.MINI, backbone, length, "digest")
 
 
 def test_encoded_once_and_read_back_the_same(task, made):

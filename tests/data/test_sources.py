@@ -9,7 +9,7 @@ from PIL import Image
 
 from suite.data.sources import departure, load_splits
 from suite.errors import UserError
-from suite.registry.schema import TaskEntry
+from suite.registry.schema import Scale, TaskEntry
 
 
 def text_task(rule, splits=None, official=None, **source):
@@ -49,7 +49,7 @@ def write(folder, split, rows, label=None):
 def test_half_of_validation_is_test_and_no_row_is_lost(folder):
     write(folder, "train", 30)
     write(folder, "validation", 21)
-    splits = load_splits(text_task("halve_validation"), "full", None)
+    splits = load_splits(text_task("halve_validation"), Scale.FULL, None)
     assert len(splits.train["label"]) == 30
     halves = [*splits.validation["sentence"], *splits.test["sentence"]]
     assert sorted(halves) == sorted(f"validation {row}" for row in range(21))
@@ -60,7 +60,7 @@ def test_rows_carved_for_validation_never_train(folder):
     write(folder, "train", 50)
     write(folder, "validation", 20)
     task = text_task("carve_from_train", splits={"test": "validation"}, carve=10)
-    splits = load_splits(task, "full", None)
+    splits = load_splits(task, Scale.FULL, None)
     assert len(splits.validation["sentence"]) == 10
     assert not set(splits.train["sentence"]) & set(splits.validation["sentence"])
     assert len(splits.train["sentence"]) == 40
@@ -70,7 +70,7 @@ def test_rows_carved_for_validation_never_train(folder):
 def test_labels_stay_with_their_texts(folder):
     write(folder, "train", 40)
     write(folder, "validation", 20)
-    splits = load_splits(text_task("halve_validation"), "full", None)
+    splits = load_splits(text_task("halve_validation"), Scale.FULL, None)
     for columns in (splits.train, splits.validation, splits.test):
         for text, label in zip(columns["sentence"], columns["label"], strict=True):
             assert int(text.split()[1]) % 2 == label
@@ -80,22 +80,22 @@ def test_hidden_labels_are_refused(folder):
     write(folder, "train", 10)
     write(folder, "validation", 10, label=-np.ones(10, int))
     with pytest.raises(UserError, match="hidden test split"):
-        load_splits(text_task("halve_validation"), "full", None)
+        load_splits(text_task("halve_validation"), Scale.FULL, None)
 
 
 def test_a_missing_column_names_those_that_exist(folder):
     write(folder, "train", 10)
     write(folder, "validation", 10)
     with pytest.raises(UserError, match="no column answer; it has sentence, label"):
-        load_splits(text_task("halve_validation", label="answer"), "full", None)
+        load_splits(text_task("halve_validation", label="answer"), Scale.FULL, None)
 
 
 def test_a_subset_is_recognised():
     task = text_task("halve_validation", official={"train": 2490, "validation": 277})
-    assert departure(task, "full", 2490, 139, 138) == ""
-    note = departure(task, "full", 500, 139, 138)
+    assert departure(task, Scale.FULL, 2490, 139, 138) == ""
+    note = departure(task, Scale.FULL, 500, 139, 138)
     assert note == "not the official data: train has 500 of 2,490 rows"
-    assert departure(task, "mini", 500, 139, 138) == ""
+    assert departure(task, Scale.MINI, 500, 139, 138) == ""
 
 
 def test_images_are_cut_to_the_backbones_size(folder):
@@ -112,7 +112,7 @@ def test_images_are_cut_to_the_backbones_size(folder):
         frame = pd.DataFrame({"image": rows, "label": [0, 1, 0]})
         frame.to_parquet(folder / f"{split}-00000-of-00001.parquet")
     task = text_task("named").model_copy(update={"modality": "image", "text": None})
-    images = load_splits(task, "full", 16).train["image"]
+    images = load_splits(task, Scale.FULL, 16).train["image"]
     assert images.shape == (3, 16, 16, 3)
     assert images.dtype == np.uint8
     # The central square of a wide image keeps the edge in the middle.

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from suite.engine.gpu_memory import PROCESS_BYTES, GpuMemory
-from suite.engine.pool import Settings, _hand_out
+from suite.engine.pool import _hand_out
 from suite.engine.progress import QuietProgress
+from suite.engine.settings import Settings
 from suite.planning.plan import Cell, Request, plan
 from suite.registry import load
 from suite.results.records import Environment, Result

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from suite.registry.schema import BackboneEntry, MethodEntry, PublishedRow, TaskEntry, TrackEntry
-from suite.results.metrics import evaluate, score
 from suite.results.records import CellKey, Environment, Identity, Ledger, Result, TaskScore
+from suite.results.scores import evaluate, score
 
 PARAMETERS = 1000
 TASKS = ("cola", "mrpc", "rte")
@@ -98,7 +98,7 @@ def registry():
         }
     )
     methods = [
-        method("full"),
+        method("full", replaces_backbone=True),
         method("probe"),
         method("hyper", "joint"),
         method("shared", "joint", replaces_backbone=True),
@@ -147,13 +147,20 @@ def cell(
     trained=100,
     version="v1",
     options=None,
+    setting="",
 ):
     """One result; `shared` and `own` are stored parameters, the latter for each task."""
     tasks = (tasks,) if isinstance(tasks, str) else tuple(tasks)
     ok = status == "ok"
     return Result(
         cell=CellKey(
-            method=name, backbone=backbone, scale="mini", track=track, tasks=tasks, seed=seed
+            method=name,
+            backbone=backbone,
+            scale="mini",
+            track=track,
+            tasks=tasks,
+            seed=seed,
+            setting=setting,
         ),
         identity=Identity(
             schema_version=1,

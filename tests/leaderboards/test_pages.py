@@ -6,7 +6,8 @@ import pytest
 
 from suite.errors import UserError
 from suite.leaderboards import build, check, formats, markdown, pages
-from suite.leaderboards.aggregate import boards
+from suite.leaderboards.aggregate import boards, pools_of
+from suite.leaderboards.front import curves, points
 from suite.registry import load
 from suite.results.records import CellKey, Identity, Result
 
@@ -47,17 +48,30 @@ def test_costs_follow_the_definitions(registry, make):
         *make.joint("shared", 0.8, shared=1000, own=0, trained=1000),
     ]
     cost = {row.method: row.cost for row in only(results, registry).ranked}
-    assert [cost[m].total_x for m in ("full", "probe", "hyper", "shared")] == pytest.approx(
-        [4.0, 1.0, 1 + 0.3 + 3 * 0.02, 1.0]
+    names = ("full", "probe", "hyper", "shared")
+    assert [cost[m].total_x for m in names] == pytest.approx([3.0, 1.0, 1 + 0.3 + 3 * 0.02, 1.0])
+    heads = 3 * 0.01
+    assert [cost[m].stored_x for m in names] == pytest.approx(
+        [3.0 + heads, heads, 0.3 + 3 * 0.02 + heads, 1.0 + heads]
     )
-    assert [cost[m].per_task for m in ("full", "probe", "hyper", "shared")] == pytest.approx(
-        [1.0, 0.0, 0.1 + 0.02, 1 / 3]
-    )
+    assert [cost[m].per_task for m in names] == pytest.approx([1.0, 0.0, 0.1 + 0.02, 1 / 3])
     assert cost["hyper"].trained == pytest.approx(0.12)
     assert cost["full"].head == pytest.approx(0.01)
-    assert cost["full"].stored_bytes == 3 * (4 * 1010 + 80)
+    assert cost["full"].tensor_bytes == 3 * 4 * 1010
+    assert cost["full"].file_bytes == 3 * (4 * 1010 + 80)
     assert cost["hyper"].steps == cost["full"].steps == 300
-    assert cost["hyper"].train_seconds == cost["full"].train_seconds == pytest.approx(13.5)
+
+
+def test_statistics_of_norms_are_stored_and_count(registry, make):
+    results = [
+        result.model_copy(
+            update={"ledger": result.ledger.model_copy(update={"buffer_bits": 32 * 50})}
+        )
+        for result in make.per_task("probe", 0.6, own=0)
+    ]
+    (row,) = only(results, registry).ranked
+    assert row.cost.stored_x == pytest.approx(3 * (0.05 + 0.01))
+    assert row.cost.total_x == 1
 
 
 @pytest.mark.parametrize(
@@ -67,17 +81,57 @@ def test_sizes_are_written_without_powers_of_ten(size, written):
     assert formats.size(size) == written
 
 
-def test_a_clearly_better_method_leads_and_equal_ones_share_a_group(registry, make):
+def test_rows_are_sorted_by_score_and_those_that_may_be_best_are_marked(registry, make):
     results = [
-        *make.per_task("full", 0.9),
-        *make.joint("hyper", 0.9),
         *make.per_task("probe", 0.6),
+        *make.joint("hyper", 0.9),
+        *make.per_task("full", 0.9),
     ]
-    assert {r.method: r.group for r in only(results, registry).ranked} == {
-        "full": 1,
-        "hyper": 1,
-        "probe": 2,
+    ranked = only(results, registry).ranked
+    assert [row.score for row in ranked] == sorted((row.score for row in ranked), reverse=True)
+    assert {row.method: row.rank.best for row in ranked} == {
+        "full": True,
+        "hyper": True,
+        "probe": False,
     }
+    assert (ranked[2].rank.place, ranked[2].rank.low, ranked[2].rank.high) == (3, 3, 3)
+    text = section(page(results, registry), "Ranking")
+    assert "**[full](https://example.org/full)**" in text
+    assert "**[probe]" not in text
+    assert "with 80 % power" in text
+
+
+def test_single_runs_make_no_claim(registry, make):
+    results = [*make.per_task("full", 0.9, seeds=(0,)), *make.per_task("probe", 0.6, seeds=(0,))]
+    text = section(page(results, registry), "Ranking")
+    assert "nothing is known of how runs vary" in text
+    assert "±" not in text
+    assert "**" not in text
+    assert [row.rank for row in only(results, registry).ranked] == [None, None]
+
+
+def test_single_runs_take_the_variance_of_the_published_board(registry, make):
+    several = [*make.per_task("full", 0.9), *make.per_task("probe", 0.6)]
+    pools = pools_of(only(several, registry))
+    singles = [r for r in several if r.cell.seed == 1]
+    (board,) = [b for b in boards(singles, registry, pools) if b.backbone == "bert_mini"]
+    assert [row.rank.place for row in board.ranked] == [1, 2]
+    assert "single runs" in markdown.render(board, plot=None)
+    elsewhere = [pool.model_copy(update={"steps": 7}) for pool in pools]
+    (board,) = [b for b in boards(singles, registry, elsewhere) if b.backbone == "bert_mini"]
+    assert [row.rank for row in board.ranked] == [None, None]
+
+
+def test_the_constant_answer_is_the_best_that_one_answer_reaches(registry, make):
+    results = make.per_task("full", 0.9)
+    board = only(results, registry)
+    targets = {s.task: np.array(s.targets) for r in results for s in r.scores}
+    yes, no = (np.mean(targets["rte"] == label) for label in (1, 0))
+    assert board.constants["rte"] == pytest.approx(100 * max(yes, no))
+    assert board.constants["cola"] == 0
+    text = page(results, registry)
+    assert f"| {board.constant_score:.1f} |" in re.sub(" +", " ", section(text, "Ranking"))
+    assert "*constant answer*" in section(text, "Scores per task")
 
 
 def test_a_failed_task_is_shown_and_never_averaged_over(registry, make):
@@ -169,7 +223,31 @@ def test_options_that_are_not_the_default_stand_beside_the_name(registry, make):
         *make.per_task("full", 0.9, options={"width": 16}),
         *make.per_task("probe", 0.6, options={"width": 8}),
     ]
-    assert {row.label for row in only(results, registry).ranked} == {"full (width=16)", "probe"}
+    assert {row.label for row in only(results, registry).ranked} == {"full[width=16]", "probe"}
+
+
+def test_settings_of_one_method_are_rows_side_by_side_and_make_a_curve(registry, make):
+    results = [
+        *make.per_task("full", 0.9),
+        *make.per_task("full", 0.7, setting="width=2", own=10),
+        *make.per_task("full", 0.8, setting="width=4", own=50),
+    ]
+    board = only(results, registry)
+    assert [row.label for row in board.ranked] == ["full", "full[width=4]", "full[width=2]"]
+    (curve,) = curves(points(board))
+    assert [point.label for point in curve] == ["full[width=2]", "full[width=4]", "full"]
+
+
+def test_rows_of_another_budget_are_not_ranked(registry, make):
+    results = [
+        *make.per_task("full", 0.9),
+        *make.per_task("probe", 0.6),
+        *make.per_task("full", 0.95, setting="steps=400"),
+    ]
+    board = only(results, registry)
+    assert [row.label for row in board.ranked] == ["full", "probe"]
+    (row,) = board.unranked
+    assert row.objections == ("steps=400; most rows have the budget of their recipes",)
 
 
 def test_an_unsupported_method_is_named_with_its_reason(registry, make):
@@ -191,13 +269,13 @@ def test_data_that_are_not_official_are_marked(registry, make):
 
 def test_a_changed_backbone_costs_one_and_has_a_footnote(registry, make):
     text = section(page(make.joint("shared", 0.8, shared=1000, own=0), registry), "Ranking")
-    assert "[shared](https://example.org/shared)\\*" in text
-    assert "in place of the frozen one" in text
+    assert "**[shared](https://example.org/shared)**\\*" in text
+    assert "Does not need the frozen backbone" in text
 
 
 def test_every_column_is_defined_under_the_table(registry, make):
     text = page([*make.per_task("full", 0.9), *make.joint("hyper", 0.8)], registry)
-    header = next(line for line in text.splitlines() if line.startswith("| rank group"))
+    header = next(line for line in text.splitlines() if line.startswith("| rank"))
     columns = [cell.strip() for cell in header.strip("|").split("|")]
     definitions = section(text, "What the columns mean")
     undefined = [c for c in columns if f"- **{c}**:" not in definitions and c != "method"]
@@ -240,8 +318,9 @@ def test_the_index_shows_every_method_on_every_backbone_at_a_glance(registry, ma
     row = {line.split("|")[1].strip(): line for line in index.splitlines() if line[:2] == "| "}
     assert "[bert_mini](glue-bert_mini-mini.md)" in row["method"]
     assert "[other](glue-other-mini.md)" in row["method"]
-    assert "@ 4.00×**" in row["full"]
-    assert "@ 1.360×" in row["hyper"]
+    assert "@ 3.03×**" in row["full"]
+    assert "@ 0.390×" in row["hyper"]
+    assert [m for m in row if m in ("full", "hyper", "probe")] == ["full", "hyper", "probe"]
     assert "**" not in row["hyper"]
     assert "*0/3*" in row["probe"]
 
@@ -292,7 +371,7 @@ def test_check_names_what_was_edited_is_missing_or_left_over(registry, make, tmp
     write(make.per_task("full", 0.9), tmp_path)
     build(tmp_path, registry)
     edited, missing = tmp_path / PAGE, tmp_path / "plots" / "glue-bert_mini-mini.svg"
-    edited.write_text(edited.read_text().replace("| 1 ", "| 0 ", 1))
+    edited.write_text(edited.read_text().replace("| 1 (1", "| 0 (1", 1))
     missing.unlink()
     (tmp_path / "glue-gone-mini.md").write_bytes(edited.read_bytes())
     (tmp_path / "NOTES.md").write_text("mine")

@@ -7,16 +7,16 @@ from suite.leaderboards.aggregate import boards
 from suite.leaderboards.plot import Point, pareto_front, points, render
 
 
-def point(label, total_x, score):
-    return Point(label, total_x, score, None, joint=False, published=False)
+def point(label, stored_x, score):
+    return Point(label, stored_x, score, None, joint=False, published=False)
 
 
 def test_the_front_holds_whatever_nothing_cheaper_beats():
     cheap, dominated, good, worse, best = (
-        point("cheap", 1.0, 60),
-        point("dominated", 1.01, 59),
-        point("good", 1.02, 70),
-        point("worse", 1.02, 65),
+        point("cheap", 0.001, 60),
+        point("dominated", 0.01, 59),
+        point("good", 0.02, 70),
+        point("worse", 0.02, 65),
         point("best", 9, 71),
     )
     assert pareto_front([best, worse, dominated, good, cheap]) == [cheap, good, best]

@@ -1,7 +1,7 @@
 """Plain networks in float64 whose weights are computed in the open."""
 
 import torch
-from test_every_method import ENTRIES, mini_options
+from registered import ENTRIES, mini_options
 from tiny import tiny_backbone, tiny_batch, tiny_tasks
 from torch.func import functional_call
 

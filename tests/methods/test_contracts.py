@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_every_method import ENTRIES, PAIRS, mini_options
+from registered import ENTRIES, PAIRS, mini_options
 from tiny import IMAGE, VOCABULARY, tiny_backbone, tiny_tasks
 
 from suite.contract.answers import compiles, padding_does_not_matter

@@ -55,8 +55,8 @@ def test_the_vote_of_all_tasks_is_that_of_the_public_code(keep):
 @pytest.mark.parametrize("family", ["resnet", "bert"])
 def test_after_the_vote_only_kept_weights_train(family):
     _, model = trained(family, keep=0.2)
-    flat = torch.cat([weight.detach().flatten() for weight in model.sparse.weights])
-    mask = model.sparse.mask
+    flat = torch.cat([weight.detach().flatten() for weight in model.parts["sparse"].weights])
+    mask = model.parts["sparse"].mask
     share = mask.float().mean()
     assert 0.2 <= share <= 0.4
     assert flat[~mask].count_nonzero() == 0
@@ -64,9 +64,9 @@ def test_after_the_vote_only_kept_weights_train(family):
     sites = first.of_kind("conv", "linear", "patch_embedding")
     start = torch.cat([first.module(site).weight.flatten() for site in sites])
     assert (flat != start)[mask].float().mean() > 0.9
-    model.sparse.weights[0].square().sum().backward()
-    gradient = model.sparse.weights[0].grad
-    assert torch.equal(gradient, 2 * model.sparse.weights[0].detach())
+    model.parts["sparse"].weights[0].square().sum().backward()
+    gradient = model.parts["sparse"].weights[0].grad
+    assert torch.equal(gradient, 2 * model.parts["sparse"].weights[0].detach())
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.5])
@@ -81,5 +81,7 @@ def test_the_file_is_smaller_the_less_is_kept(keep, tmp_path):
     assert count(path).shared_bits == whole - 32 * dropped + bits < whole
     restored = method.adapt(tiny_backbone("bert"), tiny_tasks("bert"))
     load_delta(path, restored, method)
-    for ours, theirs in zip(model.sparse.weights, restored.sparse.weights, strict=True):
+    for ours, theirs in zip(
+        model.parts["sparse"].weights, restored.parts["sparse"].weights, strict=True
+    ):
         assert torch.equal(ours, theirs)

@@ -2,11 +2,10 @@
 
 import copy
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import torch
-import yaml
+from registered import ENTRIES, PAIRS, mini_options
 from tiny import tiny_backbone, tiny_batch, tiny_tasks, train_briefly
 
 from suite.engine.delta import changed_tensors, load_delta, save_delta, stored_tensors
@@ -15,20 +14,7 @@ from suite.method import Method
 from suite.method.load import load_method
 from suite.registry.schema import MethodEntry
 
-METHODS = Path(__file__).parents[2] / "methods"
-ENTRIES = {
-    path.stem: MethodEntry(**yaml.safe_load(path.read_text()), path=path)
-    for path in sorted(METHODS.glob("*.yaml"))
-}
-PAIRS = [(name, family) for name, entry in ENTRIES.items() for family in entry.families]
 JOINT_PAIRS = [(name, family) for name, family in PAIRS if ENTRIES[name].regime == "joint"]
-
-
-def mini_options(entry: MethodEntry) -> dict:
-    return {
-        name: option.default if option.mini is None else option.mini
-        for name, option in entry.options.items()
-    }
 
 
 @dataclass

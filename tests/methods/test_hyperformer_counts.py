@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_every_method import ENTRIES
+from registered import ENTRIES
 from tiny import tiny_tasks, wrap
 from transformers import T5Config, T5ForConditionalGeneration
 

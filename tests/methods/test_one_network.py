@@ -4,10 +4,11 @@ import copy
 
 import pytest
 import torch
-from test_every_method import ENTRIES, mini_options
+from registered import ENTRIES, mini_options
 from tiny import tiny_backbone, tiny_batch, tiny_tasks, train_briefly
 
 from suite.engine.delta import stored_tensors
+from suite.method import ParameterSet
 from suite.method.load import load_method
 from suite.registry.schema import Recipe
 
@@ -56,11 +57,11 @@ def test_of_a_merge_running_statistics_are_the_mean_over_tasks():
 
 def test_heads_learn_with_the_network_and_again_on_the_merged_one():
     method, model = build("lines", "bert")
-    named = {id(p): name for name, p in model.named_parameters()}
+    named = {p: name for name, p in model.named_parameters()}
     phases = method.phases(model)
     assert [phase.tasks for phase in phases] == [("a",), ("b",), ("a",), ("b",)]
     assert sum(phase.share for phase in phases) == pytest.approx(1)
-    names = [{named[id(p)] for p in phase.parameters} for phase in phases]
+    names = [{named[p] for p in phase.parameters} for phase in phases]
     heads = [{f"heads.by_task.{task}.{end}" for end in ("weight", "bias")} for task in "ab"]
     network = {f"backbone.network.{name}" for name, _ in model.backbone.network.named_parameters()}
     assert names == [network | heads[0], network | heads[1], *heads]
@@ -105,9 +106,9 @@ def test_teachers_and_adaptors_are_not_stored():
 
 def test_adaptors_have_a_rate_of_their_own():
     method, model = build("kd_mtl", "resnet", adaptor_learning_rate=0.7)
-    parameters = list(model.parameters())
+    parameters = ParameterSet(model.parameters())
     groups = method.parameter_groups(model, parameters, Recipe(learning_rate=0.01))
     assert sum(len(group.parameters) for group in groups) == len(parameters)
-    rates = {id(p): group.learning_rate for group in groups for p in group.parameters}
-    assert {rates[id(p)] for p in model.adaptors.parameters()} == {0.7}
-    assert {rates[id(p)] for p in model.backbone.parameters()} == {0.01}
+    rates = {p: group.learning_rate for group in groups for p in group.parameters}
+    assert {rates[p] for p in model.parts["adaptors"].parameters()} == {0.7}
+    assert {rates[p] for p in model.backbone.parameters()} == {0.01}

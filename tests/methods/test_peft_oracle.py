@@ -9,7 +9,7 @@ import copy
 import pytest
 import torch
 from peft import IA3Config, LoraConfig, get_peft_model
-from test_every_method import ENTRIES, mini_options
+from registered import ENTRIES, mini_options
 from tiny import tiny_backbone, tiny_batch, tiny_tasks
 from torch.nn.functional import conv2d
 

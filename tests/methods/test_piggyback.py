@@ -1,7 +1,7 @@
 import torch
 from networks import meta_backbone
+from registered import ENTRIES, mini_options
 from safetensors import safe_open
-from test_every_method import ENTRIES, mini_options
 from tiny import tiny_backbone, tiny_tasks, train_briefly
 
 from suite.engine.delta import save_delta

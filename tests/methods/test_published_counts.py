@@ -3,7 +3,7 @@
 import pytest
 import torch
 from networks import meta_backbone
-from test_every_method import ENTRIES
+from registered import ENTRIES
 from tiny import tiny_tasks
 
 from suite.engine.delta import stored_tensors

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_every_method import ENTRIES, mini_options
+from registered import ENTRIES, mini_options
 from tiny import tiny_backbone, tiny_batch, tiny_tasks, train_briefly
 
 from suite.method.load import load_method

@@ -1,6 +1,6 @@
 """TAPS equals a plain straight-through reference: its gradients, and whole trainings step by step.
 
-The reference knows nothing of gates or layers: it computes W0 + 1[s >= threshold] * delta in the
+The reference knows nothing of gates or layers: it computes W0 + 1[s >= threshold] * change in the
 open and puts it into the pristine network.
 """
 
@@ -14,7 +14,8 @@ from tiny import tiny_backbone
 from suite.data.batching import Batches
 from suite.data.encode import Examples
 from suite.engine.loop import TaskBatches, train
-from suite.nn.gated import gates
+from suite.method import ParameterSet
+from suite.nn.gated import GatedChange, gates
 from suite.registry.schema import Recipe
 
 STEPS = 50
@@ -24,35 +25,42 @@ SCORE_RATE = 0.02
 NEAR = {"rtol": 1e-4, "atol": 1e-5}
 
 
-def residuals(model):
-    """(score, delta) of every gated layer, by the layer's name in the pristine network."""
-    found = {}
-    for name, parameter in model.named_parameters():
-        if ".residuals." in name:
-            found.setdefault(layer_name(name, "residuals"), {})[name.rpartition(".")[2]] = parameter
-    return {name: (pair["score"], pair["delta"]) for name, pair in found.items()}
+def gated_changes(model):
+    """(gate score, change) of every gated layer, by the layer's name in the pristine network."""
+    return {
+        layer_name(name, "transforms"): (module.gate_score, module.change)
+        for name, module in model.named_modules()
+        if isinstance(module, GatedChange)
+    }
 
 
 @pytest.mark.parametrize("family", ["resnet", "densenet", "vit", "bert"])
-def test_gradients_are_the_derivatives_by_gate_and_by_change(family):
-    """Against central differences of the loss as a function of weights that are free to move."""
-    _, model = adapted_model("taps", family)
+def test_a_step_follows_the_derivatives_by_gate_and_by_change(family):
+    """With plain SGD at a rate of one a step is the negative gradient. It is held against central
+    differences of the loss as a function of weights that are free to move."""
+    method, model = adapted_model("taps", family, score_learning_rate=1.0, gate_warmup=1.0)
     weights, inputs = pristine_weights(family), inputs_of(family)
     torch.manual_seed(1)
     gate = {}
     with torch.no_grad():
-        for number, (name, (score, delta)) in enumerate(residuals(model).items()):
+        for number, (name, (score, change)) in enumerate(gated_changes(model).items()):
             gate[name] = float(number % 2)
             score.fill_(THRESHOLD + (0.01 if number % 2 else -0.01))
-            delta.normal_(std=0.05)
-    change = {name: delta.detach() for name, (_, delta) in residuals(model).items()}
+            change.normal_(std=0.05)
+    before = {
+        name: (score.detach().clone(), change.detach().clone())
+        for name, (score, change) in gated_changes(model).items()
+    }
+    recipe = Recipe(optimizer="sgd", momentum=0.0, learning_rate=1.0, clip_norm=None)
+    parameters = ParameterSet(p for p in model.parameters() if p.requires_grad)
+    stepper = method.stepper(model, parameters, recipe)
     output = model.backbone(inputs)
     direction = torch.randn_like(output)
 
     def loss(name, factor=0.0, noise=0.0):
         """With `factor` added to one layer's gate and `noise` to its change."""
         used = {}
-        for layer, own in change.items():
+        for layer, (_, own) in before.items():
             open_by = gate[layer] + (factor if layer == name else 0.0)
             moved = own + (noise if layer == name else 0.0)
             used[f"{layer}.weight"] = weights[f"{layer}.weight"] + open_by * moved
@@ -60,14 +68,16 @@ def test_gradients_are_the_derivatives_by_gate_and_by_change(family):
 
     (output * direction).sum().backward()
     assert float((output * direction).sum().detach()) == pytest.approx(loss(""), rel=1e-9)
+    stepper.step(1.0, 0.5, None)
     step = 1e-7
-    for name, (score, delta) in residuals(model).items():
+    for name, (score, change) in gated_changes(model).items():
+        by_gate, by_change = before[name][0] - score.detach(), before[name][1] - change.detach()
         slope = (loss(name, factor=step) - loss(name, factor=-step)) / (2 * step)
-        assert float(score.grad) == pytest.approx(slope, rel=1e-5, abs=1e-6), name
-        noise = torch.randn_like(delta)
+        assert float(by_gate) == pytest.approx(slope, rel=1e-5, abs=1e-6), name
+        noise = torch.randn_like(change)
         slope = (loss(name, noise=step * noise) - loss(name, noise=-step * noise)) / (2 * step)
-        assert float((delta.grad * noise).sum()) == pytest.approx(slope, rel=1e-5, abs=1e-6), name
-        assert (delta.grad == 0).all() == (gate[name] == 0), name
+        assert float((by_change * noise).sum()) == pytest.approx(slope, rel=1e-5, abs=1e-6), name
+        assert (by_change == 0).all() == (gate[name] == 0), name
 
 
 class Reference:
@@ -78,14 +88,14 @@ class Reference:
         state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         self.frozen = pristine_weights(family)
         self.score = {
-            n: s.detach().clone().requires_grad_() for n, (s, _) in residuals(model).items()
+            n: s.detach().clone().requires_grad_() for n, (s, _) in gated_changes(model).items()
         }
-        self.delta = {
-            n: d.detach().clone().requires_grad_() for n, (_, d) in residuals(model).items()
+        self.change = {
+            n: d.detach().clone().requires_grad_() for n, (_, d) in gated_changes(model).items()
         }
         self.norm, self.statistics = {}, {}
         for name, tensor in state.items():
-            if "backbone" in name and ".by_task.a." in name and ".residuals." not in name:
+            if "backbone" in name and ".by_task.a." in name and ".transforms." not in name:
                 plain = name.replace(".by_task.a.", ".").removeprefix("backbone.network.")
                 trains = plain.endswith(("weight", "bias"))
                 (self.norm if trains else self.statistics)[plain] = tensor.requires_grad_(trains)
@@ -98,11 +108,11 @@ class Reference:
 
     def loss(self, batch, penalty):
         used = {}
-        for name, delta in self.delta.items():
+        for name, change in self.change.items():
             score = self.score[name]
             step = torch.where(score.detach() >= THRESHOLD, 1.0, 0.0).double()
             gate = step + score - score.detach()
-            used[f"{name}.weight"] = self.frozen[f"{name}.weight"] + gate * delta
+            used[f"{name}.weight"] = self.frozen[f"{name}.weight"] + gate * change
         tensors = self.frozen | used | self.norm | self.statistics
         inputs = {"image": batch.inputs["image"].double()}
         output = features(self.family, tensors, inputs, training=True)
@@ -112,7 +122,7 @@ class Reference:
 
     def train(self, batches, recipe, warmup):
         """Losses and gate states of every step."""
-        plain = [*self.delta.values(), *self.norm.values(), *self.head.values()]
+        plain = [*self.change.values(), *self.norm.values(), *self.head.values()]
         scores = list(self.score.values())
         groups = [
             {"params": plain, "lr": recipe.learning_rate, "weight_decay": recipe.weight_decay},
@@ -176,7 +186,7 @@ def test_fifty_steps_with_flipping_gates_equal_the_reference(family, optimizer):
         return loss(batch, smoothing)
 
     def record(step, steps):
-        trace.append([bool(gate.score >= THRESHOLD) for gate in gates(model, "a")])
+        trace.append([bool(gate.gate_score >= THRESHOLD) for gate in gates(model, "a")])
 
     model.loss = recorded
     train(model, method, data(family), recipe, seed=0, progress=record)
@@ -186,9 +196,11 @@ def test_fifty_steps_with_flipping_gates_equal_the_reference(family, optimizer):
     flips = np.diff(np.array(trace, dtype=int), axis=0).astype(bool).sum()
     assert flips >= 10
     assert trace == expected
-    for name, (score, delta) in residuals(model).items():
+    for name, (score, change) in gated_changes(model).items():
         torch.testing.assert_close(score.detach(), reference.score[name].detach(), msg=name, **NEAR)
-        torch.testing.assert_close(delta.detach(), reference.delta[name].detach(), msg=name, **NEAR)
+        torch.testing.assert_close(
+            change.detach(), reference.change[name].detach(), msg=name, **NEAR
+        )
     state = model.state_dict()
     for name, tensor in (reference.norm | reference.statistics).items():
         layer, _, end = name.rpartition(".")

@@ -4,6 +4,8 @@ import pytest
 import torch
 from reference import adapted_model, features, inputs_of, layer_name, pristine_weights
 
+from suite.method import ParameterSet
+
 PIGGYBACK = ["resnet", "densenet", "vit", "bert"]
 RCM = ["resnet", "densenet"]
 
@@ -19,7 +21,7 @@ def named(model, inner, end):
 @pytest.mark.parametrize("family", PIGGYBACK)
 def test_piggyback_keeps_weights_and_passes_gradients_straight_through(family):
     _, model = adapted_model("piggyback", family)
-    scores = named(model, "residuals", "score")
+    scores = named(model, "transforms", "score")
     weights = pristine_weights(family)
     torch.manual_seed(1)
     with torch.no_grad():
@@ -41,14 +43,14 @@ def test_piggyback_keeps_weights_and_passes_gradients_straight_through(family):
     for name, gradient in zip(used, gradients, strict=True):
         # Weights that are dropped receive the gradient they would have if they were kept.
         torch.testing.assert_close(scores[name].grad, gradient * weights[f"{name}.weight"])
-    weight = {id(p) for p in model.parameters() if p.requires_grad}
-    assert weight == {id(p) for p in [*scores.values(), *model.heads.parameters()]}
+    trained = ParameterSet(p for p in model.parameters() if p.requires_grad)
+    assert trained == ParameterSet([*scores.values(), *model.heads.parameters()])
 
 
 @pytest.mark.parametrize("family", RCM)
 def test_rcm_mixes_the_responses_of_a_frozen_filter_bank(family):
     _, model = adapted_model("rcm", family)
-    mixtures = named(model, "residuals", "mixture")
+    mixtures = named(model, "transforms", "mixture")
     weights = pristine_weights(family)
     kernels = {name for name, tensor in weights.items() if tensor.ndim == 4}
     assert {f"{name}.weight" for name in mixtures} == {

@@ -25,13 +25,13 @@ def test_an_adaptor_starts_as_the_identity_and_serves_one_task():
 
 
 def test_a_hook_sees_the_output_and_a_copy_of_the_network_has_a_hook_of_its_own():
-    network, last = nn.Linear(2, 2), LastOutput()
-    network.register_forward_hook(last)
-    network.last = last
+    network = nn.Linear(2, 2)
+    last = network.last = LastOutput.of(network)
+    with pytest.raises(RuntimeError, match="before it ran"):
+        last.read()
     output = network(torch.ones(1, 2))
     clone = copy.deepcopy(network)
-    assert last.value is output
-    assert clone.last.value is None
+    assert last.read() is output
     again = clone(torch.zeros(1, 2))
-    assert clone.last.value is again
-    assert last.value is output
+    assert clone.last.read() is again
+    assert last.read() is output

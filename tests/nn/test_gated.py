@@ -6,8 +6,12 @@ import torchvision
 from tiny import tiny_backbone, wrap
 from torch import nn
 
+from suite.backbones.parameters import ParameterSet
 from suite.backbones.per_task import TaskContext
-from suite.nn.gated import GatedConv2d, GatedLinear, gated
+from suite.nn.gated import gated
+from suite.nn.gated_training import GateTraining, gate_stepper
+from suite.nn.task_weights import TaskConv2d, TaskLinear
+from suite.registry.schema import Recipe
 
 LAYERS = {
     "linear": (lambda: nn.Linear(5, 7), (3, 4, 5)),
@@ -33,8 +37,8 @@ def make_gated(layer, score=0.15, tasks=("a",)):
     return gated(layer, context, score, threshold=0.1), context
 
 
-def residual(layer, task="a"):
-    return layer.residuals.by_task[task]
+def change_of(layer, task="a"):
+    return layer.transforms.by_task[task]
 
 
 def test_starts_as_the_layer_it_replaces(case):
@@ -50,44 +54,50 @@ def test_keeps_the_frozen_weight_and_what_networks_ask_of_a_layer(case):
     assert isinstance(wrapped, type(layer))
     assert wrapped.extra_repr() == layer.extra_repr()
     assert [name for name, p in wrapped.named_parameters() if p.requires_grad] == [
-        "residuals.by_task.a.delta",
-        "residuals.by_task.a.score",
+        "transforms.by_task.a.change",
+        "transforms.by_task.a.gate_score",
     ]
 
 
 @pytest.mark.parametrize("score", [0.15, 0.1, 0.05, -1.0])
-def test_gradients_are_those_of_the_paper_open_and_closed(case, score):
+def test_a_step_follows_the_gradients_of_the_paper_open_and_closed(case, score):
+    """With plain SGD at a rate of one, a step is the negative gradient."""
     layer, x = case
     wrapped, _ = make_gated(layer, score)
-    inner = residual(wrapped)
+    gate = change_of(wrapped)
     # 0.1 must count as reached, in the precision of the threshold itself.
-    inner.score.data = torch.tensor(score, dtype=torch.float64)
+    gate.gate_score.data = torch.tensor(score, dtype=torch.float64)
     is_open = score >= 0.1
-    nn.init.normal_(inner.delta)
-    weight = (layer.weight + is_open * inner.delta.detach()).requires_grad_()
+    nn.init.normal_(gate.change)
+    change = gate.change.detach().clone()
+    weight = (layer.weight + is_open * change).requires_grad_()
 
     output = torch.func.functional_call(layer, {"weight": weight}, x)
     target = torch.randn_like(output)
     (gradient,) = torch.autograd.grad(F.mse_loss(output, target), weight)
-    F.mse_loss(wrapped(x), target).backward()
-
+    recipe = Recipe(optimizer="sgd", momentum=0.0, learning_rate=1.0, clip_norm=None)
+    training = GateTraining(penalty=0.0, warmup=0.0, learning_rate=1.0)
+    stepper = gate_stepper(wrapped, ParameterSet(gate.parameters()), training, recipe)
     assert torch.equal(wrapped(x), output)
-    torch.testing.assert_close(inner.score.grad, (gradient * inner.delta).sum())
-    torch.testing.assert_close(inner.delta.grad, gradient * is_open)
+    F.mse_loss(wrapped(x), target).backward()
+    stepper.step(1.0, 0.5, None)
+
+    assert score - gate.gate_score.item() == pytest.approx(float((gradient * change).sum()))
+    torch.testing.assert_close(change - gate.change.detach(), gradient * is_open)
     assert layer.weight.grad is None
 
 
 def test_a_closed_layer_ignores_its_change(case):
     layer, x = case
     wrapped, _ = make_gated(layer, score=0.09)
-    nn.init.normal_(residual(wrapped).delta)
+    nn.init.normal_(change_of(wrapped).change)
     assert torch.equal(wrapped(x), layer(x))
 
 
 def test_every_task_has_its_own_change(case):
     layer, x = case
     wrapped, context = make_gated(layer, tasks=("a", "b"))
-    nn.init.normal_(residual(wrapped, "b").delta)
+    nn.init.normal_(change_of(wrapped, "b").change)
     assert torch.equal(wrapped(x), layer(x))
     context.activate("b")
     assert not torch.equal(wrapped(x), layer(x))
@@ -138,4 +148,4 @@ def test_the_form_follows_the_layer(family):
     backbone = tiny_backbone(family)
     for site in backbone.of_kind("conv", "linear"):
         wrapped, _ = make_gated(backbone.module(site))
-        assert isinstance(wrapped, GatedConv2d if site.kind == "conv" else GatedLinear)
+        assert isinstance(wrapped, TaskConv2d if site.kind == "conv" else TaskLinear)

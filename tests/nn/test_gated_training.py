@@ -3,13 +3,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from suite.backbones.parameters import ParameterSet
 from suite.backbones.per_task import TaskContext
 from suite.nn.gated import gated, gates
 from suite.nn.gated_training import GateTraining, gate_stepper
 from suite.registry.schema import Recipe
 
 RECIPE = Recipe(learning_rate=0.01)
-TRAINING = GateTraining(penalty=0.3, warmup=0.0, score_rate=0.001)
+TRAINING = GateTraining(penalty=0.3, warmup=0.0, learning_rate=0.001)
 
 
 def network(tasks=("a",)):
@@ -27,7 +28,7 @@ def network(tasks=("a",)):
 
 
 def trained_parameters(model):
-    return [p for p in model.parameters() if p.requires_grad]
+    return ParameterSet(p for p in model.parameters() if p.requires_grad)
 
 
 def make(model, training=TRAINING):
@@ -49,7 +50,7 @@ def outputs(model):
 
 
 def scores(model):
-    return [gate.score.item() for gate in gates(model, "a")]
+    return [gate.gate_score.item() for gate in gates(model, "a")]
 
 
 def test_while_it_trains_the_network_computes_with_merged_weights():
@@ -65,7 +66,7 @@ def test_while_it_trains_the_network_computes_with_merged_weights():
 
 
 def test_the_penalty_sets_in_after_the_warm_up():
-    training = GateTraining(penalty=1e3, warmup=0.5, score_rate=0.2)
+    training = GateTraining(penalty=1e3, warmup=0.5, learning_rate=0.2)
     model = network()
     stepper = make(model, training)
     # The first gradient of a score is zero, because its change is.
@@ -85,7 +86,7 @@ def test_after_closing_all_tensors_are_the_models_own():
 
 
 def test_locked_gates_stay_and_closed_layers_give_up_what_they_no_longer_need():
-    training = GateTraining(penalty=0.3, warmup=0.0, score_rate=0.001, lock_after=0.5)
+    training = GateTraining(penalty=0.3, warmup=0.0, learning_rate=0.001, lock_after=0.5)
     model = network()
     _, second, third = gates(model, "a")
     second.set_open(False)
@@ -94,23 +95,23 @@ def test_locked_gates_stay_and_closed_layers_give_up_what_they_no_longer_need():
     assert not stepper.rearranged
     step(model, stepper, progress=0.5)
     assert stepper.rearranged
-    assert second.delta.numel() == 0
+    assert second.change.numel() == 0
     kept = scores(model)
-    before = third.delta.clone()
+    before = third.change.clone()
     step(model, stepper, progress=0.51)
     assert not stepper.rearranged
     assert second.merged is not None and not second.merged.requires_grad
     assert scores(model) == kept
-    assert not torch.equal(third.delta, before)
+    assert not torch.equal(third.change, before)
     after = outputs(model)
     stepper.close()
-    assert second.delta.shape == model[2].weight.shape
+    assert second.change.shape == model[2].weight.shape
     assert torch.equal(outputs(model), after)
 
 
 def test_locking_goes_on_from_the_optimizers_state():
     """Where nothing closes, a locked network trains as one whose scores stand still."""
-    still = GateTraining(penalty=0.0, warmup=0.0, score_rate=0.0)
+    still = GateTraining(penalty=0.0, warmup=0.0, learning_rate=0.0)
     models = [network(), network()]
     steppers = [make(models[0], still), make(models[1], still)]
     for seed in range(6):
@@ -120,7 +121,7 @@ def test_locking_goes_on_from_the_optimizers_state():
             steppers[1].lock()
     free, locked = (gates(model, "a") for model in models)
     for one, other in zip(free, locked, strict=True):
-        torch.testing.assert_close(one.delta, other.delta, rtol=1e-2, atol=1e-4)
+        torch.testing.assert_close(one.change, other.change, rtol=1e-2, atol=1e-4)
 
 
 def test_a_network_whose_gates_are_all_closed_can_be_locked():
@@ -140,4 +141,4 @@ def test_one_arena_serves_one_task():
 
 def test_a_phase_that_trains_no_gates_needs_no_arena():
     model = network()
-    assert gate_stepper(model, [model[0].weight], TRAINING, RECIPE) is None
+    assert gate_stepper(model, ParameterSet([model[0].weight]), TRAINING, RECIPE) is None

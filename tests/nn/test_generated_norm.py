@@ -1,21 +1,15 @@
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
 from suite.backbones.per_task import TaskContext
+from suite.backbones.sites import Site
 from suite.nn.generated_norm import GeneratedNorm, NormHyperNetwork
-
-
-@dataclass
-class Place:
-    width: int
 
 
 def hypernetwork(widths, tasks=("a", "b")):
     torch.manual_seed(0)
     context = TaskContext(tasks)
-    sites = [Place(width) for width in widths]
+    sites = [Site(f"norm{width}", "norm", "", 0, width) for width in widths]
     return NormHyperNetwork(context, sites, group=4, task_embedding=3, hidden=5, projected=6)
 
 
@@ -40,7 +34,7 @@ def test_a_norm_adds_what_is_generated_for_the_active_task():
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
     nn.init.normal_(norm.running_mean)
-    changed = GeneratedNorm(norm, network, 0)
+    changed = GeneratedNorm(norm, *network.outputs())
     x = torch.randn(2, 8, 3, 3)
     outputs = []
     for task in ("a", "b"):

@@ -24,10 +24,10 @@ def build(form, family):
     torch.manual_seed(0)
     network = form(context, sites, BOTTLENECK, EMBEDDING, HIDDEN, PROJECTED)
     network.follow(backbone)
-    for index, site in enumerate(sites):
-        backbone.insert(site, GeneratedAdapter(network, index))
+    for site, generated in zip(sites, network.outputs(), strict=True):
+        backbone.insert(site, GeneratedAdapter(generated))
     model = adapted(backbone, tasks, context)
-    model.hypernetwork = network
+    model.parts["hypernetwork"] = network
     return model.eval()
 
 
@@ -36,7 +36,7 @@ def record(model, batch):
     seen = {}
 
     def keep(module, inputs, output):
-        seen[module.index] = (inputs[0], output)
+        seen[module.source.index] = (inputs[0], output)
 
     handles = [
         module.register_forward_hook(keep)
@@ -106,10 +106,10 @@ def expected_adapter(form, state, task, index, site, d, b):
 def test_every_adapter_equals_the_equations_in_float64(form, family):
     model = build(form, family).double()
     with torch.no_grad():
-        for parameter in model.hypernetwork.parameters():
+        for parameter in model.parts["hypernetwork"].parameters():
             parameter.normal_(std=0.4)
-    state = {name: t.detach() for name, t in model.hypernetwork.state_dict().items()}
-    sites, d = model.hypernetwork.sites, model.backbone.width
+    state = {name: t.detach() for name, t in model.parts["hypernetwork"].state_dict().items()}
+    sites, d = model.parts["hypernetwork"].sites, model.backbone.width
     for task in ("a", "b"):
         batch = tiny_batch(family, task)
         if "image" in batch.inputs:
@@ -147,8 +147,8 @@ def test_shared_hypernetworks_start_near_the_identity():
         spread = torch.stack([getattr(weights, kind) for weights in adapters]).std().item()
         assert spread == pytest.approx(0.08, abs=0.005)
     y = torch.randn(100, 768)
-    source = SimpleNamespace(context=TaskContext("a"), generated=lambda index: adapters[index])
-    module = GeneratedAdapter(source, 0)
+    source = SimpleNamespace(context=TaskContext("a"), weights=lambda: adapters[0])
+    module = GeneratedAdapter(source)
     assert (module(y) - y).square().mean().sqrt().item() == pytest.approx(0.11, abs=0.01)
 
 
@@ -161,7 +161,7 @@ def test_site_hypernetworks_start_almost_at_the_identity():
 def count_generations(model):
     """A list that grows by one with every generation."""
     calls = []
-    model.hypernetwork.register_forward_hook(lambda *_: calls.append(1))
+    model.parts["hypernetwork"].register_forward_hook(lambda *_: calls.append(1))
     return calls
 
 
@@ -187,7 +187,7 @@ def test_generates_once_per_task_in_evaluation(form):
 def test_what_was_generated_does_not_outlive_training(form):
     model = build(form, "bert")
     batch = tiny_batch("bert", "a")
-    optimizer = torch.optim.SGD(model.hypernetwork.parameters(), 10.0)
+    optimizer = torch.optim.SGD(model.parts["hypernetwork"].parameters(), 10.0)
     with torch.no_grad():
         before = model.loss(batch)
     model.train()
@@ -202,4 +202,4 @@ def test_every_generator_receives_a_gradient(form):
     model = build(form, "t5").train()
     for task in ("a", "b"):
         model.loss(tiny_batch("t5", task)).backward()
-    assert all(p.grad.abs().sum() > 0 for p in model.hypernetwork.parameters())
+    assert all(p.grad.abs().sum() > 0 for p in model.parts["hypernetwork"].parameters())

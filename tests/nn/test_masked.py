@@ -59,7 +59,7 @@ def test_fifty_steps_equal_a_plain_straight_through_reference():
     layer = nn.Linear(6, 4).double().requires_grad_(False)
     weight, bias = layer.weight.clone(), layer.bias.clone()
     network = masked(layer, TaskContext(["a"]), 0.01, 0.005)
-    mask = network.residuals.by_task["a"]
+    mask = network.transforms.by_task["a"]
     score = nn.Parameter(torch.full_like(weight, 0.01))
     ours, theirs = (torch.optim.Adam([p], 1e-3) for p in (mask.score, score))
     flips = 0

@@ -1,12 +1,13 @@
-"""Batches that mix tasks: the answers and gradients of each task are those of its own batches."""
+"""Batches that mix tasks: what each task gets and learns there is what its own batches give."""
 
 import pytest
 import torch
 from tiny import tiny_backbone, tiny_batch, tiny_tasks
 
 from suite.method import adapted, context_of
-from suite.nn.gated import GatedLinear, gated, gates
+from suite.nn.gated import gated, gates
 from suite.nn.hypernetwork import GeneratedAdapter, SharedHyperNetworks
+from suite.nn.task_weights import TaskLinear
 
 TASKS = ("a", "b", "c")
 FAMILIES = ("resnet", "vit", "bert", "t5")
@@ -41,45 +42,16 @@ def generated_model(family):
     sites = backbone.of_kind("attention", "feed_forward")
     network = SharedHyperNetworks(context, sites, 4, 5, 6, 7)
     network.follow(backbone)
-    for index, site in enumerate(sites):
-        backbone.insert(site, GeneratedAdapter(network, index))
+    for site, generated in zip(sites, network.outputs(), strict=True):
+        backbone.insert(site, GeneratedAdapter(generated))
     model = adapted(backbone, tasks, context)
-    model.hypernetwork = network
+    model.parts["hypernetwork"] = network
     randomise(model)
     return model.eval()
 
 
 MODELS = [(gated_model, family) for family in FAMILIES]
 MODELS += [(generated_model, family) for family in FAMILIES[1:]]
-
-
-def mixed_batch(family, tasks):
-    """(inputs, task of every row): rows of `tasks` in turn, like cards."""
-    batches = [tiny_batch(family, task, seed=TASKS.index(task)) for task in tasks]
-    rows = [
-        {name: values[row] for name, values in batch.inputs.items()}
-        for row in range(len(batches[0].targets))
-        for batch in batches
-    ]
-    inputs = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
-    return inputs, list(tasks) * len(batches[0].targets)
-
-
-@pytest.mark.parametrize("tasks", [TASKS, ("c", "a"), ("b",)], ids="".join)
-@pytest.mark.parametrize(("build", "family"), MODELS)
-def test_every_row_is_answered_as_in_a_batch_of_its_own_task(build, family, tasks):
-    model = build(family)
-    inputs, names = mixed_batch(family, tasks)
-    length = 4 if family == "t5" else 0
-    together = model.predict_mixed(inputs, names, length)
-    for task in tasks:
-        alone = [row for row, name in enumerate(names) if name == task]
-        own = {name: values[alone] for name, values in inputs.items()}
-        expected = model.predict_mixed(own, [task] * len(alone), length)
-        batch = tiny_batch(family, task, seed=TASKS.index(task))
-        if family != "t5":
-            torch.testing.assert_close(model.predict(batch).float(), expected)
-        torch.testing.assert_close(together[alone], expected)
 
 
 @pytest.mark.parametrize("family", ["vit", "bert"])
@@ -137,24 +109,19 @@ def test_gradients_of_a_mixed_batch_are_the_sum_of_those_of_separate_batches(bui
             torch.testing.assert_close(together[name], parameter.grad, rtol=1e-4, atol=1e-5)
 
 
-def test_closed_neighbours_share_one_copy_and_changes_are_seen():
+def test_tied_layers_serve_a_mixed_batch_in_one_pass():
     model = gated_model("vit")
-    layer = next(module for module in model.modules() if isinstance(module, GatedLinear))
-    for task, is_open in zip(TASKS, (False, False, True), strict=True):
-        layer.residuals.by_task[task].set_open(is_open)
+    layer = next(module for module in model.modules() if isinstance(module, TaskLinear))
+    layer.transforms.tie()
     x = torch.randn(6, layer.in_features)
-    with torch.no_grad(), layer.residuals.context.mixed((2, 2, 2)):
-        before = layer(x)
-        assert len(layer.merged_weights._weights) == 2
-        layer.residuals.by_task["a"].set_open(True)
-        after = layer(x)
-        assert len(layer.merged_weights._weights) == 3
-    assert (before[:2] != after[:2]).any()
-    torch.testing.assert_close(before[2:], after[2:])
+    with torch.no_grad():
+        expected = layer(x)
+        with layer.transforms.context.mixed((2, 0, 4)):
+            assert torch.equal(layer(x), expected)
 
 
 def test_an_error_inside_a_mixed_batch_ends_it():
     context = gated_model("vit").context
     with pytest.raises(ZeroDivisionError), context.mixed((1, 1, 1)):
         raise ZeroDivisionError
-    assert context.rows is None
+    assert context.counts is None

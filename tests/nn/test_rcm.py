@@ -29,7 +29,7 @@ def test_it_is_the_frozen_bank_followed_by_a_pointwise_convolution():
     torch.manual_seed(0)
     conv = nn.Conv2d(4, 6, 3, padding=1, bias=False).double()
     split = reparameterised(conv, TaskContext(["a"]))
-    modulator = split.residuals.by_task["a"]
+    modulator = split.transforms.by_task["a"]
     nn.init.normal_(modulator.mixture)
     x = torch.randn(2, 4, 5, 5, dtype=torch.float64)
     responses = F.conv2d(x, modulator.bank.view_as(conv.weight), padding=1)

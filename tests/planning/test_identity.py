@@ -3,7 +3,9 @@ from dataclasses import dataclass
 import pytest
 from registries import write_registry
 
+from suite.planning.cell_code import Code
 from suite.planning.identity import (
+    NO_CODE,
     backbone_digest,
     differences,
     identity,
@@ -12,7 +14,7 @@ from suite.planning.identity import (
     task_digest,
 )
 from suite.registry import Registry, load
-from suite.registry.schema import Classification, HubSource, OptionValue, Recipe, TaskEntry
+from suite.registry.schema import Classification, HubSource, OptionValue, Recipe, Scale, TaskEntry
 from suite.results.records import Environment, Identity
 
 
@@ -31,28 +33,25 @@ RECIPE = Recipe()
 
 
 def mini(task: TaskEntry, recipe: Recipe = RECIPE, size: int | None = None) -> str:
-    return task_digest(task, "mini", "data", recipe, size)
+    return task_digest(task, Scale.MINI, "data", recipe, size, "metrics")
 
 
 def full(task: TaskEntry, **source: object) -> str:
     hub = HubSource(hub="a/b", split_rule="carve_from_train", splits={"test": "test"})
     sources = task.sources.model_copy(update={"full": hub.model_copy(update=source)})
-    return task_digest(task.model_copy(update={"sources": sources}), "full", "data", Recipe(), None)
+    return task_digest(
+        task.model_copy(update={"sources": sources}), Scale.FULL, "data", Recipe(), None, "metrics"
+    )
 
 
-def test_a_method_is_its_code_its_regime_and_its_options(registry):
+def test_a_method_is_its_regime_and_its_options(registry):
     entry = registry.methods["one"]
     digest = method_digest(entry, {"rank": 8})
-    assert digest == method_digest(
-        entry.model_copy(update={"title": "x", "notes": "y"}), {"rank": 8}
-    )
+    for change in ({"title": "x"}, {"notes": "y"}):
+        assert digest == method_digest(entry.model_copy(update=change), {"rank": 8})
     assert digest != method_digest(entry, {"rank": 4})
-    assert digest != method_digest(entry.model_copy(update={"regime": "joint"}), {"rank": 8})
-    code = entry.python_path.read_bytes()
-    entry.python_path.write_bytes(code.replace(b"\n", b"\r\n"))
-    assert digest == method_digest(entry, {"rank": 8}), "line endings are no change"
-    entry.python_path.write_bytes(code + b"x = 1\n")
-    assert digest != method_digest(entry, {"rank": 8})
+    for change in ({"regime": "joint"}, {"task_prefix": True}):
+        assert digest != method_digest(entry.model_copy(update=change), {"rank": 8})
 
 
 def test_every_key_of_the_recipe_counts():
@@ -69,6 +68,15 @@ def test_every_key_of_the_recipe_counts():
         assert recipe_digest(changed) != recipe_digest(RECIPE), key
 
 
+def test_a_key_at_its_default_is_as_if_it_did_not_exist():
+    class Longer(Recipe):
+        added: bool = False
+
+    recipe = Recipe(steps=7, learning_rate=0.5)
+    assert recipe_digest(Longer(steps=7, learning_rate=0.5)) == recipe_digest(recipe)
+    assert recipe_digest(Longer(steps=7, learning_rate=0.5, added=True)) != recipe_digest(recipe)
+
+
 def test_a_task_is_its_data_its_preprocessing_its_output_and_its_metrics(task):
     before = mini(task)
     text = task.text.model_copy(update={"template": "other: {sentence}"})
@@ -79,7 +87,8 @@ def test_a_task_is_its_data_its_preprocessing_its_output_and_its_metrics(task):
         {"metrics": ("accuracy", "f1")},
     ):
         assert mini(task.model_copy(update=change)) != before, change
-    assert task_digest(task, "mini", "other data", Recipe(), None) != before
+    assert task_digest(task, Scale.MINI, "other data", Recipe(), None, "metrics") != before
+    assert task_digest(task, Scale.MINI, "data", Recipe(), None, "other metrics") != before
     assert mini(task, Recipe(max_length=64)) != before
 
 
@@ -128,37 +137,61 @@ class Cell:
     options: dict[str, OptionValue] = None
 
 
-PARTS = {"method": "c.o", "recipe": "r", "tasks": {"rte": "t"}, "backbone": "b", "seed": 0}
+CODE = Code("x", {"data": "d", "training": "t", "layers": "l", "method": "m"})
+COMPONENTS = {
+    "method": "o",
+    "code": CODE,
+    "recipe": "r",
+    "tasks": {"rte": "t.m"},
+    "backbone": "b",
+    "seed": 0,
+}
+
+
+def code(digest="y", **parts):
+    return {"code": Code(digest, {**CODE.parts, **parts})}
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"method": "x.o"}, "method code changed"),
-        ({"method": "c.x"}, "options changed"),
+        (code(method="x"), "code changed: method"),
+        (code(layers="x"), "code changed: layers"),
+        (code(data="x", training="x"), "code changed: data and training"),
+        (code(), "code changed"),
+        ({"method": "x"}, "options changed"),
         ({"recipe": "x"}, "recipe changed"),
-        ({"tasks": {"rte": "x"}}, "task changed: rte"),
+        ({"tasks": {"rte": "x.m"}}, "task changed: rte"),
+        ({"tasks": {"rte": "t.x"}}, "code of metrics changed: rte"),
+        ({"tasks": {"rte": "t.m", "cola": "t.m"}}, "tasks added: cola"),
         ({"backbone": "x"}, "backbone changed"),
         ({"seed": 1}, "seed 0 -> 1"),
-        ({"method": "x.o", "backbone": "x"}, "method code changed, backbone changed"),
+        (code(layers="x") | {"backbone": "x"}, "code changed: layers, backbone changed"),
+        ({"method": "o.unsupported", "code": NO_CODE}, "now unsupported"),
     ],
 )
 def test_every_component_changes_the_digest_and_is_named(change, words):
-    old, new = Cell(identity(**PARTS), None, {}), Cell(identity(**{**PARTS, **change}), None, {})
+    old = Cell(identity(**COMPONENTS), None, {})
+    new = Cell(identity(**{**COMPONENTS, **change}), None, {})
     assert old.identity.digest != new.identity.digest
     assert differences(old, new) == words
 
 
+def test_parts_name_a_change_and_decide_nothing():
+    moved = identity(**{**COMPONENTS, **code("x", layers="y", method="z")})
+    assert moved.digest == identity(**COMPONENTS).digest
+
+
 def test_an_older_scheme_is_named_and_nothing_else():
-    new = identity(**PARTS)
-    old = new.model_copy(update={"schema_version": 0, "digest": "x", "method": "y.z"})
-    assert differences(Cell(old), Cell(new)) == "identity scheme changed: version 0 -> 1"
+    new = identity(**COMPONENTS)
+    old = new.model_copy(update={"schema_version": 1, "digest": "x", "method": "y.z"})
+    assert differences(Cell(old), Cell(new)) == "identity scheme changed: version 1 -> 2"
 
 
 def test_equal_cells_do_not_differ():
-    assert differences(Cell(identity(**PARTS)), Cell(identity(**PARTS))) == ""
+    assert differences(Cell(identity(**COMPONENTS)), Cell(identity(**COMPONENTS))) == ""
 
 
 def test_nothing_of_the_machine_is_in_the_identity():
     assert not set(Environment.model_fields) & set(Identity.model_fields)
-    assert set(Identity.model_fields) == {*PARTS, "schema_version", "digest"}
+    assert set(Identity.model_fields) == {*COMPONENTS, "parts", "schema_version", "digest"}

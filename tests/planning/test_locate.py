@@ -14,7 +14,7 @@ from suite.planning.locate import (
     locate_model,
 )
 from suite.registry import load
-from suite.registry.schema import BackboneEntry, HubSource, TaskEntry
+from suite.registry.schema import BackboneEntry, HubSource, Scale, TaskEntry
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def task(tmp_path: Path, **source: object) -> TaskEntry:
 def model(tmp_path: Path, **source: object) -> BackboneEntry:
     entry = load(write_registry(tmp_path / "registry")).backbones["bert_toy"]
     source = entry.source.model_copy(update={"id": "owner/bert", **source})
-    return entry.model_copy(update={"scale": "full", "source": source})
+    return entry.model_copy(update={"scale": Scale.FULL, "source": source})
 
 
 def write_splits(folder: Path, *names: str) -> None:
@@ -214,6 +214,6 @@ def test_every_backbone_of_the_catalogue_has_a_place(tmp_path):
     for entry in load(write_registry(tmp_path / "registry")).backbones.values():
         found = locate_model(entry)
         assert isinstance(found, Model | Missing)
-        if isinstance(found, Missing) and entry.scale == "full":
+        if isinstance(found, Missing) and entry.scale is Scale.FULL:
             assert (found.hub is None) == entry.source.local_only
     assert locate.EMBEDDED.is_dir()

@@ -7,8 +7,8 @@ from registries import replace, write_registry
 from suite.errors import UserError
 from suite.planning.plan import Plan, Request, plan
 from suite.registry import Registry, load
-from suite.results.history import read_history
-from suite.results.records import CellKey, Result, read_results
+from suite.registry.schema import Scale
+from suite.results.records import CellKey, Result
 
 
 @pytest.fixture
@@ -98,36 +98,16 @@ def test_an_unsupported_family_is_planned_with_the_reason_of_the_registry(regist
     }
 
 
+def known(results: list[Result]) -> dict[CellKey, Result]:
+    return {result.cell: result for result in results}
+
+
 def test_a_finished_cell_is_cached(registry):
     first = plan(BOTH, registry)
-    again = plan(BOTH, registry, results_of(first))
+    again = plan(BOTH, registry, known(results_of(first)))
     assert [item.action for item in again.planned] == ["cached"] * 3
     digest = first.planned[0].cell.identity.digest
     assert again.planned[0].reason == f"identity {digest[:4]} matches"
-
-
-def test_results_come_back_from_their_files(registry, tmp_path):
-    for result in results_of(plan(BOTH, registry)):
-        result.write(tmp_path / "results")
-    history = read_history(tmp_path / "results")
-    assert [item.action for item in plan(BOTH, registry, history.values()).planned] == [
-        "cached", "cached", "cached",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("text", ["", "{}", '{"cell": ', "[]", '{"schema_version": 0}'])
-def test_a_file_that_is_no_result_is_named(tmp_path, text):
-    (tmp_path / "mini.x.json").write_text(text)
-    for reader in (read_history, lambda folder: list(read_results(folder))):
-        with pytest.raises(UserError, match=r"mini\.x\.json: not a result of this version"):
-            reader(tmp_path)
-
-
-def test_a_result_of_another_schema_is_refused_when_planning(registry, tmp_path):
-    path = results_of(plan(BOTH, registry))[0].write(tmp_path)
-    path.write_text(path.read_text().replace('"schema_version":1', '"schema_version":0', 1))
-    with pytest.raises(UserError, match=r"not a result of this version \(schema_version: "):
-        read_history(tmp_path)
 
 
 @pytest.fixture
@@ -137,13 +117,14 @@ def finished(registry):
 
 
 def reasons(folder: Path, finished: list[Result], **change: object) -> list[str]:
-    return [item.reason for item in plan(changed(BOTH, **change), load(folder), finished).planned]
+    made = plan(changed(BOTH, **change), load(folder), known(finished))
+    return [item.reason for item in made.planned]
 
 
 def test_a_change_of_code_is_named(folder, finished):
     replace(folder / "methods" / "one.py", "NotImplementedError", "ValueError")
     code, other, joint = reasons(folder, finished)
-    assert code == other == "method code changed"
+    assert code == other == "code changed: method"
     assert joint.startswith("identity")
 
 
@@ -187,7 +168,7 @@ def test_a_change_of_prose_changes_nothing(folder, finished):
 )
 def test_a_failed_cell_runs_again_and_says_why(registry, status, words):
     failed = results_of(plan(BOTH, registry), status=status, reason="boom")
-    assert {(item.action, item.reason) for item in plan(BOTH, registry, failed).planned} == {
+    assert {(item.action, item.reason) for item in plan(BOTH, registry, known(failed)).planned} == {
         ("run", words)
     }
 
@@ -195,15 +176,15 @@ def test_a_failed_cell_runs_again_and_says_why(registry, status, words):
 def test_only_failed_leaves_everything_else_out(registry):
     done = results_of(plan(BOTH, registry))
     done[1] = done[1].model_copy(update={"status": "failed", "reason": "boom"})
-    made = plan(changed(BOTH, only_failed=True), registry, done[:2])
+    made = plan(changed(BOTH, only_failed=True), registry, known(done[:2]))
     assert summary(made) == [("one second", "run", "failed before: boom")]
 
 
 def test_a_cell_that_refused_itself_stays_unsupported(registry):
     refused = results_of(plan(BOTH, registry), status="unsupported", reason="too narrow")
-    assert {(item.action, item.reason) for item in plan(BOTH, registry, refused).planned} == {
-        ("unsupported", "too narrow")
-    }
+    assert {
+        (item.action, item.reason) for item in plan(BOTH, registry, known(refused)).planned
+    } == {("unsupported", "too narrow")}
 
 
 def test_a_family_that_becomes_supported_runs(folder):
@@ -213,13 +194,13 @@ def test_a_family_that_becomes_supported_runs(folder):
     replace(path, "families: [vit, bert]", "families: [vit, bert, t5]")
     replace(path, "  t5: not written yet\n", "")
     assert [
-        (item.action, item.reason) for item in plan(request, load(folder), refused).planned
+        (item.action, item.reason) for item in plan(request, load(folder), known(refused)).planned
     ] == [("run", "no longer unsupported")] * 2
 
 
 def test_force_runs_what_is_cached_but_not_what_is_unsupported(registry, finished):
     request = changed(BOTH, force=True, backbones=("*_toy",))
-    made = plan(request, registry, finished)
+    made = plan(request, registry, known(finished))
     assert {(item.action, item.reason) for item in made.planned} == {
         ("run", "forced"), ("unsupported", "not written yet"),
     }  # fmt: skip
@@ -263,7 +244,7 @@ def test_no_backbone_brings_a_track_to_a_scale_it_lacks(registry):
 
 def test_a_track_without_the_scale_says_which_it_has(registry):
     with pytest.raises(UserError, match="track toy has no full scale, only: mini"):
-        plan(changed(BOTH, scale="full"), registry)
+        plan(changed(BOTH, scale=Scale.FULL), registry)
 
 
 @pytest.mark.parametrize(

@@ -1,35 +1,10 @@
-from pathlib import Path
+"""What is loaded from where, and what a broken entry leaves whole."""
 
 import pytest
-from registries import replace, write_registry
+from registries import problems, replace, write_registry
 
 from suite.errors import UserError
 from suite.registry import load
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path_factory, monkeypatch):
-    """A current directory without a registry of its own."""
-    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    monkeypatch.delenv("SUITE_REGISTRY", raising=False)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return write_registry(tmp_path)
-
-
-def problems(folder: Path) -> list[str]:
-    """Every problem as `file:line:column: key: message`, with the file's name alone."""
-    return [
-        f"{problem.path.name}:{problem.line}:{problem.column}: {problem.key}: {problem.message}"
-        for problem in load(folder).problems
-    ]
-
-
-def only(folder: Path) -> str:
-    (problem,) = problems(folder)
-    return problem
 
 
 def test_a_registry_without_mistakes_loads_whole(folder):
@@ -40,250 +15,6 @@ def test_a_registry_without_mistakes_loads_whole(folder):
     assert registry.tasks["toy/first"].track == "toy"
     assert registry.methods["one"].path == folder / "methods" / "one.yaml"
     assert registry.methods["one"].python_path == folder / "methods" / "one.py"
-
-
-MISTAKES = [
-    pytest.param(
-        "methods/one.yaml", "summary: Adapts", "sumary: Adapts",
-        ["one.yaml:1:1: summary: required key is missing",
-         "one.yaml:4:1: sumary: unknown key; did you mean 'summary'?; allowed keys: schema, name"],
-        id="misspelt key",
-    ),
-    pytest.param(
-        "methods/one.yaml", "    default: 8\n", "    defualt: 8\n",
-        ["one.yaml:15:5: options.rank.default: required key is missing",
-         "one.yaml:15:5: options.rank.defualt: unknown key; did you mean 'default'?"],
-        id="misspelt key inside",
-    ),
-    pytest.param(
-        "methods/one.yaml", "regime: per_task", "regime: per-task",
-        ["one.yaml:5:9: regime: 'per-task' is not one of 'per_task' or 'joint'; "
-         "did you mean 'per_task'?"],
-        id="unknown choice",
-    ),
-    pytest.param(
-        "methods/one.yaml", "families: [vit, bert]", "families: [vit, brt]",
-        ["one.yaml:6:17: families[1]: 'brt' is not one of"],
-        id="unknown family in a list",
-    ),
-    pytest.param(
-        "methods/one.yaml", "families: [vit, bert]", "families: vit",
-        ["one.yaml:6:11: families: must be a list, not 'vit'"],
-        id="text for a list",
-    ),
-    pytest.param(
-        "methods/one.yaml", "families: [vit, bert]", "families: [vit]",
-        ["one.yaml:6:11: families: say here, or in 'unsupported' with the reason, what holds for: "
-         "bert"],
-        id="family without a word",
-    ),
-    pytest.param(
-        "methods/one.yaml", "    default: both", "    default: [1]",
-        ["one.yaml:18:14: options.placement.default: must be true or false or a whole number or "
-         "a number or text, not a list"],
-        id="wrong type of several",
-    ),
-    pytest.param(
-        "methods/one.yaml", "    default: both", "    default: nowhere",
-        ["one.yaml:18:14: options.placement.default: 'nowhere' is not one of its choices: both, "
-         "feed_forward"],
-        id="default that is no choice",
-    ),
-    pytest.param(
-        "methods/one.yaml", "learning_rate: 2e-3", "learning_rate: '2e-3'",
-        ["one.yaml:24:22: recipe.mini.default.learning_rate: must be a number, not '2e-3'"],
-        id="quoted number",
-    ),
-    pytest.param(
-        "methods/one.yaml", "learning_rate: 2e-3", "learning_rate: -1.0",
-        ["one.yaml:24:22: recipe.mini.default.learning_rate: must be greater than 0"],
-        id="number out of range",
-    ),
-    pytest.param(
-        "methods/one.yaml", "learning_rate: 2e-3", "steps: null",
-        ["one.yaml:24:14: recipe.mini.default.steps: has no value"],
-        id="no value",
-    ),
-    pytest.param(
-        "methods/one.yaml", "  mini:\n    default", "  tiny:\n    default",
-        ["one.yaml:22:3: recipe.tiny: 'tiny' is not one of 'mini' or 'full'"],
-        id="unknown scale as a key",
-    ),
-    pytest.param(
-        "methods/one.yaml", "name: one", "name: two",
-        ["one.yaml:2:7: name: 'two' differs from the file's name 'one'"],
-        id="name differs from the file",
-    ),
-    pytest.param(
-        "methods/one.yaml", "name: one", "name: One Method",
-        ["one.yaml:2:7: name: 'One Method' is not a name"],
-        id="name that is none",
-    ),
-    pytest.param(
-        "methods/one.yaml", "schema: 1", "schema: 2",
-        ["one.yaml:1:9: schema: 2 is not one of 1"],
-        id="other schema",
-    ),
-    pytest.param(
-        "methods/one.yaml", "title: A method", "path: /etc/passwd\ntitle: A method",
-        ["one.yaml:3:1: path: unknown key; did you mean 'python'?; allowed keys:"],
-        id="key that the loader fills in",
-    ),
-    pytest.param(
-        "methods/one.yaml", "count: rank * w", "count: rnk * w",
-        ["one.yaml:29:14: cost.per_task[0].count: unknown name 'rnk'; did you mean 'rank'?"],
-        id="unknown name in a cost",
-    ),
-    pytest.param(
-        "methods/one.yaml", "      each: [attention]\n", "",
-        ["one.yaml:29:14: cost.per_task[0].count: unknown name 'w'"],
-        id="site dimension without sites",
-    ),
-    pytest.param(
-        "methods/one.yaml", "count: rank * w", "count: __import__('os').system('true')",
-        ["one.yaml:29:14: cost.per_task[0].count: '__import__('os').system"],
-        id="code in a cost",
-    ),
-    pytest.param(
-        "methods/one.yaml", "regime: per_task", "regime: per_task\npython: ../outside.py",
-        ["one.yaml:6:9: python: '../outside.py' must be a file beside the YAML"],
-        id="method outside its folder",
-    ),
-    pytest.param(
-        "methods/one.py", "rank: int", "ranks: int",
-        ["one.yaml:15:5: options.rank: class Something in one.py has no field 'rank'; "
-         "did you mean 'ranks'?",
-         "one.yaml:14:3: options: field 'ranks' of class Something in one.py is not declared"],
-        id="option without a field",
-    ),
-    pytest.param(
-        "methods/one.py", "(Method)", "(Meth)",
-        ["one.yaml:1:1: : one.py must define one public class that derives from Method, not none"],
-        id="no method class",
-    ),
-    pytest.param(
-        "methods/one.py", "rank: int", "rank int",
-        ["one.yaml:1:1: : one.py:9:10: invalid syntax"],
-        id="syntax error in Python",
-    ),
-    pytest.param(
-        "tasks/toy/first.yaml", "metrics: [accuracy]", "metrics: [acuracy]",
-        ["first.yaml:8:11: metrics[0]: 'acuracy' is not one of"],
-        id="unknown metric",
-    ),
-    pytest.param(
-        "tasks/toy/first.yaml", "metrics: [accuracy]", "metrics: [accuracy, pearson]",
-        ["first.yaml:8:21: metrics[1]: 'pearson' does not fit classification"],
-        id="metric of another output",
-    ),
-    pytest.param(
-        "tasks/toy/first.yaml", 'labels: ["no", "yes"]', "labels: [0, 1]",
-        ["first.yaml:7:12: output.labels[0]: must be text, not 0: write it in quotes",
-         "first.yaml:7:15: output.labels[1]: must be text, not 1: write it in quotes"],
-        id="labels without quotes",
-    ),
-    pytest.param(
-        "tasks/toy/first.yaml", 'labels: ["no", "yes"]', "labels: 1",
-        ["first.yaml:7:11: output.labels: needs at least 2 items"],
-        id="one class",
-    ),
-    pytest.param(
-        "tasks/toy/first.yaml", "type: classification", "type: clasification",
-        ["first.yaml:6:9: output.type: must be one of 'classification', 'regression'; "
-         "did you mean 'classification'?"],
-        id="unknown output",
-    ),
-    pytest.param(
-        "tasks/toy/first.yaml", "labels:", "lables:",
-        ["first.yaml:6:3: output.labels: required key is missing; allowed keys: type, labels",
-         "first.yaml:7:3: output.lables: unknown key; did you mean 'labels'?"],
-        id="misspelt key of a tagged union",
-    ),
-    pytest.param(
-        "tasks/toy/first.yaml", "python: mini.py", "python: ../../methods/one.py",
-        ["first.yaml:14:13: sources.mini.python: '../../methods/one.py' must be a file beside"],
-        id="generator outside its folder",
-    ),
-    pytest.param(
-        "tasks/toy/first.yaml", "python: mini.py", "python: mimi.py",
-        ["first.yaml:14:13: sources.mini.python: mimi.py does not exist beside the YAML; "
-         "did you mean 'mini.py'?"],
-        id="generator that is not there",
-    ),
-    pytest.param(
-        "tasks/toy/first.yaml", "function: make", "function: makes",
-        ["first.yaml:15:15: sources.mini.function: mini.py defines no function 'makes'; "
-         "did you mean 'make'?"],
-        id="unknown function",
-    ),
-    pytest.param(
-        "tasks/toy/first.yaml", "licence:",
-        "  full:\n    hub: ../secrets\n    split_rule: halve_validation\nlicence:",
-        ["first.yaml:19:10: sources.full.hub: '../secrets' is not a plain relative name"],
-        id="data set outside its folder",
-    ),
-    pytest.param(
-        "tasks/toy/first.yaml", "licence:",
-        "  full:\n    hub: a/b\n    split_rule: carve_from_train\nlicence:",
-        ["first.yaml:19:5: sources.full.splits: the rule 'carve_from_train' needs the hub's name "
-         "for: test"],
-        id="rule without its split",
-    ),
-    pytest.param(
-        "tasks/toy/track.yaml", "tasks: [first, second]", "tasks: [first, secnd, second]",
-        ["track.yaml:5:16: tasks[1]: there is no secnd.yaml beside track.yaml; "
-         "did you mean 'second'?"],
-        id="task that is not there",
-    ),
-    pytest.param(
-        "tasks/toy/track.yaml", "tasks: [first, second]", "tasks: [first]",
-        ["track.yaml:5:8: tasks: second.yaml lies in the track's folder but is not listed"],
-        id="task that is not listed",
-    ),
-    pytest.param(
-        "tasks/toy/track.yaml", "mini: [bert_toy]", "mini: [bert_toi]",
-        ["track.yaml:7:10: backbones.mini[0]: there is no backbone 'bert_toi'; "
-         "did you mean 'bert_toy'?"],
-        id="unknown backbone",
-    ),
-    pytest.param(
-        "tasks/toy/track.yaml", "mini: [bert_toy]", "mini: [vit_mini]",
-        ["track.yaml:7:10: backbones.mini[0]: 'vit_mini' takes image, not text"],
-        id="backbone of another modality",
-    ),
-    pytest.param(
-        "tasks/toy/track.yaml", "mini: [bert_toy]", "full: [minilm]",
-        ["track.yaml:5:9: tasks[0]: 'first' has no full source, but the track has full backbones",
-         "track.yaml:5:16: tasks[1]: 'second' has no full source"],
-        id="task without a source",
-    ),
-    pytest.param(
-        "tasks/toy/track.yaml", "backbones:", "score: decathlon\nbackbones:",
-        ["track.yaml:1:1: baseline_errors: a decathlon needs one for: first, second"],
-        id="decathlon without baselines",
-    ),
-    pytest.param(
-        "backbones/bert_toy.yaml", "id: bert_toy", "id: /etc/passwd",
-        ["bert_toy.yaml:9:7: source.id: '/etc/passwd' is not a plain relative name"],
-        id="weights outside their folder",
-    ),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("file", "old", "new", "expected"), MISTAKES)
-def test_a_mistake_is_named_with_its_place(folder, file, old, new, expected):
-    replace(folder / file, old, new)
-    found = problems(folder)
-    assert len(found) == len(expected), found
-    for start in expected:
-        assert any(line.startswith(start) for line in found), found
-
-
-def test_a_missing_python_file_is_named(folder):
-    (folder / "methods" / "one.py").rename(folder / "methods" / "ome.py")
-    assert only(folder) == (
-        "one.yaml:1:1: : the method's Python file one.py does not exist; did you mean 'ome.py'?"
-    )
 
 
 def test_labels_may_be_a_number_of_classes(folder):
@@ -302,22 +33,17 @@ def test_fields_may_be_inherited_within_the_file(folder):
     assert problems(folder) == []
 
 
+def test_only_the_keys_that_are_written_change_a_recipe(folder):
+    replace(folder / "methods" / "one.yaml", "learning_rate: 2e-3", "clip_norm: null")
+    recipe = load(folder).methods["one"].recipe["mini"]
+    assert recipe["default"].written == {"clip_norm": None}
+    assert recipe["bert"].written == {"weight_decay": 0.1}
+
+
 def test_two_entries_may_share_a_python_file(folder):
     (folder / "methods" / "together.py").unlink()
     replace(folder / "methods" / "together.yaml", "regime: joint", "regime: joint\npython: one.py")
     assert problems(folder) == []
-
-
-def test_all_mistakes_of_all_entries_come_as_one_error(folder):
-    replace(folder / "methods" / "one.yaml", "regime: per_task", "regime: never")
-    replace(folder / "tasks" / "toy" / "first.yaml", "metrics: [accuracy]", "metric: [accuracy]")
-    (folder / "methods" / "third.yaml").write_text("a: 1\na: 2\n")
-    with pytest.raises(UserError) as error:
-        load(folder).require_valid()
-    lines = str(error.value).splitlines()
-    assert lines[0] == "4 mistakes in the registry:"
-    files = ("one.yaml", "first.yaml", "third.yaml")
-    assert [sum(f"{name}:" in line for line in lines) for name in files] == [1, 2, 1]
 
 
 def test_a_broken_entry_hides_no_other(folder):
@@ -333,33 +59,6 @@ def test_a_broken_task_does_not_break_its_track(folder):
     registry = load(folder)
     assert "toy" in registry.tracks
     assert [(entry.kind, entry.name) for entry in registry.broken] == [("task", "toy/first")]
-
-
-def test_a_folder_of_tasks_without_a_track_is_named(folder):
-    (folder / "tasks" / "toy" / "track.yaml").unlink()
-    assert only(folder).startswith("track.yaml:1:1: : missing: a folder with tasks is a track")
-
-
-def test_a_file_with_the_other_ending_is_not_overlooked(folder):
-    (folder / "methods" / "third.yml").write_text("schema: 1\n")
-    assert only(folder) == ("third.yml:1:1: : registry files end in .yaml: rename it to third.yaml")
-
-
-def test_two_files_of_one_entry_are_named(folder):
-    text = (folder / "methods" / "one.yaml").read_text()
-    (folder / "methods" / "one.yml").write_text(text)
-    assert only(folder) == "one.yaml:1:1: : one.yml lies beside it: keep one of the two"
-
-
-def test_published_rows_are_read_and_their_mistakes_named(folder):
-    path = folder / "tasks" / "toy" / "published.yaml"
-    row = "- {method: one, label: One, backbone: bert_toy, score: 1.5, source: p, verified: true}\n"
-    path.write_text(row)
-    assert [item.score for item in load(folder).tracks["toy"].published] == [1.5]
-    path.write_text(row.replace("score", "scor"))
-    found = problems(folder)
-    assert [line.split(":")[1] for line in found] == ["1", "1"]
-    assert any("unknown key; did you mean 'score'" in line for line in found)
 
 
 def test_an_earlier_folder_wins(folder, tmp_path_factory, monkeypatch):

@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from suite.results.resampling import resampled_scores
-from suite.results.statistics import Estimate, compare, holm, rank_groups, total, typical_half_width
+from suite.results.statistics import Estimate, RunNoise, compare, holm, total
 
 N, TASKS, SEEDS = 200, 4, 3
+STEADY = RunNoise(0.0, np.inf)
 
 
 def estimate(correct, *, joint=False, resamples=200):
@@ -40,9 +43,16 @@ def test_the_interval_covers_the_truth_nineteen_times_in_twenty(joint, between_s
     assert 0.89 <= np.mean(covered) <= 0.995
 
 
-def test_with_one_seed_the_interval_is_the_binomial_one():
+def test_one_seed_alone_gives_no_interval_and_no_comparison():
     right = np.arange(400)[None, None] < 300
-    low, high = estimate(right, resamples=1000).interval()
+    assert estimate(right).interval() is None
+    with pytest.raises(ValueError, match="one seed"):
+        compare(estimate(right), estimate(right))
+
+
+def test_where_runs_do_not_vary_the_interval_is_the_binomial_one():
+    right = np.arange(400)[None, None] < 300
+    low, high = replace(estimate(right, resamples=1000), noise=STEADY).interval()
     error = 100 * np.sqrt(0.75 * 0.25 / 400)
     assert (low, high) == pytest.approx((75 - 1.96 * error, 75 + 1.96 * error), abs=0.4)
 
@@ -61,11 +71,12 @@ def test_a_paired_difference_is_surer_than_two_separate_intervals():
     a = np.random.default_rng(6).random((1, 1, N)) < 0.7
     b = a.copy()
     b[0, 0, np.flatnonzero(a[0, 0])[:8]] = False  # b fails on eight examples that a solves
-    found = compare(estimate(a), estimate(b))
+    first, second = (replace(estimate(right), noise=STEADY) for right in (a, b))
+    found = compare(first, second)
     assert found.difference == pytest.approx(4)
     assert found.low > 0
     assert found.p < 0.05
-    assert estimate(b).interval()[1] > estimate(a).interval()[0]
+    assert second.interval()[1] > first.interval()[0]
 
 
 def test_a_method_cannot_be_told_apart_from_itself():
@@ -81,31 +92,15 @@ def test_holm_agrees_with_the_worked_example():
     assert holm([]) == []
 
 
-def scores(*values, error=1.0):
-    """Estimates with these scores and independent errors."""
-    rng = np.random.default_rng(8)
-    return [Estimate(np.array([[v]]), v + error * rng.normal(size=1000)) for v in values]
+def test_a_difference_that_is_detectable_is_found_four_times_in_five():
+    rng = np.random.default_rng(9)
 
+    def measured(score):
+        example = score + 0.4 * rng.normal()
+        runs = rng.normal(size=(1, 3)) + example
+        resampled = runs.mean() + 0.4 * rng.normal(size=300)
+        return Estimate(runs, resampled, RunNoise(1.0, np.inf))
 
-def test_a_clear_winner_stands_alone():
-    assert rank_groups(scores(70, 90, 71)) == [2, 1, 2]
-
-
-def test_methods_that_cannot_be_told_apart_share_a_group():
-    assert rank_groups(scores(80, 80.5, 79.5)) == [1, 1, 1]
-
-
-def test_a_group_holds_whoever_cannot_be_told_apart_from_its_best():
-    # The middle one is near both its neighbours, but the group belongs to 80, and 80 and 75 differ.
-    _, middle, last = estimates = scores(80, 77.7, 75.4)
-    assert compare(middle, last).p > 0.05
-    assert rank_groups(estimates) == [1, 1, 2]
-
-
-def test_among_many_methods_the_same_distance_is_weaker_evidence():
-    assert rank_groups(scores(80, 77)) == [1, 2]
-    assert rank_groups(scores(80, 77, 77, 77, 77, 77)) == [1, 1, 1, 1, 1, 1]
-
-
-def test_the_typical_half_width_is_that_of_a_difference():
-    assert typical_half_width(scores(70, 80, 90)) == pytest.approx(1.96 * 2**0.5, rel=0.1)
+    found = compare(measured(80), measured(80)).detectable
+    detected = [compare(measured(80 + found), measured(80)).p < 0.05 for _ in range(600)]
+    assert np.mean(detected) == pytest.approx(0.8, abs=0.06)

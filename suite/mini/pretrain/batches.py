@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,7 +101,9 @@ def optimise(
     parameters = [parameter for _, parameter in named]
     slow = [parameter for name, parameter in named if name.endswith(slowly)] if slowly else []
     fast = [parameter for parameter in parameters if not any(parameter is p for p in slow)]
-    groups = [{"params": fast}, {"params": slow, "lr": rate / 4}][: 1 + bool(slow)]
+    groups: list[dict[str, Any]] = [{"params": fast}]
+    if slow:
+        groups.append({"params": slow, "lr": rate / 4})
     optimizer = torch.optim.AdamW(groups, rate, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
@@ -110,7 +113,7 @@ def optimise(
     start = time.monotonic()
     for step in range(steps):
         parts = losses(step / steps)
-        sum(parts.values()).backward()
+        sum(parts.values(), torch.zeros(())).backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()

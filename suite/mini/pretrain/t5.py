@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -175,6 +176,8 @@ def pretrain_t5(steps: int) -> tuple[T5ForConditionalGeneration, PreTrainedToken
     dice = np.random.Generator(np.random.PCG64(7))
     objectives = Objectives(tokenizer, dice)
     draw = by_length(objectives.lengths(), dice)
+    # A key of every configuration, which the class of T5's does not name.
+    start: dict[str, Any] = {"decoder_start_token_id": T5_SPECIAL.index("<pad>")}
     model = T5ForConditionalGeneration(
         T5Config(
             vocab_size=len(tokenizer),
@@ -190,7 +193,7 @@ def pretrain_t5(steps: int) -> tuple[T5ForConditionalGeneration, PreTrainedToken
             dropout_rate=0.0,
             pad_token_id=T5_SPECIAL.index("<pad>"),
             eos_token_id=EOS,
-            decoder_start_token_id=T5_SPECIAL.index("<pad>"),
+            **start,
         )
     )
     # A smaller start of the tied embeddings lets the layers weigh in from the first steps.

@@ -1,7 +1,7 @@
 """A bottleneck adapter as one operation.
 
 Houlsby et al., "Parameter-Efficient Transfer Learning for NLP", ICML 2019, arXiv 1902.00751; with
-the layer norm behind it of Karimi Mahabadi et al., ACL 2021, arXiv 2106.04489.
+the layer norm after it of Karimi Mahabadi et al., ACL 2021, arXiv 2106.04489.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -32,7 +32,7 @@ def adapter(
     y: Tensor, weights: AdapterWeights, norm: Norm = "none", epsilon: float = 1e-5
 ) -> Tensor:
     """y + U gelu(D y + b_D) + b_U, [..., d] -> [..., d]; `norm` puts a layer norm before D or
-    behind U.
+    after U.
 
     On CUDA, up to a bottleneck of `WIDEST`, four Triton launches for forward and backward together;
     the result then has the type of y, also under autocast.

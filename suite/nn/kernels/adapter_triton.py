@@ -68,7 +68,7 @@ def gelu(z):
 
 @triton.jit
 def vector(pointer, column, H: tl.constexpr):
-    """Entries `column` of a vector [H] as fp32, zero behind its end."""
+    """Entries `column` of a vector [H] as fp32, zero past its end."""
     return tl.load(pointer + column, mask=column < H, other=0.0).to(tl.float32)
 
 

@@ -1,10 +1,16 @@
 """Gated weights in one arena: TAPS as an optimizer of the merged weights.
 
-Every gated layer computes with a leaf that holds its merged weights W0 + 1[s >= threshold] * delta.
-After the backward pass a few operations over all layers at once turn the leaves' gradients G into
-those of TAPS, <G, delta> for a score and 1[s >= threshold] * G for a change, take the optimizer's
-step with them and write the merged weights of the next step. Nothing is added to the forward and
-backward pass, and no layer needs a derivative of its own.
+Every gated layer computes with its merged weights W = W0 + g D, g = 1[s >= threshold], of the gate
+score s and the change D. Written that way in every forward pass, TAPS would add a product, a sum
+and their derivatives to each layer of each step. But both derivatives follow from G = dL/dW alone:
+
+    dL/dD = g G                 what autograd gives for a sum
+    dL/ds = dL/dg = <G, D>      the step passes the gradient straight through to s
+
+So the merged weights are leaves of autograd's graph, which costs what full fine-tuning costs, and
+once G is there a few operations over all layers at once form both gradients, take the optimizer's
+step with them and write the merged weights of the next step. W0, D and s are outside of the graph.
+The penalty lambda * mean |s| needs no graph either: its gradient is lambda / L * sign(s).
 
 The equations are those of Wallingford et al., "Task Adaptive Parameter Sharing for Multi-Task
 Learning", CVPR 2022, arXiv 2203.16708, section 3.
@@ -25,12 +31,12 @@ EPSILON = 1e-8
 
 @dataclass(frozen=True)
 class Rule:
-    """How scores and changes step: what stays the same from step to step."""
+    """How gate scores and changes step: what stays the same from step to step."""
 
     optimizer: Literal["adamw", "sgd"]
     momentum: float
     weight_decay: float
-    """Of the changes; scores have none."""
+    """Of the changes; gate scores have none."""
     clip_norm: float | None
     threshold: float
 
@@ -40,30 +46,30 @@ class Rates:
     """What one step uses: two learning rates, and the penalty's gradient on a positive score."""
 
     change: float
-    score: float
+    gate_score: float
     penalty: float
 
 
 BLOCK = 2048
-"""Elements to whose multiples a layer is padded: what one program of a kernel works off."""
+"""Elements to whose multiples a layer is padded: what one program of a kernel processes."""
 
 
 class Arena:
     """The state of L gated layers in flat buffers.
 
-    `weights` are the frozen W0, of any shape and dense memory order. `deltas[i]`, `leaves[i]` and
-    `scores[i]` are views of the buffers, the first two in the shape and order of `weights[i]`;
+    `weights` are the frozen W0, of any shape and dense memory order. `changes[i]`, `leaves[i]` and
+    `gate_scores[i]` are views of the buffers, the first two in the shape and order of `weights[i]`;
     each layer starts at a multiple of `BLOCK` elements. Leaves have the type `working`: the
     network computes with them, and their gradients are what a step reads. W0 is kept in that type
-    too, changes and moments in that of the scores. In a `locked` arena the scores stay as they
-    are.
+    too, changes and moments in that of the gate scores. In a `locked` arena the gate scores stay as
+    they are.
     """
 
     def __init__(
         self,
         weights: Sequence[Tensor],
-        deltas: Sequence[Tensor],
-        scores: Tensor,
+        changes: Sequence[Tensor],
+        gate_scores: Tensor,
         rule: Rule,
         *,
         working: torch.dtype,
@@ -75,25 +81,26 @@ class Arena:
         self.weights = [weight.detach().to(working) for weight in weights]
         blocks = [-(-weight.numel() // BLOCK) for weight in weights]
         self.starts = [0, *accumulate(count * BLOCK for count in blocks)]
-        self.delta = scores.new_zeros(self.starts[-1])
-        self.momentum = torch.zeros_like(self.delta)
-        self.variance = torch.zeros_like(self.delta) if rule.optimizer == "adamw" else None
-        self.merged = torch.zeros_like(self.delta, dtype=working)
-        self.score = scores.detach().clone()
-        self.score_momentum = torch.zeros_like(self.score)
-        self.score_variance = torch.zeros_like(self.score)
-        self.scores = list(self.score.unbind())
-        self.deltas = self.views(self.delta)
-        for view, delta in zip(self.deltas, deltas, strict=True):
-            view.copy_(delta.detach())
+        self.change = gate_scores.new_zeros(self.starts[-1])
+        self.momentum = torch.zeros_like(self.change)
+        self.variance = torch.zeros_like(self.change) if rule.optimizer == "adamw" else None
+        self.merged = torch.zeros_like(self.change, dtype=working)
+        self.gate_score = gate_scores.detach().clone()
+        self.gate_score_momentum = torch.zeros_like(self.gate_score)
+        self.gate_score_variance = torch.zeros_like(self.gate_score)
+        self.gate_scores = list(self.gate_score.unbind())
+        self.changes = self.views(self.change)
+        for view, change in zip(self.changes, changes, strict=True):
+            view.copy_(change.detach())
+        # Detached: a leaf has its gradient kept, and shares the memory that a step writes.
         self.leaves = [view.detach().requires_grad_() for view in self.views(self.merged)]
 
     def locked_to(self, layers: Sequence[int]) -> "Arena":
         """An arena of some of the layers that goes on from their state, their gates locked."""
         arena = Arena(
             [self.weights[layer] for layer in layers],
-            [self.deltas[layer] for layer in layers],
-            self.score[list(layers)],
+            [self.changes[layer] for layer in layers],
+            self.gate_score[list(layers)],
             self.rule,
             working=self.merged.dtype,
             locked=True,
@@ -136,10 +143,10 @@ class ArenaKernels(Protocol):
     """What steps an arena on one kind of device."""
 
     def merge(self) -> None:
-        """Write the merged weights of all layers from W0, changes and scores."""
+        """Write the merged weights of all layers from W0, changes and gate scores."""
 
     def step(self, rates: Rates, other_norm: Tensor | None) -> Tensor | None:
-        """One step of all scores and changes, and the merged weights that follow from it.
+        """One step of all gate scores and changes, and the merged weights that follow from it.
 
         Under a rule that clips, `other_norm` is the norm of all gradients that are not the
         arena's, and the factor that clipping applies to every gradient is returned, both [].

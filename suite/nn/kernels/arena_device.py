@@ -2,6 +2,7 @@
 
 import torch
 import triton
+import triton.language as tl
 from torch import Tensor
 
 from suite.nn.kernels import arena_triton as kernels
@@ -20,7 +21,7 @@ class TritonKernels:
 
     def __init__(self, arena: Arena) -> None:
         self.arena = arena
-        device = arena.score.device
+        device = arena.gate_score.device
         layers = len(arena.weights)
         first = torch.tensor(arena.starts) // BLOCK
         of_block = torch.repeat_interleave(torch.arange(layers), first.diff())
@@ -30,13 +31,13 @@ class TritonKernels:
         sizes = [weight.numel() for weight in arena.weights]
         self.numel = torch.tensor(sizes, dtype=torch.int32).to(device)
         self.aligned = all(size % 8 == 0 for size in sizes)
-        self.products = arena.score.new_empty(self.blocks)
-        self.squares = arena.score.new_empty(self.blocks)
-        self.previous = arena.score.clone()
-        self.score_gradient = torch.empty_like(arena.score)
-        self.layer_square = torch.empty_like(arena.score)
-        self.coefficient = arena.score.new_empty(())
-        self.hyper = arena.score.new_zeros(kernels.SETTINGS)
+        self.products = arena.gate_score.new_empty(self.blocks)
+        self.squares = arena.gate_score.new_empty(self.blocks)
+        self.previous = arena.gate_score.clone()
+        self.gate_score_gradient = torch.empty_like(arena.gate_score)
+        self.layer_square = torch.empty_like(arena.gate_score)
+        self.coefficient = arena.gate_score.new_empty(())
+        self.hyper = arena.gate_score.new_zeros(kernels.SETTINGS)
         # Held: a table has nothing but addresses.
         self.held = [_aligned(weight) for weight in arena.weights]
         self.weights = _table(self.held, device)
@@ -57,7 +58,7 @@ class TritonKernels:
             bias, decay = 1 - first**steps, rates.change * rule.weight_decay
         values = (
             rates.change / bias,
-            rates.score / bias,
+            rates.gate_score / bias,
             decay,
             rates.penalty,
             first,
@@ -73,13 +74,13 @@ class TritonKernels:
         self.hyper.copy_(torch.tensor(values), non_blocking=True)
 
     def merge(self) -> None:
-        """Write the merged weights of all layers from W0, changes and scores."""
+        """Write the merged weights of all layers from W0, changes and gate scores."""
         arena = self.arena
         if self.blocks:
             kernels.merge_kernel[(self.blocks,)](
                 self.weights,
-                arena.delta,
-                arena.score,
+                arena.change,
+                arena.gate_score,
                 arena.merged,
                 self.layer_of,
                 self.first_block,
@@ -90,7 +91,7 @@ class TritonKernels:
             )
 
     def step(self, rates: Rates, other_norm: Tensor | None) -> Tensor | None:
-        """One step of all scores and changes, see `ArenaKernels`."""
+        """One step of all gate scores and changes, see `ArenaKernels`."""
         self.prepare(rates)
         self.arena.steps += 1
         return self.launch(other_norm)
@@ -107,7 +108,7 @@ class TritonKernels:
         elif self.blocks:
             self._changes(kind, clip=False)
         if clip or not self.arena.locked:
-            self._scores(other_norm)
+            self._gate_scores(other_norm)
         if clip and self.blocks:
             self._changes(kind, clip=True)
         elif not self.arena.locked:
@@ -128,7 +129,7 @@ class TritonKernels:
     def _products(self, kind: object) -> None:
         kernels.products_kernel[(self.blocks,)](
             self.gradients,
-            self.arena.delta,
+            self.arena.change,
             self.products,
             self.squares,
             self.layer_of,
@@ -140,27 +141,27 @@ class TritonKernels:
             **kernels.STREAM.arguments,
         )
 
-    def _scores(self, other_norm: Tensor | None) -> None:
+    def _gate_scores(self, other_norm: Tensor | None) -> None:
         arena, layers = self.arena, len(self.arena.weights)
         modes = {"CLIP": other_norm is not None, "LOCKED": arena.locked}
         if layers:
             kernels.reduce_kernel[(layers,)](
                 self.products,
                 self.squares,
-                arena.score,
-                self.score_gradient,
+                arena.gate_score,
+                self.gate_score_gradient,
                 self.layer_square,
                 self.first_block,
                 self.hyper,
                 **modes,
                 **kernels.REDUCE.arguments,
             )
-        kernels.score_kernel[(1,)](
-            arena.score,
+        kernels.gate_score_kernel[(1,)](
+            arena.gate_score,
             self.previous,
-            arena.score_momentum,
-            arena.score_variance,
-            self.score_gradient,
+            arena.gate_score_momentum,
+            arena.gate_score_variance,
+            self.gate_score_gradient,
             self.layer_square,
             # Not looked at where nothing is clipped.
             self.coefficient if other_norm is None else other_norm,
@@ -178,12 +179,12 @@ class TritonKernels:
         kernels.change_kernel[(self.blocks,)](
             self.weights,
             self.gradients,
-            arena.delta,
+            arena.change,
             arena.momentum,
             # SGD has no second moment and does not look at this one.
             arena.momentum if arena.variance is None else arena.variance,
             arena.merged,
-            arena.score,
+            arena.gate_score,
             self.previous,
             self.products,
             self.coefficient,
@@ -202,8 +203,8 @@ class TritonKernels:
     def _flips(self) -> None:
         kernels.flip_kernel[(self.blocks,)](
             self.weights,
-            self.arena.delta,
-            self.arena.score,
+            self.arena.change,
+            self.arena.gate_score,
             self.previous,
             self.arena.merged,
             self.layer_of,
@@ -226,4 +227,4 @@ def _table(tensors: list[Tensor], device: torch.device) -> Tensor:
 
 
 def _triton_type(dtype: torch.dtype) -> object:
-    return getattr(kernels.tl, {torch.float32: "float32", torch.bfloat16: "bfloat16"}[dtype])
+    return getattr(tl, {torch.float32: "float32", torch.bfloat16: "bfloat16"}[dtype])

@@ -1,7 +1,8 @@
 """The arena's step in PyTorch: the path of the CPU, and what the Triton kernels must reproduce.
 
-Layers are worked off in tiles that fit a cache: what one operation has read, the next finds there.
-Gates are looked at on the host, which costs nothing where host and device are one.
+Layers are processed in tiles that fit a cache: a step reads change, gradient and moments several
+times, and after the first time it finds them there. Whether a gate is open is read on the host,
+which costs nothing where host and device are one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ class Piece:
     layer: int
     weight: Tensor
     merged: Tensor
-    delta: Tensor
+    change: Tensor
     momentum: Tensor
     variance: Tensor
     zero: Tensor
@@ -31,17 +32,17 @@ class Piece:
     def merge(self, is_open: bool) -> None:
         """Write what the layer computes with."""
         if is_open:
-            torch.add(self.weight, self.delta, out=self.merged)
+            torch.add(self.weight, self.change, out=self.merged)
         else:
             self.merged.copy_(self.weight)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Pieces that are worked off together: one of a large layer, or several small layers."""
+    """Pieces that are processed together: one of a large layer, or several small layers."""
 
     pieces: Sequence[Piece]
-    deltas: list[Tensor]
+    changes: list[Tensor]
     momenta: list[Tensor]
     variances: list[Tensor]
 
@@ -50,7 +51,7 @@ class Tile:
         """A tile of these pieces."""
         return cls(
             pieces,
-            [piece.delta for piece in pieces],
+            [piece.change for piece in pieces],
             [piece.momentum for piece in pieces],
             [piece.variance for piece in pieces],
         )
@@ -62,13 +63,14 @@ class TorchKernels:
     def __init__(self, arena: Arena) -> None:
         self.arena = arena
         pieces = list(_pieces(arena))
-        self.layers = torch.tensor([piece.layer for piece in pieces], device=arena.score.device)
+        numbers = [piece.layer for piece in pieces]
+        self.layers = torch.tensor(numbers, device=arena.gate_score.device)
         self.tiles = list(_tiles(pieces))
         self.merge()
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Write the merged weights of all layers from W0, changes and scores."""
+        """Write the merged weights of all layers from W0, changes and gate scores."""
         self.is_open = self._gates()
         for tile in self.tiles:
             for piece in tile.pieces:
@@ -76,10 +78,11 @@ class TorchKernels:
 
     @torch.no_grad()
     def step(self, rates: Rates, other_norm: Tensor | None) -> Tensor | None:
-        """One step of all scores and changes, see `ArenaKernels`.
+        """One step of all gate scores and changes, see `ArenaKernels`.
 
-        Without clipping one pass does everything, on the assumption that no gate moves; the layers
-        of those that do are merged again. Clipping must see all gradients first.
+        Without clipping one pass over the tiles does everything, as if no gate were about to move;
+        the layers of those that did are merged again. Clipping needs the norm of all gradients
+        before the first step, and so a pass of its own: <G, D> and |G|^2 first, then the steps.
         """
         arena = self.arena
         arena.steps += 1
@@ -89,24 +92,25 @@ class TorchKernels:
         if other_norm is None:
             for tile, gradients in work:
                 if not arena.locked:
-                    products += map(torch.dot, gradients, tile.deltas)
+                    # With the changes that G belongs to: the next line moves them.
+                    products += map(torch.dot, gradients, tile.changes)
                 self._step_changes(tile, gradients, before, rates, None)
                 _merge(tile, before, before)
-            self._step_scores(self._score_gradient(products, rates), rates)
+            self._step_gate_scores(self._gate_score_gradient(products, rates), rates)
             self._merge_moved(before)
             return None
         squares: list[Tensor] = []
         for tile, gradients in work:
             if not arena.locked:
-                products += map(torch.dot, gradients, tile.deltas)
+                products += map(torch.dot, gradients, tile.changes)
             squares += [
                 torch.dot(gradient, gradient)
                 for gradient, piece in zip(gradients, tile.pieces, strict=True)
                 if before[piece.layer]
             ]
-        score_gradient = self._score_gradient(products, rates)
-        coefficient = self._clip(squares, score_gradient, other_norm)
-        self._step_scores(score_gradient * coefficient, rates)
+        gate_score_gradient = self._gate_score_gradient(products, rates)
+        coefficient = self._clip(squares, gate_score_gradient, other_norm)
+        self._step_gate_scores(gate_score_gradient * coefficient, rates)
         # The optimizers divide by this; a factor of one is not worth a pass over the gradients.
         scale = None if coefficient == 1 else coefficient.reciprocal().float()
         for tile, gradients in work:
@@ -115,7 +119,7 @@ class TorchKernels:
         return coefficient
 
     def _gates(self) -> list[bool]:
-        return (self.arena.score >= self.arena.rule.threshold).tolist()
+        return (self.arena.gate_score >= self.arena.rule.threshold).tolist()
 
     def _by_tile(self) -> list[tuple[Tile, list[Tensor]]]:
         """Every tile with the gradients of its pieces."""
@@ -128,34 +132,35 @@ class TorchKernels:
             start += len(tile.pieces)
         return found
 
-    def _score_gradient(self, products: Sequence[Tensor], rates: Rates) -> Tensor:
-        """<G, delta> + penalty * sign(s) [L]; zero once the gates are locked."""
-        score = self.arena.score
+    def _gate_score_gradient(self, products: list[Tensor], rates: Rates) -> Tensor:
+        """<G, D> + penalty * sign(s) [L]; zero once the gates are locked. A layer of several pieces
+        adds up their `products`."""
+        gate_score = self.arena.gate_score
         if self.arena.locked:
-            return torch.zeros_like(score)
-        gradient = torch.mul(score.sign(), rates.penalty)
-        return gradient.index_add_(0, self.layers, torch.stack(products).to(score.dtype))
+            return torch.zeros_like(gate_score)
+        gradient = torch.mul(gate_score.sign(), rates.penalty)
+        return gradient.index_add_(0, self.layers, torch.stack(products).to(gate_score.dtype))
 
     def _clip(
-        self, squares: Sequence[Tensor], score_gradient: Tensor, other_norm: Tensor
+        self, squares: list[Tensor], gate_score_gradient: Tensor, other_norm: Tensor
     ) -> Tensor:
         """The factor of `torch.nn.utils.clip_grad_norm_` over all parameters []."""
-        total = other_norm.square() + score_gradient.square().sum()
+        total = other_norm.square() + gate_score_gradient.square().sum()
         if squares:
             total = total + torch.stack(squares).sum()
         assert self.arena.rule.clip_norm is not None
         return torch.clamp(self.arena.rule.clip_norm / (total.sqrt() + 1e-6), max=1.0)
 
-    def _step_scores(self, gradient: Tensor, rates: Rates) -> None:
+    def _step_gate_scores(self, gradient: Tensor, rates: Rates) -> None:
         arena = self.arena
         if arena.locked:
             return
         self._optimize(
-            [arena.score],
+            [arena.gate_score],
             [gradient],
-            [arena.score_momentum],
-            [arena.score_variance],
-            rates.score,
+            [arena.gate_score_momentum],
+            [arena.gate_score_variance],
+            rates.gate_score,
             0.0,
             None,
         )
@@ -169,12 +174,15 @@ class TorchKernels:
         rates: Rates,
         scale: Tensor | None,
     ) -> None:
+        # A closed gate's change has the gradient zero, not none: its moments decay.
         gated = [
             gradient if is_open[piece.layer] else piece.zero
             for gradient, piece in zip(gradients, tile.pieces, strict=True)
         ]
         decay = self.arena.rule.weight_decay
-        self._optimize(tile.deltas, gated, tile.momenta, tile.variances, rates.change, decay, scale)
+        self._optimize(
+            tile.changes, gated, tile.momenta, tile.variances, rates.change, decay, scale
+        )
 
     def _optimize(
         self,
@@ -187,13 +195,15 @@ class TorchKernels:
         scale: Tensor | None,
     ) -> None:
         """What `torch.optim.SGD` and `AdamW` do, without their bookkeeping."""
-        if self.arena.rule.optimizer == "sgd":
+        rule = self.arena.rule
+        if rule.optimizer == "sgd":
             torch._fused_sgd_(
                 parameters,
                 gradients,
-                momenta,
+                # It refuses buffers for a momentum that it would not use.
+                momenta if rule.momentum else [],
                 weight_decay=weight_decay,
-                momentum=self.arena.rule.momentum,
+                momentum=rule.momentum,
                 lr=rate,
                 dampening=0.0,
                 nesterov=False,
@@ -238,15 +248,16 @@ def _merge(tile: Tile, before: Sequence[bool], after: Sequence[bool]) -> None:
 def _pieces(arena: Arena) -> Iterator[Piece]:
     # SGD has no second moment and does not look at this one.
     variance = arena.momentum if arena.variance is None else arena.variance
-    zeros = arena.delta.new_zeros(TILE)
+    zeros = arena.change.new_zeros(TILE)
     for layer, weight in enumerate(arena.weights):
         start = arena.starts[layer]
         parts = (
             _parts(buffer[start : start + weight.numel()])
-            for buffer in (arena.merged, arena.delta, arena.momentum, variance)
+            for buffer in (arena.merged, arena.change, arena.momentum, variance)
         )
         for own, *views in zip(_parts(in_memory_order(weight)), *parts, strict=True):
-            yield Piece(layer, own, *views, zeros[: len(own)])
+            merged, change, momentum, second = views
+            yield Piece(layer, own, merged, change, momentum, second, zeros[: len(own)])
 
 
 def _tiles(pieces: Sequence[Piece]) -> Iterator[Tile]:

@@ -1,8 +1,10 @@
 """The arena's step in Triton: four launches over all layers, whatever their number.
 
-Weights and gradients stay where they are and are found through tables of addresses. One program
-works off one block of one layer; sums over a layer are taken in a fixed order, so that results are
-the same bit by bit from run to run. Gates and hyper-parameters are read on the device.
+Weights and gradients stay where they are and are found through tables of addresses, so that no
+launch depends on how many layers there are. One program processes one block of one layer; sums over
+a layer are taken in a fixed order, not by atomic additions, so that results are the same bit by bit
+from run to run. Gates and hyper-parameters are read on the device: the host waits for nothing, and
+a step can be captured in a CUDA graph.
 """
 
 # ruff: noqa: ANN001, ANN201, ANN202 - the arguments of a kernel are typed by each launch
@@ -19,10 +21,10 @@ REDUCE = Launch({"WIDTH": 1024}, num_warps=4, num_stages=1)
 """Of the sum over the blocks of a layer."""
 
 ONE = Launch({}, num_warps=4, num_stages=1)
-"""Of the single program that steps all scores."""
+"""Of the single program that steps all gate scores."""
 
 CHANGE_RATE = tl.constexpr(0)
-SCORE_RATE = tl.constexpr(1)
+GATE_SCORE_RATE = tl.constexpr(1)
 """Learning rates; of AdamW, divided by 1 - beta1^steps."""
 CHANGE_DECAY = tl.constexpr(2)
 """The weight decay; of AdamW, times the learning rate."""
@@ -63,44 +65,44 @@ def _at(table, layer, dtype: tl.constexpr):
 
 
 @triton.jit
-def _is_open(score, layer, hyper):
-    return tl.load(score + layer) >= tl.load(hyper + THRESHOLD)
+def _is_open(gate_score, layer, hyper):
+    return tl.load(gate_score + layer) >= tl.load(hyper + THRESHOLD)
 
 
 @triton.jit
 def merge_kernel(
-    weights, delta, score, merged, layer_of, first_block, numel, hyper,
+    weights, change, gate_score, merged, layer_of, first_block, numel, hyper,
     BLOCK: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
-    """merged = W0 + 1[s >= threshold] * delta; a closed layer's change is not read."""
+    """merged = W0 + 1[s >= threshold] * D; a closed layer's change is not read."""
     layer, inside, exists, flat = _place(layer_of, first_block, numel, BLOCK, ALIGNED)
     kind: tl.constexpr = merged.dtype.element_ty
     value = tl.load(_at(weights, layer, kind) + inside, mask=exists, other=0.0).to(tl.float32)
-    if _is_open(score, layer, hyper):
-        value += tl.load(delta + flat).to(tl.float32)
+    if _is_open(gate_score, layer, hyper):
+        value += tl.load(change + flat).to(tl.float32)
     tl.store(merged + flat, value.to(merged.dtype.element_ty))
 
 
 @triton.jit
 def products_kernel(
-    gradients, delta, products, squares, layer_of, first_block, numel,
+    gradients, change, products, squares, layer_of, first_block, numel,
     GRADIENT: tl.constexpr, LOCKED: tl.constexpr, BLOCK: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
-    """<G, delta> and |G|^2 of every block from one reading of both."""
+    """<G, D> and |G|^2 of every block from one reading of both."""
     layer, inside, exists, flat = _place(layer_of, first_block, numel, BLOCK, ALIGNED)
     g = tl.load(_at(gradients, layer, GRADIENT) + inside, mask=exists, other=0.0).to(tl.float32)
     tl.store(squares + tl.program_id(0), tl.sum(g * g, 0))
     if not LOCKED:
-        d = tl.load(delta + flat).to(tl.float32)
+        d = tl.load(change + flat).to(tl.float32)
         tl.store(products + tl.program_id(0), tl.sum(g * d, 0))
 
 
 @triton.jit
 def reduce_kernel(
-    products, squares, score, score_gradient, layer_square, first_block, hyper,
+    products, squares, gate_score, gate_score_gradient, layer_square, first_block, hyper,
     CLIP: tl.constexpr, LOCKED: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """One layer: ds = <G, delta> + penalty * sign(s), and its share of the squared norm of all
+    """One layer: ds = <G, D> + penalty * sign(s), and its share of the squared norm of all
     gradients, gate * |G|^2 + ds^2."""
     layer = tl.program_id(0)
     start, end = tl.load(first_block + layer), tl.load(first_block + layer + 1)
@@ -114,12 +116,12 @@ def reduce_kernel(
             square += tl.load(squares + at, mask=at < end, other=0.0)
     ds = 0.0
     if not LOCKED:
-        s = tl.load(score + layer)
+        s = tl.load(gate_score + layer)
         sign = tl.where(s > 0, 1.0, tl.where(s < 0, -1.0, 0.0))
         ds = tl.sum(product, 0) + tl.load(hyper + PENALTY) * sign
-        tl.store(score_gradient + layer, ds)
+        tl.store(gate_score_gradient + layer, ds)
     if CLIP:
-        own = tl.where(_is_open(score, layer, hyper), tl.sum(square, 0), 0.0)
+        own = tl.where(_is_open(gate_score, layer, hyper), tl.sum(square, 0), 0.0)
         tl.store(layer_square + layer, own + ds * ds)
 
 
@@ -138,13 +140,13 @@ def _optimize(p, g, m, v, rate, decay, hyper, ADAMW: tl.constexpr):
 
 
 @triton.jit
-def score_kernel(
-    score, previous, momentum, variance, score_gradient, layer_square, other_norm, coefficient,
-    hyper, layers,
+def gate_score_kernel(
+    gate_score, previous, momentum, variance, gate_score_gradient, layer_square, other_norm,
+    coefficient, hyper, layers,
     ADAMW: tl.constexpr, CLIP: tl.constexpr, LOCKED: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """All scores in one program: the factor of the clipping, then a step. `previous` keeps the
-    scores of before."""
+    """All gate_scores in one program: the factor of the clipping, then a step. `previous` keeps the
+    gate scores of before."""
     at = tl.arange(0, WIDTH)
     exists = at < layers
     factor = 1.0
@@ -156,13 +158,13 @@ def score_kernel(
         factor = tl.where(factor > 1.0, 1.0, factor)
         tl.store(coefficient, factor)
     if not LOCKED:
-        s = tl.load(score + at, mask=exists, other=0.0)
-        g = tl.load(score_gradient + at, mask=exists, other=0.0) * factor
+        s = tl.load(gate_score + at, mask=exists, other=0.0)
+        g = tl.load(gate_score_gradient + at, mask=exists, other=0.0) * factor
         m = tl.load(momentum + at, mask=exists, other=0.0)
         v = tl.load(variance + at, mask=exists, other=0.0)
-        new, m, v = _optimize(s, g, m, v, tl.load(hyper + SCORE_RATE), 0.0, hyper, ADAMW)
+        new, m, v = _optimize(s, g, m, v, tl.load(hyper + GATE_SCORE_RATE), 0.0, hyper, ADAMW)
         tl.store(previous + at, s, mask=exists)
-        tl.store(score + at, new, mask=exists)
+        tl.store(gate_score + at, new, mask=exists)
         tl.store(momentum + at, m, mask=exists)
         if ADAMW:
             tl.store(variance + at, v, mask=exists)
@@ -170,21 +172,21 @@ def score_kernel(
 
 @triton.jit
 def change_kernel(
-    weights, gradients, delta, momentum, variance, merged, score, previous, products, coefficient,
-    layer_of, first_block, numel, hyper,
+    weights, gradients, change, momentum, variance, merged, gate_score, previous, products,
+    coefficient, layer_of, first_block, numel, hyper,
     GRADIENT: tl.constexpr, ADAMW: tl.constexpr, CLIP: tl.constexpr, LOCKED: tl.constexpr,
     BLOCK: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
     """The step of the changes and the merged weights that follow.
 
-    Under clipping the scores have stepped: the gradient is gated by the `previous` score, the
-    merge by the new one. Without, this kernel comes first: it takes <G, delta> along and merges as
-    if no gate were about to move.
+    Under clipping the gate scores have stepped: the gradient is gated by the `previous` ones, the
+    merge by the new ones. Without, this kernel comes first: it takes <G, D> along and merges as if
+    no gate were about to move.
     """
     layer, inside, exists, flat = _place(layer_of, first_block, numel, BLOCK, ALIGNED)
     g = tl.load(_at(gradients, layer, GRADIENT) + inside, mask=exists, other=0.0).to(tl.float32)
-    d = tl.load(delta + flat).to(tl.float32)
-    opens = _is_open(score, layer, hyper)
+    d = tl.load(change + flat).to(tl.float32)
+    opens = _is_open(gate_score, layer, hyper)
     if CLIP:
         was_open = _is_open(previous, layer, hyper)
         g *= tl.load(coefficient)
@@ -201,7 +203,7 @@ def change_kernel(
     d, m, v = _optimize(d, g, m, v, rate, decay, hyper, ADAMW)
     # In this order nothing spills.
     tl.store(momentum + flat, m)
-    tl.store(delta + flat, d)
+    tl.store(change + flat, d)
     if ADAMW:
         tl.store(variance + flat, v)
     kind: tl.constexpr = merged.dtype.element_ty
@@ -211,15 +213,15 @@ def change_kernel(
 
 @triton.jit
 def flip_kernel(
-    weights, delta, score, previous, merged, layer_of, first_block, numel, hyper,
+    weights, change, gate_score, previous, merged, layer_of, first_block, numel, hyper,
     BLOCK: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
     """Merge the layers whose gate has just moved; every other program reads two numbers."""
     layer = tl.load(layer_of + tl.program_id(0))
-    opens = _is_open(score, layer, hyper)
+    opens = _is_open(gate_score, layer, hyper)
     if opens != _is_open(previous, layer, hyper):
         layer, inside, exists, flat = _place(layer_of, first_block, numel, BLOCK, ALIGNED)
         kind: tl.constexpr = merged.dtype.element_ty
         w = tl.load(_at(weights, layer, kind) + inside, mask=exists, other=0.0).to(tl.float32)
-        d = tl.load(delta + flat).to(tl.float32)
+        d = tl.load(change + flat).to(tl.float32)
         tl.store(merged + flat, tl.where(opens, w + d, w).to(merged.dtype.element_ty))

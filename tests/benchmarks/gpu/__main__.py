@@ -93,7 +93,6 @@ def _all(options: argparse.Namespace, device: object) -> Iterator[object]:
         micro.arena,
         micro.adapters,
         micro.hypernetwork,
-        micro.many_tasks,
     ):
         try:
             yield from section()

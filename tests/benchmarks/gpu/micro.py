@@ -1,4 +1,4 @@
-"""Single kernels: the device's ceilings, the arena, adapters, hypernetworks, many tasks at once."""
+"""Single kernels: the device's ceilings, the arena, adapters, hypernetworks."""
 
 from collections.abc import Iterator
 
@@ -12,8 +12,6 @@ from suite.backbones.per_task import TaskContext
 from suite.nn.hypernetwork import SharedHyperNetworks
 from suite.nn.kernels.adapter import AdapterWeights, adapter, reference
 from suite.nn.kernels.arena import Arena
-from suite.nn.kernels.gated_linear import gated_linear, merged_linear
-from suite.nn.kernels.grouped import Segments, grouped_linear
 
 ROUNDS = 3
 WIDTH, BOTTLENECK = 768, 24
@@ -170,44 +168,3 @@ def hypernetwork(device: str = "cuda") -> Iterator[Row | Failed]:
             generate(form), parameters, ones
         )
     yield from _compare("hypernetwork", "T5-base, 48 adapters", steps)
-
-
-def many_tasks(tasks: int = 8, rows: tuple[int, ...] = (1, 16, 64, 1024)) -> Iterator[Row | Failed]:
-    """One 768 -> 3072 layer for `tasks` tasks, 30 % of the gates open: kept merged weights in a
-    loop and in one product, weights merged on the way, and never merged."""
-    from suite.nn.kernels import gated_linear_triton
-
-    torch.manual_seed(0)
-    n, k = 3072, 768
-    weight = torch.randn(n, k, device="cuda") / 30
-    deltas = torch.randn(tasks, n, k, device="cuda") / 300
-    scores = torch.where(torch.arange(tasks, device="cuda") % 10 < 3, 0.2, 0.0)
-    half = torch.bfloat16
-    merged = torch.where((scores >= 0.1)[:, None, None], weight + deltas, weight).to(half)
-    half_weight, half_deltas = weight.to(half), deltas.to(half)
-    for count in rows:
-        x = torch.randn(tasks * count, k, device="cuda", dtype=half)
-        segments = Segments((count,) * tasks)
-        steps = {
-            "loop": lambda x=x: [
-                F.linear(part, w) for part, w in zip(x.chunk(tasks), merged, strict=True)
-            ],
-            "grouped": lambda x=x, s=segments: grouped_linear(x, merged, s),
-            "one large product": lambda x=x: F.linear(x, half_weight),
-            "merge and grouped": lambda x=x, s=segments: merged_linear(
-                x, half_weight, half_deltas, scores, s, 0.1
-            ),
-            "never merged": lambda x=x, s=segments: gated_linear_triton.product(
-                x, half_weight, half_deltas, scores, s.sizes, 0.1, False
-            ),
-        }
-        yield from _compare("many tasks", f"{tasks} tasks, {count} rows each", steps)
-        leaves = [t.clone().requires_grad_() for t in (x, half_deltas, scores)]
-        grad = torch.randn(len(x), n, device="cuda", dtype=half)
-
-        def train(leaves=leaves, segments=segments, grad=grad):
-            x, deltas, own = leaves
-            out = gated_linear(x, half_weight, deltas, own, segments, 0.1)
-            return torch.autograd.grad(out, leaves, grad)
-
-        yield from _compare("many tasks", f"training, {count} rows each", {"ours": train})

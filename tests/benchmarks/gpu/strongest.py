@@ -44,7 +44,7 @@ class AdamWithCopy:
 
     def __init__(self, arena: Arena, rate: float, decay: float) -> None:
         self.arena, self.rate, self.decay = arena, rate, decay
-        device = arena.score.device
+        device = arena.gate_score.device
         first = torch.tensor(arena.starts) // BLOCK
         layers = torch.arange(len(arena.weights))
         self.layer_of = torch.repeat_interleave(layers, first.diff()).to(device, torch.int32)
@@ -56,7 +56,7 @@ class AdamWithCopy:
         self.steps = torch.zeros((), device=device)
         self.addresses: list[int] = []
         self.table = torch.zeros(len(sizes), dtype=torch.int64, device=device)
-        arena.merged.copy_(arena.delta)
+        arena.merged.copy_(arena.change)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -70,7 +70,7 @@ class AdamWithCopy:
         arena = self.arena
         kind = {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}[gradients[0].dtype]
         adamw_kernel[(len(self.layer_of),)](
-            self.table, arena.delta, arena.momentum, second(arena), arena.merged, self.layer_of,
+            self.table, arena.change, arena.momentum, second(arena), arena.merged, self.layer_of,
             self.first_block, self.numel, self.steps, self.rate, self.decay, B1=BETAS[0],
             B2=BETAS[1], EPSILON=EPSILON, GRADIENT=kind, **STREAM.arguments,
         )  # fmt: skip

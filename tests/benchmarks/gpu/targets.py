@@ -73,7 +73,6 @@ def verdicts(rows: Sequence[Row | Failed]) -> Iterator[Verdict]:
         yield from _steps(table, case)
     yield from _adapters(table)
     yield from _hypernetworks(table)
-    yield from _many_tasks(table)
 
 
 def _arena(table: Table) -> Iterator[Verdict]:
@@ -156,22 +155,3 @@ def _hypernetworks(table: Table) -> Iterator[Verdict]:
                 table.get("hypernetwork", case, "one product", metric),
             )
             yield _verdict("H1", what, case, ratio, _at_least(limit))
-
-
-def _many_tasks(table: Table) -> Iterator[Verdict]:
-    for case in table.cases("many tasks"):
-        if case.startswith("training"):
-            continue
-        grouped = table.get("many tasks", case, "grouped")
-        if "1024" in case:
-            ratio = _ratio(table.get("many tasks", case, "one large product"), grouped)
-            yield _verdict("G1", "one large product / grouped", case, ratio, _at_least(0.95))
-        else:
-            ratio = _ratio(table.get("many tasks", case, "loop"), grouped)
-            yield _verdict("G1", "loop / grouped", case, ratio, _at_least(4))
-        ratio = _ratio(
-            table.get("many tasks", case, "merge and grouped"),
-            table.get("many tasks", case, "never merged"),
-        )
-        what = "merge and grouped / never merged (break-even at 1)"
-        yield Verdict("F", what, case, ratio, "", None)

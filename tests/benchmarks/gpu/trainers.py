@@ -3,19 +3,20 @@
 from collections.abc import Callable, Sequence
 
 import torch
+from equation import mean_score, write_out
 from flat import FlatArena
 from problems import Problem
 from torch import Tensor, nn
 
 from suite.backbones.per_task import TaskContext
-from suite.nn.gated import GatedConv2d, GatedLinear, gated, mean_score
+from suite.nn.gated import gated
 from suite.nn.kernels.arena import Arena, Rates, Rule
 
 RATE = 1e-4
 PENALTY = 0.1
 SCORE, THRESHOLD = 0.2, 0.1
 RULE = Rule("adamw", 0.9, 0.01, None, THRESHOLD)
-RATES = Rates(change=RATE, score=1e-3, penalty=1e-3)
+RATES = Rates(change=RATE, gate_score=1e-3, penalty=1e-3)
 
 Build = Callable[[], Problem]
 
@@ -127,32 +128,31 @@ class WithCopy(Trainer):
     def state(self) -> list[Tensor]:
         arena = self.arena
         gradients = [leaf.grad for leaf in arena.leaves]
-        return [arena.delta, arena.momentum, arena.variance, arena.merged, *gradients]
+        return [arena.change, arena.momentum, arena.variance, arena.merged, *gradients]
 
 
 class EagerTaps(Trainer):
-    """TAPS as its equation says: every layer adds 1[s >= threshold] D to its weights."""
+    """TAPS as its equation says: every layer adds 1[s >= threshold] * D to its weights."""
 
     def prepare(self) -> None:
         context = TaskContext(["task"])
         network = self.problem.network
-        wanted = {id(layer) for layer in self.problem.gated_layers()}
+        # A module is the same key as itself alone.
+        wanted = set(self.problem.gated_layers())
+        self.frozen = []
         for name, module in list(network.named_modules()):
-            if id(module) in wanted:
-                module.weight.requires_grad_(False)
+            if module in wanted:
+                self.frozen.append(module.weight.requires_grad_(False))
                 network.set_submodule(name, gated(module, context, SCORE, THRESHOLD))
+        self.written = write_out(network)
 
     def compute_loss(self) -> Tensor:
-        return super().compute_loss() + PENALTY * mean_score(self.problem.network, "task")
+        return super().compute_loss() + PENALTY * mean_score(self.written)
 
     def state(self) -> list[Tensor]:
-        layers = [
-            m for m in self.problem.network.modules() if isinstance(m, GatedConv2d | GatedLinear)
-        ]
-        weights = [layer.weight for layer in layers]
-        merged = [torch.empty_like(weight, dtype=torch.bfloat16) for weight in weights]
-        deltas = [layer.residuals.by_task["task"].delta for layer in layers]
-        return [*weights, *merged, *self.with_moments(deltas)]
+        merged = [torch.empty_like(weight, dtype=torch.bfloat16) for weight in self.frozen]
+        changes = [own.change for own in self.written]
+        return [*self.frozen, *merged, *self.with_moments(changes)]
 
 
 class ArenaTaps(Trainer):
@@ -169,10 +169,10 @@ class ArenaTaps(Trainer):
             put(layer, weight.to(self.working))
         opened = weights[first:]
         scores = torch.full((len(opened),), SCORE, device=self.device)
-        deltas = [torch.zeros_like(weight) for weight in opened]
+        changes = [torch.zeros_like(weight) for weight in opened]
         self.closed = [layer.weight for layer in layers[:first]]
         locked = self.open_share is not None
-        self.arena = Arena(opened, deltas, scores, RULE, working=self.working, locked=locked)
+        self.arena = Arena(opened, changes, scores, RULE, working=self.working, locked=locked)
         for layer, leaf in zip(layers[first:], self.arena.leaves, strict=True):
             put(layer, leaf)
         self.kernels = self.make_kernels()
@@ -212,7 +212,7 @@ class ArenaTaps(Trainer):
 
     def state(self) -> list[Tensor]:
         arena = self.arena
-        own = [arena.delta, arena.momentum, arena.variance, arena.merged]
+        own = [arena.change, arena.momentum, arena.variance, arena.merged]
         gradients = [leaf.grad for leaf in arena.leaves]
         return [*own, *arena.weights, *gradients, *self.closed]
 

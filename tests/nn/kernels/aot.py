@@ -27,15 +27,14 @@ SHARED_LIMIT = {80: 166_912, 90: 232_448, 100: 232_448}
 class Case:
     """One kernel with the types and constants of one launch.
 
-    `signature` gives the type of every run-time argument (`*fp32`, `i32`, ...); pointers, and the
-    integers named in `aligned`, are declared divisible by 16, as a launch finds them to be.
+    `signature` gives the type of every run-time argument (`*fp32`, `i32`, ...); pointers are
+    declared divisible by 16, as a launch finds them to be.
     """
 
     name: str
     kernel: triton.JITFunction
     signature: Mapping[str, str]
     constants: Mapping[str, object]
-    aligned: tuple[str, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -75,7 +74,7 @@ def compile_for(case: Case, architecture: int) -> Report:
         attrs={
             (index,): [["tt.divisibility", 16]]
             for index, name in enumerate(names)
-            if case.signature.get(name, "").startswith("*") or name in case.aligned
+            if case.signature.get(name, "").startswith("*")
         },
     )
     options = {"enable_fp_fusion": True, **case.options}

@@ -4,9 +4,9 @@ against the equations, and faults that these must not survive."""
 import interpreter
 import pytest
 import torch
+from arena_training import SETTINGS, STEPS, train_arena
 from comparison import error, faulty
 from straight_through import THRESHOLD, train_straight_through
-from test_arena import SETTINGS, STEPS, train_arena
 
 from suite.nn.kernels import arena_device, arena_triton
 from suite.nn.kernels.arena import BETAS, BLOCK, EPSILON, Arena, Rates, Rule
@@ -23,7 +23,7 @@ GATES = {
     "at the threshold": (THRESHOLD, -0.2, THRESHOLD, 0.0),
 }
 
-RATES = Rates(change=0.02, score=0.03, penalty=0.05)
+RATES = Rates(change=0.02, gate_score=0.03, penalty=0.05)
 
 
 def make_arena(optimizer, clip_norm, gates, working, locked=False):
@@ -34,15 +34,15 @@ def make_arena(optimizer, clip_norm, gates, working, locked=False):
         return [torch.randn(shape, generator=generator) for shape in SHAPES]
 
     rule = Rule(optimizer, 0.9, 0.01, clip_norm, THRESHOLD)
-    scores = torch.tensor(GATES[gates])
-    arena = Arena(draw(), draw(), scores, rule, working=working, locked=locked)
+    gate_scores = torch.tensor(GATES[gates])
+    arena = Arena(draw(), draw(), gate_scores, rule, working=working, locked=locked)
     for view, value in zip(arena.views(arena.momentum), draw(), strict=True):
         view.copy_(value)
     if arena.variance is not None:
         for view, value in zip(arena.views(arena.variance), draw(), strict=True):
             view.copy_(value.square())
-    arena.score_momentum.copy_(torch.randn(len(SHAPES), generator=generator))
-    arena.score_variance.copy_(torch.randn(len(SHAPES), generator=generator).square())
+    arena.gate_score_momentum.copy_(torch.randn(len(SHAPES), generator=generator))
+    arena.gate_score_variance.copy_(torch.randn(len(SHAPES), generator=generator).square())
     arena.steps = 3
     for leaf, value in zip(arena.leaves, draw(), strict=True):
         leaf.grad = value.to(working)
@@ -64,39 +64,44 @@ def optimize(rule, p, g, m, v, rate, decay, steps):
 def exact_step(arena, other_norm):
     """What one step must give, in float64, by name."""
     rule, count = arena.rule, len(SHAPES)
-    views = {name: arena.views(getattr(arena, name)) for name in ("delta", "momentum")}
+    views = {name: arena.views(getattr(arena, name)) for name in ("change", "momentum")}
     if arena.variance is not None:
         views["variance"] = arena.views(arena.variance)
     old = {name: [v.double() for v in parts] for name, parts in views.items()}
     gradients = [leaf.grad.double() for leaf in arena.leaves]
-    score = arena.score.double()
-    gate = [bool(s >= torch.tensor(THRESHOLD)) for s in arena.score]
-    ds = torch.stack([(g * d).sum() for g, d in zip(gradients, old["delta"], strict=True)])
-    ds = ds * (not arena.locked) + RATES.penalty * score.sign() * (not arena.locked)
+    gate_score = arena.gate_score.double()
+    gate = [bool(s >= torch.tensor(THRESHOLD)) for s in arena.gate_score]
+    ds = torch.stack([(g * d).sum() for g, d in zip(gradients, old["change"], strict=True)])
+    ds = ds * (not arena.locked) + RATES.penalty * gate_score.sign() * (not arena.locked)
     changes = [g * is_open for g, is_open in zip(gradients, gate, strict=True)]
     factor = 1.0
     if other_norm is not None:
         square = sum(c.square().sum() for c in changes) + ds.square().sum() + other_norm**2
         factor = min(1.0, rule.clip_norm / (float(square) ** 0.5 + 1e-6))
-    state = (score, ds * factor, arena.score_momentum.double(), arena.score_variance.double())
+    state = (
+        gate_score,
+        ds * factor,
+        arena.gate_score_momentum.double(),
+        arena.gate_score_variance.double(),
+    )
     if not arena.locked:
-        score = optimize(rule, *state, RATES.score, 0.0, arena.steps + 1)[0]
-    found = {"score": score, "factor": factor, "delta": [], "momentum": [], "merged": []}
+        gate_score = optimize(rule, *state, RATES.gate_score, 0.0, arena.steps + 1)[0]
+    found = {"gate_score": gate_score, "factor": factor, "change": [], "momentum": [], "merged": []}
     for i in range(count):
         variance = old["variance"][i] if "variance" in old else old["momentum"][i]
         moments = (old["momentum"][i], variance)
-        delta, momentum, _ = optimize(
-            rule, old["delta"][i], changes[i] * factor, *moments, RATES.change, 0.01, 4
+        change, momentum, _ = optimize(
+            rule, old["change"][i], changes[i] * factor, *moments, RATES.change, 0.01, 4
         )
-        found["delta"].append(delta)
+        found["change"].append(change)
         found["momentum"].append(momentum)
-        opens = bool(score[i].float() >= torch.tensor(THRESHOLD))
-        found["merged"].append(arena.weights[i].double() + opens * delta)
+        opens = bool(gate_score[i].float() >= torch.tensor(THRESHOLD))
+        found["merged"].append(arena.weights[i].double() + opens * change)
     return found
 
 
 def poison(kernels):
-    for name in ("products", "squares", "score_gradient", "layer_square", "coefficient"):
+    for name in ("products", "squares", "gate_score_gradient", "layer_square", "coefficient"):
         getattr(kernels, name).fill_(torch.nan)
     with torch.no_grad():
         kernels.arena.merged.fill_(torch.nan)
@@ -118,8 +123,8 @@ def test_a_step_is_exact(optimizer, clip_norm, gates, working, locked):
         assert factor is None
     else:
         assert float(factor) == pytest.approx(expected["factor"], rel=1e-5)
-    assert error(arena.score, expected["score"]) < 1e-5
-    for name in ("delta", "momentum", "merged"):
+    assert error(arena.gate_score, expected["gate_score"]) < 1e-5
+    for name in ("change", "momentum", "merged"):
         rounding = 4e-3 if name == "merged" and working == torch.bfloat16 else 1e-5
         for view, exact in zip(arena.views(getattr(arena, name)), expected[name], strict=True):
             assert error(view, exact) < rounding, name
@@ -133,8 +138,8 @@ def test_the_merge_is_exact(gates):
     poison(kernels)
     kernels.merge()
     for i, (weight, leaf) in enumerate(zip(arena.weights, arena.leaves, strict=True)):
-        is_open = bool(arena.score[i] >= THRESHOLD)
-        assert torch.equal(leaf, weight + arena.deltas[i] if is_open else weight)
+        is_open = bool(arena.gate_score[i] >= THRESHOLD)
+        assert torch.equal(leaf, weight + arena.changes[i] if is_open else weight)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -164,11 +169,11 @@ FAULTS = {
         "was_open = opens",
     ),
     "changes are not clipped": ("sgd, clipped", "g *= tl.load(coefficient)", "g *= 1.0"),
-    "scores do not count in the norm": ("sgd, clipped", "own + ds * ds", "own"),
-    "scores decay": (
+    "gate_scores do not count in the norm": ("sgd, clipped", "own + ds * ds", "own"),
+    "gate_scores decay": (
         "adamw, accumulated, weight decay, clipped",
-        "tl.load(hyper + SCORE_RATE), 0.0",
-        "tl.load(hyper + SCORE_RATE), 0.05",
+        "tl.load(hyper + GATE_SCORE_RATE), 0.0",
+        "tl.load(hyper + GATE_SCORE_RATE), 0.05",
     ),
 }
 

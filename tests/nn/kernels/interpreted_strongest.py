@@ -29,7 +29,7 @@ def test_the_optimizer_with_a_copy_is_adamw():
         arena.gradients = lambda: [parameter.grad for parameter in parameters]
         ours.step()
         theirs.step()
-    for master, leaf, parameter in zip(arena.deltas, arena.leaves, parameters, strict=True):
+    for master, leaf, parameter in zip(arena.changes, arena.leaves, parameters, strict=True):
         torch.testing.assert_close(master, parameter.data)
         assert torch.equal(leaf.detach(), master.half())
 

@@ -1,6 +1,6 @@
 """TAPS as its equations say, and networks to train with it: what the arena must reproduce.
 
-Wallingford et al., CVPR 2022, section 3: W = W0 + 1[s >= threshold] * delta in every forward pass,
+Wallingford et al., CVPR 2022, section 3: W = W0 + 1[s >= threshold] * D in every forward pass,
 the step passing its gradient straight through, and mean |s| in the loss.
 """
 
@@ -68,7 +68,7 @@ class Setting:
     accumulate: int = 1
     weight_decay: float = 0.0
     rate: float = 0.1
-    score_rate: float = 0.3
+    gate_score_rate: float = 0.3
     penalty: float = 0.1
     momentum: float = 0.9
 
@@ -84,8 +84,8 @@ class Trace:
 
     gates: list[list[bool]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
-    deltas: Sequence[Tensor] = ()
-    scores: Tensor = field(default_factory=lambda: torch.zeros(0))
+    changes: Sequence[Tensor] = ()
+    gate_scores: Tensor = field(default_factory=lambda: torch.zeros(0))
     norm: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     @property
@@ -97,11 +97,11 @@ class Trace:
         """Whether gates differ at any step, or what was trained differs beyond rounding."""
         return (
             self.gates != other.gates
-            or not torch.allclose(self.scores, other.scores, rtol=1e-4, atol=1e-6)
+            or not torch.allclose(self.gate_scores, other.gate_scores, rtol=1e-4, atol=1e-6)
             or not torch.allclose(self.norm, other.norm, rtol=1e-4, atol=1e-6)
             or any(
                 (mine - its).norm() > 1e-4 * its.norm()
-                for mine, its in zip(self.deltas, other.deltas, strict=True)
+                for mine, its in zip(self.changes, other.changes, strict=True)
             )
         )
 
@@ -109,13 +109,13 @@ class Trace:
 def train_straight_through(setting: Setting, steps: int) -> Trace:
     """Autograd and torch's optimizers do everything."""
     weights = base_weights()
-    deltas = [nn.Parameter(torch.zeros_like(weight)) for weight in weights]
+    changes = [nn.Parameter(torch.zeros_like(weight)) for weight in weights]
     score = nn.Parameter(torch.full((len(weights),), 0.15))
     norm = nn.Parameter(torch.ones(8))
     optimizer = setting.make(
         [
-            {"params": [*deltas, norm], "lr": setting.rate, "weight_decay": setting.weight_decay},
-            {"params": [score], "lr": setting.score_rate, "weight_decay": 0.0},
+            {"params": [*changes, norm], "lr": setting.rate, "weight_decay": setting.weight_decay},
+            {"params": [score], "lr": setting.gate_score_rate, "weight_decay": 0.0},
         ]
     )
     trace = Trace()
@@ -123,15 +123,21 @@ def train_straight_through(setting: Setting, steps: int) -> Trace:
     for step in range(steps):
         for x, target in data[step * setting.accumulate :][: setting.accumulate]:
             gate = Step.apply(score)
-            merged = [w + gate[i] * d for i, (w, d) in enumerate(zip(weights, deltas, strict=True))]
+            merged = [
+                w + gate[i] * d for i, (w, d) in enumerate(zip(weights, changes, strict=True))
+            ]
             loss = F.cross_entropy(network(x, merged, norm), target) / setting.accumulate
             loss.backward()
         (setting.penalty * score.abs().mean()).backward()
         if setting.clip_norm is not None:
-            nn.utils.clip_grad_norm_([*deltas, score, norm], setting.clip_norm)
+            nn.utils.clip_grad_norm_([*changes, score, norm], setting.clip_norm)
         optimizer.step()
         optimizer.zero_grad()
         trace.losses.append(loss.item())
         trace.gates.append((score >= THRESHOLD).tolist())
-    trace.deltas, trace.scores, trace.norm = [d.detach() for d in deltas], score.detach(), norm
+    trace.changes, trace.gate_scores, trace.norm = (
+        [d.detach() for d in changes],
+        score.detach(),
+        norm,
+    )
     return trace

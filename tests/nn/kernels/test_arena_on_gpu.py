@@ -28,8 +28,8 @@ def rates(step):
 def make(rule, device, working=torch.float32):
     weights = [weight.to(device) for weight in base_weights(torch.channels_last)]
     zeros = [torch.zeros_like(weight) for weight in weights]
-    scores = torch.full((len(weights),), 0.15, device=device)
-    return Arena(weights, zeros, scores, rule, working=working)
+    gate_scores = torch.full((len(weights),), 0.15, device=device)
+    return Arena(weights, zeros, gate_scores, rule, working=working)
 
 
 def gradients(arena, step):
@@ -44,9 +44,9 @@ def trace(kernels, arena, steps=STEPS):
     gates = []
     for step in range(steps):
         gradients(arena, step)
-        other = torch.tensor(1.0, device=arena.score.device)
+        other = torch.tensor(1.0, device=arena.gate_score.device)
         kernels.step(rates(step), other if arena.rule.clip_norm else None)
-        gates.append((arena.score >= THRESHOLD).tolist())
+        gates.append((arena.gate_score >= THRESHOLD).tolist())
     return gates
 
 
@@ -69,7 +69,7 @@ def test_two_runs_agree_bit_by_bit(name):
     for arena in arenas:
         trace(TritonKernels(arena), arena)
     assert torch.equal(arenas[0].merged, arenas[1].merged)
-    assert torch.equal(arenas[0].score, arenas[1].score)
+    assert torch.equal(arenas[0].gate_score, arenas[1].gate_score)
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -100,4 +100,4 @@ def test_a_replayed_graph_does_what_eager_steps_do(name):
         replayed.steps += 1
         graph.replay()
     assert torch.equal(eager.merged, replayed.merged)
-    assert torch.equal(eager.score, replayed.score)
+    assert torch.equal(eager.gate_score, replayed.gate_score)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aot import ARCHITECTURES, SHARED_LIMIT, Case, compile_for
 
-from suite.nn.kernels import adapter_triton, gated_linear_triton
+from suite.nn.kernels import adapter_triton
 from suite.nn.kernels.launch import Launch
 
 MARGIN = 8
@@ -42,12 +42,6 @@ REGISTERS = {
     "forward, post norm, fp32, 64, few rows": (96, 80, 92),
     "backward_input, post norm, fp32, 64, few rows": (128, 128, 128),
     "reduce": (32, 31, 30),
-    "product forward, W and D in bf16": (72, 64, 64),
-    "product backward, W and D in bf16": (72, 72, 70),
-    "product forward, W and D in fp32": (96, 104, 96),
-    "product backward, W and D in fp32": (72, 71, 72),
-    "weights": (150, 134, 120),
-    "scores": (24, 28, 23),
 }  # fmt: skip
 """Registers of a thread on sm_80, sm_90 and sm_100: the larger number of Triton 3.6 and 3.8."""
 
@@ -57,8 +51,8 @@ SPILLED = {
 }
 """Bytes that Triton 3.6 spills; on an H100 the tile was faster than every one without."""
 
-STREAMING = ("reduce", "scores")
-"""These have no products."""
+STREAMING = ("reduce",)
+"""This one has no products."""
 
 
 def types(names: str, kind: str) -> dict[str, str]:
@@ -101,11 +95,11 @@ def adapter_cases(norm: str, weights: str, bottleneck: int, architecture: int):
             yield case(words, kernel, arguments, {**launch.constants, **shape}, launch)
 
 
-def case(name: str, kernel, signature, constants, launch: Launch, aligned=()) -> Case:
+def case(name: str, kernel, signature, constants, launch: Launch) -> Case:
     names = set(kernel.arg_names)
     signature = {name: kind for name, kind in signature.items() if name in names}
     constants = {name: value for name, value in constants.items() if name in names}
-    return Case(name, kernel, signature, constants, aligned, launch.options)
+    return Case(name, kernel, signature, constants, options=launch.options)
 
 
 def other_cases():
@@ -115,44 +109,6 @@ def other_cases():
         types("PARTS OUT", "*fp32") | types("splits size", "i32"),
         adapter_triton.REDUCE.constants,
         adapter_triton.REDUCE,
-    )
-    for name, kind in (("W and D in bf16", "*bf16"), ("W and D in fp32", "*fp32")):
-        for way, strides in (
-            ("forward", {"stride_i": "constexpr", "stride_j": "i32"}),
-            ("backward", {"stride_i": "i32", "stride_j": "constexpr"}),
-        ):
-            one = {stride: 1 for stride, type_ in strides.items() if type_ == "constexpr"}
-            yield case(
-                f"product {way}, {name}",
-                gated_linear_triton.product_kernel,
-                types("X OUT", "*bf16")
-                | types("W D", kind)
-                | types("S", "*fp32")
-                | types("ROW END TASK", "*i32")
-                | types("inner outer", "i32")
-                | {"threshold": "fp32", "stride_t": "i32"}
-                | {stride: type_ for stride, type_ in strides.items() if stride not in one},
-                {**gated_linear_triton.PRODUCT.constants, "PRECISION": "tf32", **one},
-                gated_linear_triton.PRODUCT,
-                ("inner", "outer", "stride_i", "stride_j", "stride_t"),
-            )
-    yield case(
-        "weights",
-        gated_linear_triton.weights_kernel,
-        types("GRAD X", "*bf16")
-        | types("D S OUT PARTS", "*fp32")
-        | types("N K", "i32")
-        | {"BOUNDS": "*i32", "threshold": "fp32"},
-        {**gated_linear_triton.WEIGHTS.constants, "PRECISION": "tf32"},
-        gated_linear_triton.WEIGHTS,
-        ("N", "K"),
-    )
-    yield case(
-        "scores",
-        gated_linear_triton.scores_kernel,
-        types("PARTS OUT", "*fp32") | {"tiles": "i32"},
-        gated_linear_triton.SCORES.constants,
-        gated_linear_triton.SCORES,
     )
 
 

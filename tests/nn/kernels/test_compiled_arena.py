@@ -40,8 +40,8 @@ REGISTERS = {
     "change, fp32, locked, adamw, clipped": (48, 61, 56),
     "reduce, not clipped": (29, 29, 29),
     "reduce, clipped": (40, 40, 48),
-    "score, not clipped": (29, 30, 30),
-    "score, clipped": (30, 31, 31),
+    "gate score, not clipped": (29, 30, 30),
+    "gate score, clipped": (30, 31, 31),
 }
 """Registers of a thread on sm_80, sm_90 and sm_100."""
 
@@ -61,15 +61,15 @@ def streaming(name, kernel, pointers, gradient=None, **modes):
 
 
 def cases():
-    yield streaming("merge", kernels.merge_kernel, "weights delta score merged")
-    yield streaming("flip", kernels.flip_kernel, "weights delta score previous merged")
+    yield streaming("merge", kernels.merge_kernel, "weights change gate_score merged")
+    yield streaming("flip", kernels.flip_kernel, "weights change gate_score previous merged")
     for gradient in ("bf16", "fp32"):
         for locked in (False, True):
             state = f"{gradient}, {'locked' if locked else 'searching'}"
             yield streaming(
                 f"products, {state}",
                 kernels.products_kernel,
-                "gradients delta products squares",
+                "gradients change products squares",
                 gradient,
                 LOCKED=locked,
             )
@@ -79,8 +79,8 @@ def cases():
                     yield streaming(
                         f"change, {state}, {rule}",
                         kernels.change_kernel,
-                        "weights gradients delta momentum variance merged score previous products "
-                        "coefficient",
+                        "weights gradients change momentum variance merged gate_score previous "
+                        "products coefficient",
                         gradient,
                         ADAMW=adamw,
                         CLIP=clip,
@@ -92,19 +92,27 @@ def cases():
             f"reduce, {rule}",
             kernels.reduce_kernel,
             dict.fromkeys(
-                ("products", "squares", "score", "score_gradient", "layer_square", "hyper"), "*fp32"
+                (
+                    "products",
+                    "squares",
+                    "gate_score",
+                    "gate_score_gradient",
+                    "layer_square",
+                    "hyper",
+                ),
+                "*fp32",
             )
             | {"first_block": "*i32"},
             {"CLIP": clip, "LOCKED": False, **kernels.REDUCE.constants},
             options=kernels.REDUCE.options,
         )
         yield Case(
-            f"score, {rule}",
-            kernels.score_kernel,
+            f"gate score, {rule}",
+            kernels.gate_score_kernel,
             dict.fromkeys(
                 (
-                    "score", "previous", "momentum", "variance", "score_gradient", "layer_square",
-                    "other_norm", "coefficient", "hyper",
+                    "gate_score", "previous", "momentum", "variance", "gate_score_gradient",
+                    "layer_square", "other_norm", "coefficient", "hyper",
                 ),
                 "*fp32",
             )

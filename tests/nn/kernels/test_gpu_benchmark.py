@@ -59,9 +59,9 @@ def trained(form, steps=2):
 
 def test_the_flat_arena_steps_as_the_arena_does():
     ours, flat = trained(trainers.ArenaTaps).arena, trained(trainers.FlatTaps).arena
-    assert ours.delta.abs().max() > 0
-    torch.testing.assert_close(flat.score, ours.score, rtol=1e-3, atol=1e-4)
-    difference = (flat.delta - ours.delta).norm() / ours.delta.norm()
+    assert ours.change.abs().max() > 0
+    torch.testing.assert_close(flat.gate_score, ours.gate_score, rtol=1e-3, atol=1e-4)
+    difference = (flat.change - ours.change).norm() / ours.change.norm()
     # Adam's first steps have the size of the rate, whatever the gradient: a sign may differ.
     assert difference < 0.05
 

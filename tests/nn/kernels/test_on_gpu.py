@@ -7,15 +7,11 @@ import sys
 from pathlib import Path
 
 import interpreted_adapter as adapters
-import interpreted_gated_linear as gated
 import pytest
 import torch
 from comparison import error
 
-from suite.nn.kernels import gated_linear_triton
 from suite.nn.kernels.adapter import AdapterWeights, adapter, reference
-from suite.nn.kernels.gated_linear import merged_linear
-from suite.nn.kernels.grouped import Segments, grouped_linear
 
 pytestmark = [
     pytest.mark.gpu,
@@ -101,30 +97,3 @@ def test_adapters_compile_into_one_graph():
         both_ways(compiled, *problem), both_ways(adapter, *problem), strict=True
     ):
         torch.testing.assert_close(ours, plain)
-
-
-@pytest.mark.parametrize("gates", gated.GATES)
-@pytest.mark.parametrize("dtype", gated.FLOOR, ids=str)
-@pytest.mark.parametrize("rows", [0, 10**9], ids=["merged", "never merged"])
-def test_gated_layers_are_as_exact_either_way(gates, dtype, rows, monkeypatch):
-    monkeypatch.setattr("suite.nn.kernels.gated_linear.break_even", lambda name: rows)
-    assert max(gated.errors(gates, dtype, "cuda")) < gated.FLOOR[dtype]
-
-
-def test_products_of_many_tasks_at_a_published_size():
-    segments = Segments((64, 0, 1, 1000, 7))
-    x = torch.randn(segments.starts[-1], 768, device="cuda", dtype=torch.bfloat16)
-    weight = torch.randn(3072, 768, device="cuda", dtype=torch.bfloat16) / 30
-    deltas = torch.randn(5, 3072, 768, device="cuda", dtype=torch.bfloat16) / 30
-    scores = torch.tensor([0.2, 0.0, 0.1, 0.05, 0.3], device="cuda")
-    is_open = (scores >= 0.1)[:, None, None]
-    stack = torch.where(is_open, weight.double() + deltas.double(), weight.double())
-    parts = zip(x.double().split(segments.sizes), stack, strict=True)
-    exact = torch.cat([part @ own.T for part, own in parts])
-    arguments = (x, weight, deltas, scores)
-    for name, out in {
-        "grouped": grouped_linear(x, stack.bfloat16(), segments),
-        "merged": merged_linear(*arguments, segments, 0.1),
-        "never merged": gated_linear_triton.product(*arguments, segments.sizes, 0.1, False),
-    }.items():
-        assert error(out, exact) < 5e-3, name

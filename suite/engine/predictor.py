@@ -1,0 +1,142 @@
+"""A saved delta as a model that answers new inputs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from suite.backbones.base import Backbone
+from suite.backbones.load import load_backbone
+from suite.data.batching import Batches
+from suite.data.encode import encode_questions
+from suite.data.questions import Question, columns_of
+from suite.engine.cell import adapt_model
+from suite.engine.delta import Origin, load_delta, read_header
+from suite.engine.loop import predictions
+from suite.engine.seeding import seed_for
+from suite.errors import UserError
+from suite.method.load import load_method
+from suite.method.model import AdaptedModel
+from suite.planning.locate import Model, locate_model
+from suite.registry import Registry
+from suite.registry.metrics import UNPARSED
+from suite.registry.names import did_you_mean
+from suite.registry.schema import BackboneEntry, Classification, TaskEntry
+
+E = TypeVar("E")
+Answer = str | float | None
+"""A label's name or a number; None if a text-to-text network wrote neither."""
+
+
+class Predictor:
+    """A backbone with one delta loaded into it.
+
+    `tasks` are the tasks it serves, by name; `model` is the network itself, in evaluation mode.
+    """
+
+    def __init__(
+        self,
+        model: AdaptedModel,
+        backbone: Backbone,
+        origin: Origin,
+        tasks: Mapping[str, TaskEntry],
+        device: torch.device,
+    ) -> None:
+        self.model = model
+        self.origin = origin
+        self.tasks = tasks
+        self.device = device
+        self._backbone = backbone
+
+    def __repr__(self) -> str:
+        cell = self.origin.cell
+        return f"{cell.method} on {cell.backbone} for {', '.join(self.tasks)}"
+
+    def predict(self, inputs: Sequence[Question], task: str | None = None) -> list[Answer]:
+        """The answer to every input, in order: names of labels, or numbers.
+
+        `inputs` are texts, pairs of texts, or images: PIL images, uint8 arrays [H, W, 3] or files.
+        `task` is needed if the delta serves several. Raises `UserError` for an unknown task
+        and for an input that the task does not take.
+        """
+        output = self._task(task).output
+        raw = self.predict_raw(inputs, task)
+        if not isinstance(output, Classification):
+            return [None if value < output.minimum else float(value) for value in raw]
+        return [None if value == UNPARSED else output.labels[int(value)] for value in raw]
+
+    def predict_raw(
+        self, inputs: Sequence[Question], task: str | None = None
+    ) -> list[int] | list[float]:
+        """The answers as results record them: label indices or numbers, -1 for no valid answer."""
+        entry = self._task(task)
+        columns = columns_of(entry, inputs, self._backbone.entry.image_size)
+        examples = encode_questions(entry, columns, self._backbone, self.origin.max_length)
+        batches = Batches(entry.name, examples.to(self.device), self._backbone.entry)
+        answers = predictions(self.model, batches)
+        if isinstance(entry.output, Classification):
+            return [int(value) for value in answers]
+        return [float(value) for value in answers]
+
+    def _task(self, name: str | None) -> TaskEntry:
+        served = ", ".join(self.tasks)
+        if name is None:
+            if len(self.tasks) > 1:
+                raise UserError(f"say for which task: the delta serves {served}")
+            return next(iter(self.tasks.values()))
+        if name not in self.tasks:
+            near = did_you_mean(name, self.tasks)
+            raise UserError(f"unknown task '{name}'{near}; the delta serves {served}")
+        return self.tasks[name]
+
+
+def load_predictor(path: Path, registry: Registry, device: str) -> Predictor:
+    """The model of a delta file, or of the folder it lies in, on `device` (`cpu`, `cuda:0`).
+
+    Raises `UserError` if the file is not the delta of a cell, or if its method, backbone or tasks
+    are not in the registry or have changed since.
+    """
+    file = path / "delta.safetensors" if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(f"{file}: there is no such file")
+    try:
+        origin = read_header(file).origin
+    except ValueError as error:
+        raise UserError(f"{file}: {error}") from None
+    if origin is None:
+        raise UserError(f"{file}: does not say what it was trained as")
+    cell = origin.cell
+    entry = _known(file, "method", cell.method, registry.methods)
+    backbone_entry = _known(file, "backbone", cell.backbone, registry.backbones)
+    entries = [_known(file, "task", f"{cell.track}/{task}", registry.tasks) for task in cell.tasks]
+    _require_same_weights(file, backbone_entry, origin)
+    method = load_method(entry, origin.options)
+    where = torch.device(device)
+    backbone = load_backbone(backbone_entry).to(where)
+    if backbone_entry.modality == "image":
+        backbone = backbone.to(memory_format=torch.channels_last)
+    model = adapt_model(method, backbone, entries, seed_for(cell.seed, "restore"), where)
+    try:
+        load_delta(file, model, method)
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise UserError(
+            f"{file}: does not fit method '{cell.method}' as it is now ({error})"
+        ) from error
+    asked = {task.name: task.prefixed() if entry.task_prefix else task for task in entries}
+    return Predictor(model, backbone, origin, asked, where)
+
+
+def _known(file: Path, kind: str, name: str, entries: Mapping[str, E]) -> E:
+    if name not in entries:
+        hint = "; pass the class as method=" if kind == "method" else ""
+        raise UserError(f"{file}: the registry has no {kind} '{name}'{hint}")
+    return entries[name]
+
+
+def _require_same_weights(file: Path, entry: BackboneEntry, origin: Origin) -> None:
+    found = locate_model(entry)
+    if not isinstance(found, Model):
+        raise UserError(str(found))
+    if found.fingerprint != origin.weights:
+        raise UserError(f"{file}: was trained on other weights of {entry.name} than are here now")

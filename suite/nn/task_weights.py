@@ -1,0 +1,60 @@
+"""Layers whose frozen weights every task transforms in its own way."""
+
+from torch import Tensor, nn
+
+from suite.backbones.per_task import PerTask
+from suite.nn.convolution import padding_of, pair
+
+
+class TaskLinear(nn.Linear):
+    """A linear layer that keeps the frozen weight and bias of `layer`, and computes with what the
+    active task's module of `transforms` makes of the weight."""
+
+    def __init__(self, layer: nn.Linear, transforms: PerTask) -> None:
+        super().__init__(
+            layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta"
+        )
+        self.weight, self.bias = layer.weight, layer.bias
+        self.transforms = transforms
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in_features] -> [..., out_features]."""
+        if self.transforms.splits_batch:
+            return self.transforms.context.task_by_task(self.forward, x)
+        return nn.functional.linear(x, self.transforms(self.weight), self.bias)
+
+
+class TaskConv2d(nn.Conv2d):
+    """The same for a convolution."""
+
+    def __init__(self, layer: nn.Conv2d, transforms: PerTask) -> None:
+        super().__init__(
+            layer.in_channels,
+            layer.out_channels,
+            pair(layer.kernel_size),
+            pair(layer.stride),
+            padding_of(layer),
+            pair(layer.dilation),
+            layer.groups,
+            bias=layer.bias is not None,
+            padding_mode=layer.padding_mode,
+            device="meta",
+        )
+        self.weight, self.bias = layer.weight, layer.bias
+        self.transforms = transforms
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, in_channels, H, W] -> [B, out_channels, H', W']."""
+        if self.transforms.splits_batch:
+            return self.transforms.context.task_by_task(self.forward, x)
+        return self._conv_forward(x, self.transforms(self.weight), self.bias)
+
+
+def with_transforms(layer: nn.Module, transforms: PerTask) -> TaskLinear | TaskConv2d:
+    """`layer` with every task's transform of its weight; raises TypeError if it is neither a
+    convolution nor a linear layer."""
+    if isinstance(layer, nn.Conv2d):
+        return TaskConv2d(layer, transforms)
+    if isinstance(layer, nn.Linear):
+        return TaskLinear(layer, transforms)
+    raise TypeError(f"no convolution and no linear layer: {type(layer).__name__}")

@@ -1,0 +1,151 @@
+"""The code that decides what a cell computes, in parts: from which definitions each is reached.
+
+What records, shows or schedules a cell is left out, as are kernels that run on a GPU alone: the
+device is no part of an identity. Generated examples count by their digest, pretrained weights by
+their fingerprint, whatever made them.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from suite.planning.code_digest import Choice, Program, Spelling
+from suite.planning.source import PACKAGE_NAME, Place, Sources
+from suite.planning.syntax import DOMAINS
+from suite.registry.python_source import method_classes
+from suite.registry.schema import BackboneEntry, MethodEntry, Scale
+
+PACKAGE = Path(__file__).parents[1]
+SHORT = 16
+"""Digits by which the change of a part is known."""
+PARTS: Mapping[str, tuple[Place, ...]] = {
+    "metrics": (
+        Place("suite.results.scores", "evaluate"),
+        Place("suite.results.scores", "score"),
+    ),
+    "backbones": (Place("suite.backbones.load", "load_backbone"),),
+    "data": (
+        Place("suite.data.encode", "encode_task"),
+        Place("suite.data.batching", "Batches"),
+    ),
+    "training": (
+        Place("suite.engine.cell", "run_cell"),
+        Place("suite.engine.cell", "Workspace"),
+    ),
+}
+"""Where each part of the engine begins; what two of them reach belongs to the first."""
+ENTRIES = "suite.registry.schema"
+LEAVES = frozenset(
+    (
+        "suite.console",
+        "suite.errors",
+        "suite.planning",
+        "suite.registry.modules",
+        "suite.registry.schema",
+        "suite.results.records",
+        "suite.engine.environment",
+        "suite.engine.peak_memory",
+        "suite.engine.ledger.closed_form",
+        "suite.engine.ledger.disagreement",
+    )
+)
+"""What decides no result, or counts by its content elsewhere."""
+SOURCES = "suite.data.sources"
+OF_FAMILIES: Mapping[str, Collection[str]] = {
+    "suite.backbones.base.TextToTextBackbone": ("t5",),
+    "suite.backbones.base.EncoderBackbone": ("bert",),
+    "suite.backbones.base.VisionBackbone": ("resnet", "densenet", "vit"),
+    "suite.method.model.TextToTextModel": ("t5",),
+    "suite.method.model.HeadedModel": ("resnet", "densenet", "vit", "bert"),
+    "suite.data.encode._answers": ("t5",),
+}
+"""Definitions that only backbones of some families use."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """The digest that decides, and one of each part, by which a change is named.
+
+    The parts are those of `PARTS`, `layers` (of the package, which the method alone reaches) and
+    `method` (its own files).
+    """
+
+    digest: str
+    parts: Mapping[str, str]
+
+
+class CellCode:
+    """Digests the code of cells, each piece once; `package` is the folder of the suite."""
+
+    def __init__(self, package: Path = PACKAGE) -> None:
+        self._program = cache(lambda methods: Program(Sources(package, methods), ENTRIES))
+        self._engine_of = cache(self._engine)
+
+    def of(
+        self, entry: MethodEntry, options: Collection[str], backbone: BackboneEntry, scale: Scale
+    ) -> Code:
+        """The code of a method's cells, apart from the formulas of their metrics.
+
+        `options` are the names of its options. Raises `SyntaxError` for a file that is not Python.
+        """
+        program = self._program(entry.python_path.parent)
+        choice = choice_of(backbone, scale)
+        engine, parts = self._engine_of(program, choice)
+        own = self._own(entry, program, choice, engine)
+        layers = [place for place in own if place.module.split(".")[0] == PACKAGE_NAME]
+        files = [place for place in own if place not in layers]
+        whole = [*engine, *own]
+        spelling = Spelling.of(program, whole, choice, options)
+        return Code(
+            spelling.digest(program, whole, choice),
+            {
+                **parts,
+                "layers": spelling.digest(program, layers, choice)[:SHORT],
+                "method": spelling.digest(program, files, choice)[:SHORT],
+            },
+        )
+
+    def metrics(self, names: Collection[str], entry: MethodEntry) -> str:
+        """The code of some metrics, in cells of a method."""
+        program = self._program(entry.python_path.parent)
+        choice = Choice(DOMAINS, frozenset(("MetricName", name) for name in names), LEAVES)
+        places = program.reached(PARTS["metrics"], choice)
+        return Spelling.of(program, places, choice).digest(program, places, choice)[:SHORT]
+
+    def places(self, entry: MethodEntry, choice: Choice) -> list[Place]:
+        """The definitions that count in a method's cells."""
+        program = self._program(entry.python_path.parent)
+        engine, _ = self._engine_of(program, choice)
+        return [*engine, *self._own(entry, program, choice, engine)]
+
+    def _engine(
+        self, program: Program, choice: Choice
+    ) -> tuple[Collection[Place], Mapping[str, str]]:
+        """What all methods share, and the digests of its parts."""
+        engine: dict[Place, str] = {}
+        for part, roots in PARTS.items():
+            engine |= dict.fromkeys(program.reached(roots, choice, engine), part)
+        spelling = Spelling.of(program, engine, choice)
+        digests = {
+            part: spelling.digest(program, [p for p in engine if engine[p] == part], choice)
+            for part in PARTS
+        }
+        return engine, {part: digest[:SHORT] for part, digest in digests.items()}
+
+    def _own(
+        self, entry: MethodEntry, program: Program, choice: Choice, engine: Collection[Place]
+    ) -> list[Place]:
+        path = entry.python_path
+        module = f"{path.parent.name}.{path.stem}"
+        classes = [Place(module, found.name) for found in method_classes(path)]
+        return program.reached(classes or [Place(module, "")], choice, engine)
+
+
+def choice_of(backbone: BackboneEntry, scale: Scale, metrics: Collection[str] = ()) -> Choice:
+    """What of the source counts on a backbone, beside some metrics."""
+    lines: set[tuple[str, str]] = {("MetricName", name) for name in metrics}
+    lines |= {("Family", backbone.family), ("Library", backbone.source.library)}
+    other = {name for name, families in OF_FAMILIES.items() if backbone.family not in families}
+    generated = {SOURCES} if scale.embedded else set()
+    return Choice(DOMAINS, frozenset(lines), LEAVES | other | generated)

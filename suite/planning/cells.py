@@ -1,0 +1,98 @@
+"""Cells, and a plan of them: what will happen to each, and why."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from suite.console import coloured, table
+from suite.planning.locate import Missing
+from suite.planning.request import Request
+from suite.registry.schema import OptionValue, Recipe
+from suite.results.records import CellKey, Identity
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Action = Literal["run", "cached", "unsupported", "missing"]
+_COLOURS: Mapping[Action, str] = {
+    "run": "bold", "cached": "green", "unsupported": "dim", "missing": "yellow",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Everything that determines one result."""
+
+    key: CellKey
+    recipe: Recipe
+    options: Mapping[str, OptionValue]
+    identity: Identity
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell, what will happen to it, and why."""
+
+    cell: Cell
+    action: Action
+    reason: str
+
+
+@dataclass(frozen=True, repr=False)
+class Plan:
+    """The cells of a request in the order in which they run."""
+
+    request: Request
+    planned: tuple[Planned, ...]
+    missing: tuple[Missing, ...] = ()
+    """Data and weights that cells need and that are not here."""
+    left_out: tuple[str, ...] = ()
+    """Tracks and backbones that were asked for and that give no cell, each with the reason."""
+
+    def with_action(self, action: Action) -> tuple[Planned, ...]:
+        """The cells with one action."""
+        return tuple(item for item in self.planned if item.action == action)
+
+    def frame(self) -> "pd.DataFrame":
+        """One row per cell: method, track, tasks, backbone, seed, action and reason."""
+        import pandas as pd
+
+        columns = ("method", "track", "tasks", "backbone", "seed", "action", "reason")
+        rows = [
+            (k.name, k.track, ",".join(k.tasks), k.backbone, k.seed, item.action, item.reason)
+            for item in self.planned
+            for k in [item.cell.key]
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
+    def table(self) -> str:
+        """One line per cell, in aligned columns; empty without cells."""
+        header = ("method", "task", "backbone", "seed", "action", "why")
+        return table(header, map(_row, self.planned)) if self.planned else ""
+
+    def __repr__(self) -> str:
+        left_out = (f"left out: {reason}" for reason in self.left_out)
+        return "\n".join(line for line in (self.table(), *left_out, self.counts) if line)
+
+    @property
+    def counts(self) -> str:
+        """How many cells there are with each action, in words."""
+        counts = Counter(item.action for item in self.planned)
+        nothing = "no cell has failed" if self.request.only_failed else "nothing to do"
+        words = ("to run" if action == "run" else action for action in counts)
+        pairs = zip(counts.values(), words, strict=True)
+        return ", ".join(f"{count} {word}" for count, word in pairs) or nothing
+
+
+def _row(item: Planned) -> tuple[str, ...]:
+    key = item.cell.key
+    task = key.tasks[0] if len(key.tasks) == 1 else ""
+    return (
+        key.name,
+        f"{key.track}/{task}" if task else f"{key.track} ({len(key.tasks)} tasks)",
+        key.backbone,
+        str(key.seed),
+        coloured(item.action, _COLOURS[item.action]),
+        item.reason,
+    )

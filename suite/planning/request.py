@@ -1,0 +1,105 @@
+"""What a user asks for, in words or in Python values, as one frozen request."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from suite.errors import UserError
+from suite.planning.limits import positive
+from suite.registry.entries import split_names
+from suite.registry.names import did_you_mean
+from suite.registry.schema import OptionValue, Scale
+
+Names = str | Iterable[str]
+"""Names or globs: one text with commas or spaces between them, or several texts."""
+Seeds = int | str | Iterable[int | str]
+Assignments = Mapping[str, OptionValue] | Iterable[str]
+"""`{"METHOD.OPTION": value}`, or texts `METHOD.OPTION=VALUE`."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for. Names may be globs; no backbones means those of each track."""
+
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    backbones: tuple[str, ...] = ()
+    scale: Scale = Scale.MINI
+    seeds: tuple[int, ...] = (0,)
+    steps: int | None = None
+    batch_size: int | None = None
+    options: tuple[str, ...] = ()
+    """`METHOD.OPTION=VALUE`, several values with commas between them."""
+    force: bool = False
+    only_failed: bool = False
+    trial: int | None = None
+    """Take the learning rate of this place in each method's `tuning`, not its recipe's."""
+
+    def unlimited(self) -> "Request":
+        """The same with every recipe's own budget."""
+        return replace(self, steps=None, batch_size=None)
+
+
+def request(
+    methods: Names,
+    tasks: Names,
+    backbones: Names = (),
+    *,
+    seeds: Seeds = 0,
+    scale: str = "mini",
+    steps: int | None = None,
+    batch_size: int | None = None,
+    options: Assignments = (),
+    force: bool = False,
+    only_failed: bool = False,
+) -> Request:
+    """The request that these words make. Raises `UserError` for a word of no meaning; whether
+    names exist is found out by planning."""
+    return Request(
+        methods=_names(methods),
+        tasks=_names(tasks),
+        backbones=_backbones(backbones),
+        scale=_scale(scale),
+        seeds=_seeds(seeds),
+        steps=None if steps is None else positive(steps, "--steps: "),
+        batch_size=None if batch_size is None else positive(batch_size, "--batch-size: "),
+        options=_assignments(options),
+        force=force,
+        only_failed=only_failed,
+    )
+
+
+def _names(words: Names) -> tuple[str, ...]:
+    return split_names([words] if isinstance(words, str) else words)
+
+
+def _backbones(words: Names) -> tuple[str, ...]:
+    names = _names(words)
+    if words and not names:
+        raise UserError("--backbones names no backbone")
+    return names
+
+
+def _scale(word: str) -> Scale:
+    try:
+        return Scale(word)
+    except ValueError:
+        near = did_you_mean(str(word), Scale)
+        raise UserError(f"--scale: must be {' or '.join(Scale)}, not '{word}'{near}") from None
+
+
+def _seeds(seeds: Seeds) -> tuple[int, ...]:
+    several = seeds if isinstance(seeds, Iterable) and not isinstance(seeds, str) else [seeds]
+    words = split_names(map(str, several))
+    try:
+        numbers = tuple(dict.fromkeys(int(word) for word in words))
+    except ValueError:
+        raise UserError(f"--seeds: whole numbers, not '{','.join(words)}'") from None
+    if not numbers or min(numbers) < 0:
+        raise UserError("--seeds: give at least one number, none below 0")
+    return numbers
+
+
+def _assignments(options: Assignments) -> tuple[str, ...]:
+    if isinstance(options, Mapping):
+        return tuple(f"{target}={value}" for target, value in options.items())
+    return (options,) if isinstance(options, str) else tuple(options)

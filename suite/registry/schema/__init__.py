@@ -1,0 +1,70 @@
+"""What a registry file may say: one frozen model per kind of entry.
+
+Unknown keys are errors. Everything the engine knows of methods, tasks, tracks and backbones comes
+from these models; no module compares names.
+"""
+
+from suite.registry.schema.backbone import BackboneEntry, BackboneSource, Library
+from suite.registry.schema.base import (
+    FAMILIES,
+    Entry,
+    Family,
+    FileEntry,
+    Modality,
+    Name,
+    OptionValue,
+    Reference,
+    SiteKind,
+)
+from suite.registry.schema.method import Cost, CostTerm, MethodEntry, Option
+from suite.registry.schema.recipe import BUDGET, TRIALS, Recipe, RecipeChange, Recipes, Tuning
+from suite.registry.schema.scale import Scale
+from suite.registry.schema.task import (
+    Classification,
+    GeneratedSource,
+    HubSource,
+    Output,
+    Regression,
+    Sources,
+    SplitName,
+    TaskEntry,
+    Text,
+)
+from suite.registry.schema.track import PublishedRow, TrackEntry
+
+__all__ = [
+    "BUDGET",
+    "FAMILIES",
+    "TRIALS",
+    "BackboneEntry",
+    "BackboneSource",
+    "Classification",
+    "Cost",
+    "CostTerm",
+    "Entry",
+    "Family",
+    "FileEntry",
+    "GeneratedSource",
+    "HubSource",
+    "Library",
+    "MethodEntry",
+    "Modality",
+    "Name",
+    "Option",
+    "OptionValue",
+    "Output",
+    "PublishedRow",
+    "Recipe",
+    "RecipeChange",
+    "Recipes",
+    "Reference",
+    "Regression",
+    "Scale",
+    "SiteKind",
+    "Sources",
+    "SplitName",
+    "TaskEntry",
+    "Text",
+    "TrackEntry",
+    "Tuning",
+]

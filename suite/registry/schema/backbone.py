@@ -1,0 +1,41 @@
+"""A backbone's YAML: its family, and who builds the network from which weights."""
+
+from typing import Literal
+
+from suite.registry.schema.base import Entry, Family, FileEntry, Modality, Reference
+from suite.registry.schema.scale import Scale
+
+Library = Literal["cifar", "timm", "transformers"]
+
+
+class BackboneSource(Entry):
+    """Who builds the network and where its weights lie.
+
+    At mini scale `id` is a folder shipped inside the package; at full scale a hub id or a folder
+    below `$SUITE_DATA/models`.
+    """
+
+    library: Library
+    id: str
+    revision: str | None = None
+    local_only: bool = False
+    architecture: str | None = None
+    """timm only: the architecture's name where the folder does not say it."""
+    arguments: dict[str, int | float | str | tuple[int, ...]] = {}
+    """cifar only: the builder's arguments."""
+
+
+class BackboneEntry(FileEntry):
+    """A frozen pretrained network."""
+
+    description: str
+    family: Family
+    modality: Modality
+    scale: Scale
+    source: BackboneSource
+    pooling: Literal["mean", "cls"] = "mean"
+    image_size: int | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    licence: str
+    reference: Reference | None = None

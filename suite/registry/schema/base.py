@@ -1,0 +1,43 @@
+"""The words that all entries share, and the base of every model."""
+
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
+DIGEST_PATTERN = r"^[0-9a-f]{64}$"
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
+Modality = Literal["text", "image"]
+Family = Literal["resnet", "densenet", "vit", "bert", "t5"]
+FAMILIES: tuple[Family, ...] = get_args(Family)
+SiteKind = Literal[
+    "attention", "feed_forward", "block", "conv", "linear", "norm", "patch_embedding", "head"
+]
+OptionValue = bool | int | float | str
+
+
+class Entry(BaseModel):
+    """Base of every model: immutable, and unknown keys are errors.
+
+    A validator over several keys starts its message with the key that is at fault.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(Entry):
+    """An entry with a file of its own. `path` is filled in by the loader, never written in YAML."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: Name
+    path: Path = Field(default=Path(), exclude=True)
+
+
+class Reference(Entry):
+    """Where an idea, a data set or a number comes from."""
+
+    title: str
+    url: str | None = None
+    year: int | None = None

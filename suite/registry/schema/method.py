@@ -1,0 +1,117 @@
+"""A method's YAML: what it is, its options, its recipe and its cost."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from suite.registry.schema.base import (
+    FAMILIES,
+    Entry,
+    Family,
+    FileEntry,
+    Name,
+    OptionValue,
+    Reference,
+    SiteKind,
+)
+from suite.registry.schema.recipe import Recipes, Tuning
+from suite.registry.schema.scale import Scale
+
+
+class CostTerm(Entry):
+    """One summand of a closed-form parameter count.
+
+    `count` is a formula (see `suite.registry.expression`) over the method's options, the facts it
+    reports and the backbone's dimensions (see `suite.registry.cost_names`). With `each`, it is
+    summed over the sites of these kinds and may also use `w`, the width of the site, and `i`, `o`,
+    `k` of a conv or linear site.
+    """
+
+    count: str
+    each: tuple[SiteKind, ...] = ()
+
+
+class Cost(Entry):
+    """Closed-form parameter counts: stored once for all tasks, and again for each task."""
+
+    shared: tuple[CostTerm, ...] = ()
+    per_task: tuple[CostTerm, ...] = ()
+
+
+class Option(Entry):
+    """One option of a method: its default, what it means and, where limited, its choices."""
+
+    default: OptionValue
+    description: str
+    choices: tuple[OptionValue, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    mini: OptionValue | None = None
+    """The default at mini scale, where it differs."""
+
+    def outside(self, value: OptionValue) -> str:
+        """Why a value does not lie within the option's bounds, in words; empty where it does."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return ""
+        if self.minimum is not None and value < self.minimum:
+            return f"must be at least {self.minimum:g}, not {value:g}"
+        if self.maximum is not None and value > self.maximum:
+            return f"must be at most {self.maximum:g}, not {value:g}"
+        return ""
+
+    def default_at(self, scale: Scale) -> OptionValue:
+        """The default at a scale."""
+        return self.mini if scale == Scale.MINI and self.mini is not None else self.default
+
+
+class MethodEntry(FileEntry):
+    """A way to adapt a backbone to one task (`per_task`) or to a whole track at once (`joint`)."""
+
+    title: str
+    summary: str
+    regime: Literal["per_task", "joint"]
+    families: tuple[Family, ...]
+    unsupported: dict[Family, str] = {}
+    """Why the method is not defined on a family; every family is in `families` or here."""
+    adaptation: dict[Family, str] = {}
+    """On which families this is our own form of the method, not its paper's, and what differs."""
+    python: str | None = None
+    """The file that defines the method, beside the YAML; default: NAME.py."""
+    reference: Reference
+    options: dict[Name, Option] = {}
+    facts: dict[Name, str] = {}
+    """Measured quantities the method reports (name -> meaning), usable in `cost`."""
+    recipe: Recipes = {}
+    tuning: Tuning = {}
+    cost: Cost
+    cost_stated: bool = Field(default=True, exclude=True)
+    """False only for a class that is tried out without a closed form, never written in YAML."""
+    task_prefix: bool = False
+    """Text-to-text sources begin with the task's name, where nothing else names the task."""
+    replaces_backbone: bool = False
+    """What is stored holds a changed copy of the whole backbone: the frozen one is not needed."""
+    notes: str = ""
+
+    @property
+    def python_path(self) -> Path:
+        """The file that defines the method, beside the YAML."""
+        return self.path.parent / self.python if self.python else self.path.with_suffix(".py")
+
+    def trial_rates(self, scale: Scale, family: Family) -> tuple[float, ...]:
+        """The learning rates that a search tries on a family; none if the file names none."""
+        rates = self.tuning.get(scale, {})
+        return rates.get(family) or rates.get("default") or ()
+
+    @model_validator(mode="after")
+    def _every_family_is_covered(self) -> "MethodEntry":
+        covered = [*self.families, *self.unsupported]
+        missing = [family for family in FAMILIES if family not in covered]
+        if missing:
+            raise ValueError(
+                f"families: list here, or in 'unsupported' with the reason: {', '.join(missing)}"
+            )
+        twice = [family for family in self.families if family in self.unsupported]
+        if twice:
+            raise ValueError(f"unsupported: also in 'families': {', '.join(twice)}")
+        return self

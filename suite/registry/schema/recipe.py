@@ -1,0 +1,60 @@
+"""How cells are trained: whole recipes, what entries change in them, and the rates to search."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from suite.registry.schema.base import Entry, Family
+from suite.registry.schema.scale import Scale
+
+BUDGET = ("steps", "batch_size")
+"""What a request may change of every recipe: how long methods train, and on how much at a time."""
+
+
+class Recipe(Entry):
+    """How a cell is trained. `steps` counts optimizer steps per task: a joint method over T tasks
+    takes T times as many, so that every method sees the same number of examples per task."""
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    head_learning_rate: Annotated[float, Field(gt=0)] | None = None
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    steps: Annotated[int, Field(ge=1)] = 100
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    evaluations: Annotated[int, Field(ge=1)] = 4
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    augmentation: Literal["none", "flip", "crop", "crop_flip"] = "none"
+    temperature: Annotated[float, Field(ge=1)] = 10.0
+    mixed_batches: bool = False
+    """Whether each batch of a joint method holds examples of several tasks, not of one."""
+    max_length: Annotated[int, Field(ge=4)] = 128
+
+
+class RecipeChange(Recipe):
+    """The recipe keys that a track or a method sets; the rest is inherited.
+
+    An attribute that was not written has the default of `Recipe`: read `written`.
+    """
+
+    @property
+    def written(self) -> Mapping[str, object]:
+        """The keys that were set."""
+        return self.model_dump(exclude_unset=True)
+
+
+RecipeKey = Literal["default", Family]
+Recipes = dict[Scale, dict[RecipeKey, RecipeChange]]
+"""Scale -> `default` or a backbone family -> what changes; the family wins over the default."""
+
+TRIALS = 4
+"""Learning rates that a search tries: as many for every method, so that none is favoured."""
+Rates = Annotated[
+    tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=TRIALS, max_length=TRIALS)
+]
+Tuning = dict[Scale, dict[RecipeKey, Rates]]
+"""Scale -> `default` or a backbone family -> the learning rates that `tune` tries."""

@@ -1,0 +1,127 @@
+"""A task's YAML: its output, its metrics and where its examples come from."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from suite.registry.schema.base import DIGEST_PATTERN, Entry, FileEntry, Modality, Reference
+from suite.registry.schema.scale import Scale
+
+
+def _named(labels: object) -> object:
+    """A number of classes as so many names; names as they are."""
+    if isinstance(labels, int) and not isinstance(labels, bool):
+        return tuple(map(str, range(labels)))
+    return tuple(labels) if isinstance(labels, list) else labels
+
+
+class Classification(Entry):
+    """One of n classes: their names in the order of their indices, or how many there are."""
+
+    type: Literal["classification"]
+    labels: Annotated[tuple[str, ...], Field(min_length=2), BeforeValidator(_named)]
+
+
+class Regression(Entry):
+    """A number in a closed range."""
+
+    type: Literal["regression"]
+    minimum: float
+    maximum: float
+
+
+Output = Annotated[Classification | Regression, Field(discriminator="type")]
+
+
+class Text(Entry):
+    """The text columns of a task and its text-to-text source, as in `sentence1: {sentence1}`."""
+
+    columns: Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
+    template: str
+
+    @model_validator(mode="after")
+    def _template_uses_the_columns(self) -> "Text":
+        for column in self.columns:
+            if "{" + column + "}" not in self.template:
+                raise ValueError(f"template: does not contain {{{column}}}")
+        return self
+
+
+SplitName = Literal["train", "validation", "test"]
+
+
+class GeneratedSource(Entry):
+    """Examples made by a function of a Python file beside the task's YAML."""
+
+    python: str
+    function: str
+    version: Annotated[int, Field(ge=1)]
+    digest: Annotated[str, Field(pattern=DIGEST_PATTERN)]
+
+
+class HubSource(Entry):
+    """A hub data set, or the same layout below `$SUITE_DATA/datasets`.
+
+    `halve_validation`: a fixed permutation of the `validation` split, first half validation,
+    second half test. `carve_from_train`: `carve` fixed rows of `train` become validation and
+    leave the training set; `test` is the test split. `named`: the three splits as named.
+    """
+
+    hub: str
+    config: str = "default"
+    revision: str | None = None
+    local_only: bool = False
+    """The data set is not on the hub under this id; it can only come from SUITE_DATA."""
+    label: str = "label"
+    image: str = "image"
+    split_rule: Literal["halve_validation", "carve_from_train", "named"]
+    splits: dict[SplitName, str] = {}
+    carve: Annotated[int, Field(ge=1)] = 1000
+
+
+class Sources(Entry):
+    """Where the examples come from at each scale."""
+
+    mini: GeneratedSource | None = None
+    full: HubSource | None = None
+
+    def at(self, scale: Scale) -> GeneratedSource | HubSource | None:
+        """The source at a scale; None if the task is not defined there."""
+        return self.mini if scale == Scale.MINI else self.full
+
+
+class TaskEntry(FileEntry):
+    """One data set with its splits, its metric and its output space."""
+
+    description: str
+    modality: Modality
+    output: Output
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of `suite.registry.metrics`."""
+    text: Text | None = None
+    sources: Sources
+    official: dict[str, int] = {}
+    """Official row counts by hub split, so that a subset is recognised and named."""
+    licence: str
+    reference: Reference | None = None
+    track: str = ""
+    """Filled in by the loader: the folder the file lies in."""
+
+    def prefixed(self) -> "TaskEntry":
+        """The same task with its name in front of its text-to-text source."""
+        if self.text is None:
+            return self
+        template = f"{self.name} {self.text.template}"
+        text = self.text.model_copy(update={"template": template})
+        return self.model_copy(update={"text": text})
+
+    def without_sources(self) -> "TaskEntry":
+        """The same task as a method sees it: what is asked, not where the examples are."""
+        return self.model_copy(update={"sources": Sources(), "path": Path()})
+
+    @model_validator(mode="after")
+    def _text_tasks_say_their_columns(self) -> "TaskEntry":
+        if (self.modality == "text") != (self.text is not None):
+            raise ValueError("modality: a text task needs 'text', an image task must not have it")
+        return self

@@ -1,0 +1,51 @@
+"""A track's YAML: its tasks, backbones and recipe, and the published results shown with it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from suite.registry.schema.base import Entry, FileEntry, Modality, Name
+from suite.registry.schema.recipe import Recipes
+from suite.registry.schema.scale import Scale
+
+
+class PublishedRow(Entry):
+    """A published result, shown hollow beside the measured ones and never ranked with them."""
+
+    method: str
+    """Name of a method of this registry where there is one, else the paper's name."""
+    label: str
+    backbone: str
+    score: float
+    scores: dict[str, float] = {}
+    total_x: float | None = None
+    """The frozen backbone, unless it is not needed, and what is stored beside it, without heads."""
+    replaces_backbone: bool = False
+    """Whether the frozen backbone is not needed, as after full fine-tuning."""
+    per_task_percent: float | None = None
+    source: str
+    verified: bool
+    """False: not read in the source itself; shown as "published (unverified)"."""
+    setting: str = ""
+
+    @property
+    def stored_x(self) -> float | None:
+        """What is stored beyond the frozen backbone, in backbones; heads, which no paper counts,
+        left out."""
+        if self.total_x is None:
+            return None
+        return self.total_x if self.replaces_backbone else self.total_x - 1
+
+
+class TrackEntry(FileEntry):
+    """Tasks that are scored together, on named backbones, with one recipe."""
+
+    description: str
+    modality: Modality
+    tasks: Annotated[tuple[Name, ...], Field(min_length=1)]
+    backbones: dict[Scale, tuple[Name, ...]]
+    score: Literal["mean", "decathlon"] = "mean"
+    baseline_errors: dict[Name, float] = {}
+    """Decathlon only: the error (0-1) of full fine-tuning, from which the score starts."""
+    recipe: Recipes = {}
+    published: tuple[PublishedRow, ...] = ()

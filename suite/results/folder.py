@@ -1,0 +1,166 @@
+"""The results of an output folder: a file a cell while cells run, a pack a board afterwards."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from suite.console import shown
+from suite.errors import UserError
+from suite.results.history import Past
+from suite.results.packs import (
+    FOLDER,
+    Pack,
+    comes_after,
+    pack_name,
+    pack_paths,
+    read_pack,
+)
+from suite.results.records import CellKey, NoResult, Result, read_record
+
+SINGLES = "results"
+"""Where files of single results lie below an output folder."""
+
+_SHOWN = 10
+
+R = TypeVar("R", bound=Result | Past)
+
+
+@dataclass(frozen=True, eq=False)
+class Results(Mapping[CellKey, R]):
+    """What is known of each cell, in the order of file names."""
+
+    found: Mapping[CellKey, R]
+    left_out: tuple[NoResult, ...] = ()
+    """Files, and lines of packs, that are no results."""
+
+    def __getitem__(self, cell: CellKey) -> R:
+        return self.found[cell]
+
+    def __iter__(self) -> Iterator[CellKey]:
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    @property
+    def warning(self) -> str:
+        """What was left out, and why; empty where nothing was."""
+        if not self.left_out:
+            return ""
+        lines = [f"  {each.place}: {each.reason}" for each in self.left_out[:_SHOWN]]
+        more = len(self.left_out) - len(lines)
+        lines += [f"  and {more} more"] if more else []
+        return "\n".join(["warning: left out, because it is no result:", *lines])
+
+
+def read_results(out: Path) -> Results[Result]:
+    """Every result of an output folder, from packs and from files of single results.
+
+    What is no result is left out and named in `left_out`. Raises `UserError` for a pack in which a
+    merge left both sides.
+    """
+    return _read(out, Result)
+
+
+def read_history(out: Path) -> Results[Past]:
+    """The head of every result of an output folder, as `read_results`."""
+    return _read(out, Past)
+
+
+class Lookup(Generic[R]):
+    """The results of single cells of an output folder, whatever else lies there.
+
+    `kind` is what is read of each: `Result`, or `Past` for its head alone.
+    """
+
+    def __init__(self, out: Path, kind: type[R]) -> None:
+        self.out = out
+        self.kind = kind
+        self._packs: dict[str, Pack] = {}
+
+    def get(self, cell: CellKey) -> R | None:
+        """The result of a cell, or None.
+
+        Raises `UserError` where something else lies in the place of its result, which a run would
+        write over, and for a pack in which a merge left both sides.
+        """
+        try:
+            single = _read_single(self.out / SINGLES / cell.file_name, self.kind)
+        except FileNotFoundError:
+            single = None
+        pack = self._pack(pack_name(cell.model_dump()))
+        line = pack.find(cell)
+        if line is None:
+            return single
+        packed = pack.read(line, self.kind)
+        return packed if single is None or not _comes_after(single, packed) else single
+
+    def _pack(self, name: str) -> Pack:
+        if name not in self._packs:
+            self._packs[name] = read_pack(self.out / FOLDER / name)
+        return self._packs[name]
+
+
+def single_paths(out: Path) -> list[Path]:
+    """The files of single results, whatever they hold, in the order of their names.
+
+    Raises `UserError` where the folder cannot be read.
+    """
+    folder = out / SINGLES
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.name.endswith(".json")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UserError(f"{shown(folder)}: cannot be read ({error.strerror})") from None
+    return [folder / name for name in sorted(names)]
+
+
+def read_singles(out: Path, kind: type[R], left_out: list[NoResult]) -> Iterator[tuple[Path, R]]:
+    """The results in files of their own; those that are none are added to `left_out`."""
+    for path in single_paths(out):
+        try:
+            yield path, _read_single(path, kind)
+        except FileNotFoundError:
+            continue  # packed by another process since the folder was listed
+        except NoResult as reason:
+            left_out.append(reason)
+
+
+def _read(out: Path, kind: type[R]) -> Results[R]:
+    # Packs are read last: a result that is packed meanwhile is then seen twice, never missed.
+    left_out: list[NoResult] = []
+    found = {record.cell: record for _, record in read_singles(out, kind, left_out)}
+    for path in pack_paths(out):
+        pack = read_pack(path)
+        for line in (*pack.cells.values(), *pack.foreign):
+            try:
+                record = pack.read(line, kind)
+            except NoResult as reason:
+                left_out.append(reason)
+                continue
+            single = found.get(record.cell)
+            if single is None or not _comes_after(single, record):
+                found[record.cell] = record
+    ordered = dict(sorted(found.items(), key=lambda item: item[0].file_name))
+    return Results(ordered, tuple(left_out))
+
+
+def _read_single(path: Path, kind: type[R]) -> R:
+    # A copy under another name would count as a second run.
+    record = read_record(path, kind)
+    if path.name != record.cell.file_name:
+        reason = f"holds the result of {record.cell.file_name}"
+        raise NoResult(shown(path), reason)
+    return record
+
+
+def _comes_after(single: R, packed: R) -> bool:
+    return comes_after(_finished(single), _finished(packed))
+
+
+def _finished(record: R) -> str:
+    return record.environment.finished if record.environment else ""

@@ -1,0 +1,93 @@
+"""Packing an output folder: files of single results and searches go into one file a board."""
+
+import contextlib
+import fcntl
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from suite.console import shown
+from suite.errors import UserError
+from suite.results.folder import read_singles, single_paths
+from suite.results.packs import FOLDER, both_sides, lines_of, merged, pack_name, pack_paths
+from suite.results.records import NoResult, Result, replace_file
+from suite.results.searches import merged_searches, pack_path, search_paths
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What packing did."""
+
+    written: tuple[Path, ...]
+    """The packs that changed."""
+    replaced: int
+    """Results that gave way to a later one of their cell."""
+    left: tuple[NoResult, ...]
+    """Files that are no results, and stay where they are."""
+
+
+def is_packed(out: Path) -> bool:
+    """Whether an output folder keeps packs: then every new result ends in one."""
+    return bool(pack_paths(out)) or pack_path(out).is_file()
+
+
+def pack(out: Path) -> Packed:
+    """Put every result and search of an output folder into its pack, and settle what a merge left.
+
+    Of two results of a cell that which finished later stays, as it would had both been run here.
+    Every pack is on disk before the files that went into it are removed. Raises `UserError` where
+    that is impossible, and for two unlike searches of one method: no time tells which is later.
+    """
+    with _alone(out / FOLDER):
+        singles = _versions([*single_paths(out), *search_paths(out)])
+        left: list[NoResult] = []
+        new: dict[str, list[str]] = defaultdict(list)
+        for _, result in read_singles(out, Result, left):
+            new[pack_name(result.cell.model_dump())] += lines_of(result)
+        written, replaced = [], 0
+        for target in sorted({*pack_paths(out), *(out / FOLDER / name for name in new)}):
+            old = [*both_sides(target)]
+            lines = merged(old, new[target.name])
+            replaced += len({*old, *new[target.name]}) - len(lines)
+            written += _write(target, lines)
+        written += _write(pack_path(out), merged_searches(out))
+        foreign = {reason.place for reason in left}
+        for path, version in singles.items():
+            if shown(path) not in foreign and _versions([path]) == {path: version}:
+                path.unlink()
+        return Packed(tuple(written), replaced, tuple(left))
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process packs into this folder, and keep others waiting meanwhile."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(f"{shown(folder)}: cannot be written ({error.strerror})") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _versions(paths: list[Path]) -> dict[Path, tuple[int, int]]:
+    """What changes when a file is replaced, so that a result written meanwhile is not removed."""
+    found = {}
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            found[path] = status.st_ino, status.st_mtime_ns
+    return found
+
+
+def _write(target: Path, lines: list[str]) -> list[Path]:
+    """Write a pack if its lines changed; returns it if so."""
+    text = "".join(f"{line}\n" for line in lines)
+    if not lines or (target.is_file() and target.read_text() == text):
+        return []
+    return [replace_file(target, text)]

@@ -1,0 +1,118 @@
+"""A result against itself: whatever it says that follows from something else it says.
+
+Reads no data and trains nothing. `suite.engine.rescore` loads the stored delta and scores it anew.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from suite.errors import Diverged
+from suite.registry.metrics import UNPARSED
+from suite.registry.schema import TaskEntry
+from suite.results.records import Ledger, Result, TaskScore
+from suite.results.scores import evaluate, score
+
+TOLERANCE = 0.02
+"""Points by which a metric may differ when computed from predictions that were rounded to four
+digits: Spearman's coefficient moves most, where two round to the same number."""
+
+
+def problems(result: Result, tasks: dict[str, TaskEntry]) -> list[str]:
+    """What does not fit together in a result, in words; empty for a sound one.
+
+    `tasks` are the entries of the cell's tasks that the registry has, by name.
+    """
+    return list(_problems(result, tasks))
+
+
+def _problems(result: Result, tasks: dict[str, TaskEntry]) -> Iterator[str]:
+    cell = result.cell
+    if result.identity.seed != cell.seed:
+        yield f"identity.seed is {result.identity.seed}, cell.seed {cell.seed}"
+    if set(result.identity.tasks) != set(cell.tasks):
+        yield f"identity.tasks names {_names(result.identity.tasks)}, the cell {_names(cell.tasks)}"
+    if result.status != "ok":
+        if result.scores or result.ledger:
+            yield f"status is {result.status}, yet there are scores or costs"
+        if not result.reason:
+            yield f"status is {result.status} and reason is empty"
+        return
+    scored = [own.task for own in result.scores]
+    if sorted(scored) != sorted(cell.tasks):
+        yield f"scores are of {_names(scored)}, the cell is of {_names(cell.tasks)}"
+    for own in result.scores:
+        yield from _of_score(own, tasks.get(own.task))
+    if result.ledger is None:
+        yield "ledger is missing"
+    else:
+        yield from _of_ledger(result.ledger, cell.tasks)
+    for name in ("backbone_parameters", "steps"):
+        if getattr(result, name) <= 0:
+            yield f"{name} is {getattr(result, name)}"
+    if result.trained_parameters < 0:
+        yield f"trained_parameters is {result.trained_parameters}"
+    for name in ("train_seconds", "total_seconds"):
+        value = getattr(result, name)
+        if not math.isfinite(value) or value < 0:
+            yield f"{name} is {value}"
+    if result.recipe is None:
+        yield "recipe is missing"
+
+
+def _of_score(own: TaskScore, entry: TaskEntry | None) -> Iterator[str]:
+    where = f"scores of {own.task}"
+    if len(own.predictions) != len(own.targets) or not own.targets:
+        yield f"{where}: {len(own.predictions)} predictions of {len(own.targets)} targets"
+        return
+    predictions, targets = np.array(own.predictions), np.array(own.targets)
+    if not (np.isfinite(predictions).all() and np.isfinite(targets).all()):
+        yield f"{where}: predictions or targets are not finite"
+        return
+    if abs(score(own.metrics) - own.score) > 1e-3:
+        yield f"{where}: score is {own.score}, the mean of its metrics {score(own.metrics):.4f}"
+    if entry is None:
+        return
+    if tuple(own.metrics) != tuple(entry.metrics):
+        yield f"{where}: metrics are {_names(own.metrics)}, the task's {_names(entry.metrics)}"
+        return
+    labels = entry.output.labels if entry.output.type == "classification" else None
+    if labels is not None:
+        count = labels if isinstance(labels, int) else len(labels)
+        for what, values, least in (
+            ("predictions", predictions, UNPARSED),
+            ("targets", targets, 0),
+        ):
+            if values.min() < least or values.max() >= count or (values % 1).any():
+                yield f"{where}: {what} lie outside the task's {count} labels"
+                return
+    try:
+        computed = evaluate(entry, predictions, targets)
+    except Diverged as error:
+        yield f"{where}: {error}"
+        return
+    for name, value in computed.items():
+        if not abs(value - own.metrics[name]) <= TOLERANCE:
+            yield f"{where}: {name} is {own.metrics[name]}, its predictions give {value:.4f}"
+
+
+def _of_ledger(ledger: Ledger, tasks: tuple[str, ...]) -> Iterator[str]:
+    parts = {"shared_bits": ledger.shared_bits, "buffer_bits": ledger.buffer_bits}
+    parts |= {f"task_bits.{name}": bits for name, bits in ledger.task_bits.items()}
+    parts |= {f"head_bits.{name}": bits for name, bits in ledger.head_bits.items()}
+    for name, bits in parts.items():
+        if bits < 0:
+            yield f"ledger.{name} is {bits}"
+    for own in (ledger.task_bits, ledger.head_bits):
+        if strangers := sorted(set(own) - set(tasks)):
+            yield f"ledger counts for {_names(strangers)}, which the cell is not of"
+    total = sum(parts.values())
+    if total != 8 * ledger.tensor_bytes:
+        yield f"ledger.tensor_bytes is {ledger.tensor_bytes}, its parts make {total / 8:g}"
+    if ledger.file_bytes < ledger.tensor_bytes:
+        yield f"ledger.file_bytes is {ledger.file_bytes}, its tensors {ledger.tensor_bytes}"
+
+
+def _names(names: object) -> str:
+    return ", ".join(names) or "nothing"  # type: ignore[arg-type]

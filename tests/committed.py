@@ -1,0 +1,27 @@
+"""What the committed results of the mini scale say."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from suite.results.folder import read_results
+
+FOLDER = Path(__file__).parents[1] / "leaderboards"
+
+
+@cache
+def scores() -> dict[tuple[str, str], dict[str, list[float]]]:
+    """(backbone, method) -> task -> one score for each seed."""
+    table: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for result in read_results(FOLDER).values():
+        if result.cell.scale == "mini" and result.status == "ok":
+            tasks = table.setdefault((result.cell.backbone, result.cell.method), {})
+            for score in result.scores:
+                tasks.setdefault(score.task, []).append(score.score)
+    return table
+
+
+def mean_score(backbone: str, method: str) -> float:
+    """The mean over tasks of the mean over seeds, as on the leaderboards."""
+    return float(np.mean([np.mean(seeds) for seeds in scores()[backbone, method].values()]))

@@ -1,0 +1,69 @@
+"""The documents that hold code and what it prints: docs/python.md and docs/quickstart.ipynb.
+
+`python tests/pages.py` runs the page and writes anew what its code prints.
+"""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "python.md"
+NOTEBOOK = ROOT / "docs" / "quickstart.ipynb"
+BLOCK = re.compile(r"```python\n(?P<code>.*?)```\n(?:\n```text\n(?P<printed>.*?)```\n)?", re.S)
+DECIMAL = re.compile(r"-?\d+\.\d+")
+
+
+@contextlib.contextmanager
+def workplace(folder: Path) -> Iterator[None]:
+    """A folder where the documents can be run: new, but for the published results."""
+    (folder / "leaderboards").symlink_to(ROOT / "leaderboards")
+    before = dict(os.environ)
+    os.environ.update(
+        MPLBACKEND="agg", XDG_CACHE_HOME=str(folder / "cache"), NO_COLOR="1", COLUMNS="80"
+    )
+    os.environ.pop("SUITE_REGISTRY", None)
+    try:
+        with contextlib.chdir(folder):
+            yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def differences(stated: str, printed: str, tolerance: float) -> str:
+    """The first line that is not as stated; decimals may differ by `tolerance`, and with them the
+    widths of columns."""
+    lines = zip_longest(stated.rstrip().splitlines(), printed.rstrip().splitlines(), fillvalue="")
+    for said, found in lines:
+        words, others = DECIMAL.sub("#", said).split(), DECIMAL.sub("#", found).split()
+        numbers = zip(DECIMAL.findall(said), DECIMAL.findall(found), strict=False)
+        if words != others or any(abs(float(a) - float(b)) > tolerance for a, b in numbers):
+            return f"stated: {said}\nprinted: {found}"
+    return ""
+
+
+def _write_page() -> None:
+    from notebook import Notebook
+
+    notebook = Notebook()
+
+    def anew(block: re.Match[str]) -> str:
+        printed = notebook.run(block["code"])
+        if block["printed"] is None:
+            return block[0]
+        return f"```python\n{block['code']}```\n\n```text\n{printed.rstrip()}\n```\n"
+
+    with tempfile.TemporaryDirectory() as folder, workplace(Path(folder)):
+        text = BLOCK.sub(anew, PAGE.read_text())
+    PAGE.write_text(text)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    _write_page()

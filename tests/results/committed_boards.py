@@ -1,0 +1,75 @@
+"""Boards like the published ones, drawn anew as often as one likes.
+
+The noise of a published board is taken from its results: the covariance of all methods' scores over
+resampled test examples, and the variance of one task's score from seed to seed, for per-task and
+for joint methods. True scores are the observed ones, moved together by what noise spread them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from suite.leaderboards.aggregate import boards
+from suite.leaderboards.board import Board
+from suite.registry import load
+from suite.results.folder import read_results
+from suite.results.moderation import moderated
+from suite.results.statistics import Estimate
+
+FOLDER = Path(__file__).parents[2] / "leaderboards"
+SEEDS = 3
+
+
+@cache
+def published() -> tuple[Board, ...]:
+    """The boards that were measured with several seeds."""
+    found = boards(read_results(FOLDER).values(), load())
+    return tuple(board for board in found if board.ranked and len(board.ranked[0].seeds) > 1)
+
+
+def moderated_apart(estimates: Sequence[Estimate], joint: np.ndarray) -> list[Estimate]:
+    """Per-task rows and joint ones moderated apart, as boards are."""
+    done = list(estimates)
+    for kind in (False, True):
+        members = np.flatnonzero(joint == kind)
+        for i, one in zip(members, moderated([estimates[i] for i in members])[0], strict=True):
+            done[i] = one
+    return done
+
+
+@dataclass
+class Simulator:
+    """Draws boards of the same methods, of which the truth is known."""
+
+    board: Board
+
+    def __post_init__(self) -> None:
+        rows = self.board.ranked
+        estimates = [row.estimate for row in rows]
+        self.joint = np.array([row.joint for row in rows])
+        covariance = np.cov([one.resampled for one in estimates])
+        self.root = np.linalg.cholesky(covariance + 1e-9 * np.eye(len(rows)))
+        per_task = [e for e, joint in zip(estimates, self.joint, strict=True) if not joint]
+        together = [e for e, joint in zip(estimates, self.joint, strict=True) if joint]
+        self.per_task = np.mean([one.cell_variances for one in per_task], axis=0)
+        self.together = np.mean([one.cell_variances.sum() for one in together], keepdims=True)
+        runs = np.where(self.joint, self.together, self.per_task.sum()) / SEEDS
+        observed = np.array([one.score for one in estimates])
+        kept = max(0.0, 1 - (runs + np.diag(covariance)).mean() / observed.var(ddof=1))
+        self.truth = observed.mean() + kept**0.5 * (observed - observed.mean())
+
+    def draw(self, rng: np.random.Generator, resamples: int = 400) -> list[Estimate]:
+        """The estimates of one board, moderated."""
+        methods = len(self.truth)
+        examples = self.root @ rng.normal(size=methods)
+        resampled = self.root @ rng.normal(size=(methods, resamples))
+        found = []
+        for i, joint in enumerate(self.joint):
+            variances = self.together if joint else self.per_task
+            noise = rng.normal(size=(len(variances), SEEDS)) * variances[:, None] ** 0.5
+            runs = noise + (self.truth[i] + examples[i]) / len(variances)
+            found.append(Estimate(runs, runs.sum(axis=0).mean() + resampled[i]))
+        return moderated_apart(found, self.joint)

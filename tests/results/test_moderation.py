@@ -1,0 +1,99 @@
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+from committed_boards import FOLDER, Simulator, published
+from scipy.special import digamma, polygamma
+
+from suite.leaderboards.aggregate import boards
+from suite.registry import load
+from suite.results.folder import read_results
+from suite.results.moderation import moderated
+from suite.results.statistics import Estimate, RunNoise, compare
+
+
+def rows(variances, seeds=3, cells=1):
+    """Estimates whose seeds have exactly these variances, without noise of examples."""
+    wave = np.linspace(-1, 1, seeds)
+    unit = wave / wave.std(ddof=1)
+    return [Estimate(np.outer([v**0.5] * cells, unit), np.zeros(50)) for v in variances]
+
+
+def test_variances_that_agree_are_pooled():
+    found, pool = moderated(rows([1.0, 1.1, 0.9, 1.0, 1.05]))
+    assert {one.noise for one in found} == {pool}
+    assert pool.variance == pytest.approx(1.01)
+    assert pool.freedom == pytest.approx(10)
+
+
+def test_variances_that_differ_beyond_chance_are_only_moved_towards_each_other():
+    variances = [1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1e3, 1e4] * 4
+    found, _ = moderated(rows(variances, seeds=9))
+    moved = np.array([one.noise.variance for one in found])
+    assert (np.argsort(moved, kind="stable") == np.argsort(variances, kind="stable")).all()
+    assert moved[0] > variances[0]
+    assert moved[7] < variances[7]
+    assert all(8 < one.noise.freedom < 20 for one in found)
+
+
+def test_the_prior_solves_the_equations_of_its_paper():
+    # Smyth 2004, section 6.2: mean and variance of log s^2; eight degrees of freedom a row.
+    variances = [0.5, 6, 0.6, 4, 0.7, 8, 1, 2]
+    found, pool = moderated(rows(variances, seeds=9))
+    freedom = found[0].noise.freedom - 8
+    logs = np.log(variances) - digamma(4) + np.log(4)
+    assert polygamma(1, freedom / 2) == pytest.approx(logs.var(ddof=1) - polygamma(1, 4))
+    prior = np.exp(logs.mean() + digamma(freedom / 2) - np.log(freedom / 2))
+    assert pool.variance == pytest.approx(prior)
+    for one, variance in zip(found, variances, strict=True):
+        shrunk = (freedom * prior + 8 * variance) / (freedom + 8)
+        assert one.noise.variance == pytest.approx(shrunk)
+
+
+def test_a_row_with_one_seed_takes_what_the_others_tell_or_the_pool():
+    single = Estimate(np.zeros((1, 1)), np.zeros(50))
+    found, pool = moderated([*rows([1.0, 1.0]), single])
+    assert found[2].noise == pool
+    given = RunNoise(4.0, 12.0)
+    assert moderated([single], given)[0][0].noise == given
+    assert moderated([single])[0][0].noise is None
+
+
+def test_seeds_that_agree_exactly_are_no_proof_of_no_noise():
+    alike = np.random.default_rng(10).chisquare(2, size=11) / 2
+    found, _ = moderated(rows([0.0, *alike]))
+    assert found[0].noise.variance == pytest.approx(alike.sum() / 12)
+
+
+@pytest.mark.parametrize("board", published(), ids=lambda board: board.name)
+def test_intervals_cover_the_truth_whatever_their_width(board):
+    simulator, rng = Simulator(board), np.random.default_rng(11)
+    covered, widths = [], []
+    for _ in range(60):
+        for one, truth in zip(simulator.draw(rng), simulator.truth, strict=True):
+            low, high = one.interval()
+            covered.append(low <= truth <= high)
+            widths.append(high - low)
+    fifths = np.array_split(np.array(covered)[np.argsort(widths, kind="stable")], 5)
+    # 93 to 98 %, and two standard errors of a share of these few.
+    room = 2 * (0.05 * 0.95 / len(fifths[0])) ** 0.5
+    assert all(0.93 - room <= fifth.mean() <= 0.98 + room for fifth in fifths)
+
+
+def test_two_seeds_of_one_method_are_seldom_told_apart():
+    registry, results = load(), [*read_results(FOLDER).values()]
+    apart = []
+    for whole in published():
+        singles = {}
+        for seed in (0, 1, 2):
+            own = [r for r in results if r.cell.seed == seed and r.cell.backbone == whole.backbone]
+            (board,) = [b for b in boards(own, registry) if b.name == whole.name]
+            singles[seed] = {row.label: row.estimate for row in board.ranked}
+        for row in whole.ranked:
+            others = [r.estimate for r in whole.ranked if r.joint == row.joint and r is not row]
+            pool = moderated([replace(one, noise=None) for one in others])[1]
+            pair = {seed: replace(singles[seed][row.label], noise=pool) for seed in singles}
+            apart += [compare(pair[a], pair[b]).p < 0.05 for a, b in combinations(pair, 2)]
+    assert len(apart) > 300
+    assert np.mean(apart) <= 0.07

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from committed_boards import Simulator, published
+
+from suite.results.ranks import detectable_difference, ranks
+from suite.results.statistics import Estimate, RunNoise, compare
+
+STEADY = RunNoise(0.0, np.inf)
+
+
+def scores(*values, error=1.0):
+    """Estimates with these scores and independent errors."""
+    rng = np.random.default_rng(8)
+    return [Estimate(np.array([[v]]), v + error * rng.normal(size=1000), STEADY) for v in values]
+
+
+def test_places_follow_the_scores():
+    assert [rank.place for rank in ranks(scores(70, 90, 80))] == [3, 1, 2]
+
+
+def test_equal_scores_share_a_place():
+    assert [rank.place for rank in ranks(scores(80, 80, 70))] == [1, 1, 3]
+
+
+def test_far_scores_have_sure_ranks_and_near_ones_do_not():
+    first, *near = ranks(scores(95, 80, 80.2, 79.8))
+    assert (first.low, first.high) == (1, 1)
+    assert all((rank.low, rank.high) == (2, 4) for rank in near)
+
+
+def test_only_what_may_be_the_best_is_marked():
+    assert [rank.best for rank in ranks(scores(80, 79.5, 70))] == [True, True, False]
+
+
+def test_among_many_methods_the_same_distance_is_weaker_evidence():
+    assert [rank.best for rank in ranks(scores(80, 77))] == [True, False]
+    assert all(rank.best for rank in ranks(scores(80, 77, 77, 77, 77, 77)))
+
+
+def test_single_runs_of_unknown_noise_have_no_rank():
+    with pytest.raises(ValueError, match="one seed"):
+        ranks([Estimate(np.array([[80.0]]), np.zeros(10))] * 2)
+
+
+def test_the_detectable_difference_is_that_of_a_typical_pair():
+    found = scores(70, 80, 90)
+    assert detectable_difference(found) == pytest.approx(2.8 * 2**0.5, rel=0.1)
+    assert detectable_difference(found[:1]) is None
+    assert compare(*found[:2]).detectable == pytest.approx(2.8 * 2**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("board", published(), ids=lambda board: board.name)
+def test_rank_intervals_and_marks_hold_the_truth(board):
+    simulator, rng = Simulator(board), np.random.default_rng(12)
+    truth = 1 + (simulator.truth[None, :] > simulator.truth[:, None]).sum(axis=1)
+    inside, marked = [], []
+    for _ in range(60):
+        found = ranks(simulator.draw(rng))
+        inside += [r.low <= place <= r.high for r, place in zip(found, truth, strict=True)]
+        marked.append(found[int(simulator.truth.argmax())].best)
+    assert np.mean(inside) >= 0.95
+    assert np.mean(marked) >= 0.95
