@@ -57,7 +57,7 @@ class Bench:
     reached: set[str] = field(default_factory=set)
     """Parameters that training gave a gradient that is not zero."""
     moved: set[str] = field(default_factory=set)
-    """Parameters that training changed."""
+    """Parameters that training changed, be it for a while."""
 
     def adapt(self, tasks: Sequence[TaskEntry], seed: int = SEED) -> AdaptedModel:
         """The untrained model for some of the tasks."""
@@ -84,17 +84,21 @@ class Bench:
                 parameter.register_post_accumulate_grad_hook(note)
         data = {task.name: self.data[task.name] for task in tasks}
         before = [parameter.detach().clone() for parameter in model.parameters()]
-        train(
-            model,
-            method or self.method,
-            data,
-            recipe or self.recipe,
-            SEED,
-            lambda step, steps: watch(model) if watch else None,
-        )
-        for parameter, value in zip(model.parameters(), before, strict=True):
-            if not torch.equal(parameter, value):
-                self.moved.add(names[parameter])
+
+        def note_moved() -> None:
+            for parameter, value in zip(model.parameters(), before, strict=True):
+                name = names[parameter]
+                if name not in self.moved and not torch.equal(parameter, value):
+                    self.moved.add(name)
+
+        def after_step(step: int, steps: int) -> None:
+            # A merge may undo what steps have moved.
+            note_moved()
+            if watch:
+                watch(model)
+
+        train(model, method or self.method, data, recipe or self.recipe, SEED, after_step)
+        note_moved()
         # A method's stepper may bring gradients to a parameter without the help of autograd.
         self.reached |= self.moved
         return model

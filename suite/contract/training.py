@@ -52,10 +52,7 @@ def gradients_reach_what_trains(bench: Bench, model: AdaptedModel) -> None:
         raise Fault(f"{missed[0]} requires a gradient and never received one other than zero")
     kept = sorted(declared - bench.moved)
     if kept:
-        raise Fault(
-            f"training never changes {kept[0]}, or puts it back: "
-            "is it in a parameter group and a phase?"
-        )
+        raise Fault(f"training never changes {kept[0]}: is it in a parameter group and a phase?")
     hidden = sorted(bench.moved - declared)
     if hidden:
         raise Fault(f"{hidden[0]} requires no gradient, and training changes it")

@@ -72,8 +72,10 @@ def live_tensors(model: AdaptedModel) -> dict[str, Tensor]:
 
 def stored_tensors(model: AdaptedModel, method: Method) -> dict[str, Tensor]:
     """The part of the live tensors that the method saves."""
+    names = method.stored(model, tuple(live_tensors(model)))
+    # Only now: `stored` may have packed them anew, in another size.
     tensors = live_tensors(model)
-    return {name: tensors[name] for name in method.stored(model, tuple(tensors))}
+    return {name: tensors[name] for name in names}
 
 
 def save_delta(

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from suite.backbones.per_task import PerTask, TaskContext
+from suite.nn.bits import pack, unpack
 from suite.nn.task_weights import TaskConv2d, TaskLinear, with_transforms
-
-POWERS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class BinaryMask(nn.Module):
@@ -40,15 +39,12 @@ class BinaryMask(nn.Module):
     @torch.no_grad()
     def pack(self) -> None:
         """Write the mask of the scores into `bits`; weight 0 is the lowest bit of byte 0."""
-        kept = (self.score > self.threshold).flatten().to(torch.uint8)
-        kept = nn.functional.pad(kept, (0, -len(kept) % 8)).view(-1, 8)
-        self.bits.copy_((kept * kept.new_tensor(POWERS)).sum(1))
+        self.bits.copy_(pack(self.score > self.threshold))
 
     @torch.no_grad()
     def unpack(self) -> None:
         """Set scores on the side of the threshold that `bits` gives."""
-        kept = self.bits[:, None].bitwise_and(self.bits.new_tensor(POWERS)) > 0
-        kept = kept.flatten()[: self.score.numel()].view_as(self.score)
+        kept = unpack(self.bits, self.score.numel()).view_as(self.score)
         self.score.copy_(self.threshold + torch.where(kept, 1.0, -1.0))
 
 
