@@ -49,6 +49,7 @@ def merging_phases(
             (1 - share) / len(tasks),
             ParameterSet(tuned.parameters) | own[task],
             finish=collect_and_merge if task == tasks[-1] else collect,
+            apart=True,
         )
         for task in tasks
     )
