@@ -85,7 +85,7 @@ def test_options_and_recipe_are_changed_by_name(toy):
         ({"batch_size": 1.5}, "--batch-size: must be a whole number from 1, not '1.5'"),
         ({"options": {"one.rnk": 1}}, "one has no option 'rnk'; did you mean 'rank'?"),
         ({"options": {"one.rank": "x"}}, "must be a whole number, not 'x'"),
-        ({"registry": "nowhere"}, "nowhere is no registry"),
+        ({"registry": "nowhere"}, "nowhere is not a registry"),
         ({"device": "gpu"}, "--device: must be auto, cpu, cuda or cuda:N, not 'gpu'"),
         ({"jobs": 0}, "--jobs: must be a whole number from 1, not '0'"),
         ({"timeout": -1}, "--timeout: must be a number of seconds above 0, not '-1'"),
@@ -101,7 +101,7 @@ def test_a_mistake_is_a_user_error_with_the_message_of_the_command_line(toy, wor
 
 
 def test_a_folder_without_results_is_named(toy):
-    with pytest.raises(suite.UserError, match="there is no folder nothing/results"):
+    with pytest.raises(suite.UserError, match="nothing: there are no results"):
         suite.read_results("nothing")
 
 
@@ -151,8 +151,9 @@ def test_a_run_gives_the_cells_that_were_asked_for_and_failures_are_rows(ran):
     assert failed["reason"].str.contains("the moon is full").all()
     assert failed["score"].isna().all()
     assert "2 failed" in repr(results)
-    assert "raises.colours-reds.resnet_mini.s0: failed: ValueError: the moon is full" in repr(
-        results
+    assert (
+        "raises[steps=4].colours-reds.resnet_mini.s0: failed: ValueError: the moon is full"
+        in repr(results)
     )
 
 
@@ -164,7 +165,7 @@ def test_a_class_computes_what_the_same_method_in_a_file_computes(ran):
         assert [*good[column]] == [*own[column]], column
     assert good["closed_form"].all()
     assert not own["closed_form"].any()
-    assert "norms (no closed form)" in {*own["setting"]}
+    assert "norms[steps=4] (no closed form)" in {*own["setting"]}
 
 
 def test_results_are_read_again_from_their_folder(ran, registry):

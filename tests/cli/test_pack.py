@@ -58,11 +58,11 @@ def test_what_a_merge_left_is_named_with_the_command_that_settles_it(call, folde
 
 
 def test_a_search_in_a_packed_folder_ends_in_its_pack(call, folder, monkeypatch):
-    def execute(made, registry, settings, progress):
+    def execute(made, registry, settings):
         for item in made.with_action("run"):
             failure(item.cell, "failed", "boom").write(settings.out / "results")
 
-    monkeypatch.setattr("suite.cli.run.execute", execute)
+    monkeypatch.setattr("suite.cli.tune.execute", execute)
     method = folder / "methods" / "one.yaml"
     method.write_text(method.read_text() + "tuning: {mini: {bert: [1e-3, 2e-3, 3e-3, 4e-3]}}\n")
     write_results(folder)

@@ -38,7 +38,7 @@ def test_a_run_with_failures_names_them_their_logs_and_how_to_retry(call, execut
     assert lines[0].startswith("mini scale:")
     assert "--scale full" in lines[0]
     assert "3 failed." in lines
-    assert "one.toy-first.bert_toy.s0: failed: boom (log: runs/work/log.txt)" in lines
+    assert "one[steps=5].toy-first.bert_toy.s0: failed: boom (log: runs/work/log.txt)" in lines
     retry = "python -m suite run -m one,together -t toy --steps 5 --only-failed"
     assert lines[-1].strip() == retry
     _, out, _ = call("plan", *retry.split()[4:], "--json")
