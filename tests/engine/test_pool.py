@@ -157,12 +157,15 @@ def test_editing_a_method_reruns_it_and_nothing_else(registry, cache, tmp_path):
     source = registry / "methods" / "edited.py"
     source.write_text(source.read_text() + "\n# another idea\n")
     plan = suite("plan", *command, cache=cache).stdout
+    assert plan.count("cached") == 2
+    write_method(registry, "edited", adapt="assert tasks")
+    plan = suite("plan", *command, cache=cache).stdout
     edited, good = (
         next(line for line in plan.splitlines() if line.startswith(name))
         for name in ("edited", "good")
     )
     assert "run" in edited
-    assert "method code changed" in edited
+    assert "code changed: method" in edited
     assert "cached" in good
 
 

@@ -11,10 +11,11 @@ from notebook import Notebook
 import suite
 from suite.errors import UserError
 from suite.method.load import load_method
-from suite.planning.identity import method_digest
+from suite.planning.code_cache import Codes
 from suite.planning.plan import plan
 from suite.planning.request import request
 from suite.registry import load
+from suite.registry.schema import Scale
 
 IMPORTS = """\
 from collections.abc import Sequence
@@ -122,8 +123,11 @@ def test_words_about_a_class_are_those_of_its_yaml():
 
 
 def test_the_identity_is_that_of_the_source():
+    backbone = load().backbones["bert_mini"]
+
     def digest(*cells):
-        return method_digest(suite.as_method(defined(*cells)), {})
+        entry = suite.as_method(defined(*cells))
+        return Codes().of(entry, entry.options, backbone, Scale.MINI).digest
 
     first = digest(IMPORTS, HELPERS, CLASS)
     assert digest(IMPORTS + HELPERS + "\n" + CLASS) == first
