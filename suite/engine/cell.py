@@ -156,6 +156,7 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
         options=dict(cell.options),
         steps=trained.steps,
         train_seconds=round(trained.seconds, 3),
+        processor_seconds=round(trained.processor_seconds, 3),
         total_seconds=round(time.perf_counter() - started, 3),
         peak_memory_bytes=peak_memory.peak_bytes(workspace.device),
         environment=environment.describe(str(workspace.device), workspace.threads),
