@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from suite.console import shown
-from suite.leaderboards import formats
+from suite.leaderboards import formats, papers
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.definitions import definitions
 from suite.registry.loader import own_registry
@@ -27,6 +27,7 @@ def render(board: Board, *, plot: str | None) -> str:
         _per_task(board),
         _failures(board),
         _unsupported(board),
+        papers.section(board),
         _published(board),
         definitions(board) if board.rows else "",
         _how_made(board),
