@@ -33,6 +33,7 @@ from suite.registry.schema import (
 )
 from suite.results.history import Past
 from suite.results.records import CellKey, Result
+from suite.results.seeds import FIRST_SEARCH_SEED
 
 
 class Known(Protocol):
@@ -45,8 +46,9 @@ def plan(request: Request, registry: Registry, known: Known | None = None) -> Pl
     """Every cell of the request, in the order track, backbone, method, task, seed.
 
     Raises `UserError` if a name is unknown, a selected entry is broken, an option does not exist,
-    or nothing fits together.
+    a seed is kept for searches or for results, or nothing fits together.
     """
+    _require_own_seeds(request)
     history: Known = {} if known is None else known
     methods = registry.select_methods(request.methods)
     if not methods:
@@ -67,6 +69,20 @@ def plan(request: Request, registry: Registry, known: Known | None = None) -> Pl
         planned = [item for item in planned if _failed(history.get(item.cell.key))]
     left_out = _left_out(registry, request)
     return Plan(request, tuple(planned), tuple(planner.missing.values()), left_out)
+
+
+def _require_own_seeds(request: Request) -> None:
+    """No seed is both searched with and scored."""
+    for seed in request.seeds:
+        if request.trial is None and seed >= FIRST_SEARCH_SEED:
+            raise UserError(
+                f"--seeds: {seed} is kept for searches (tune); give seeds below {FIRST_SEARCH_SEED}"
+            )
+        if request.trial is not None and seed < FIRST_SEARCH_SEED:
+            raise UserError(
+                f"--seeds: {seed} is a seed that results are scored with; "
+                f"searches take seeds from {FIRST_SEARCH_SEED} on"
+            )
 
 
 class _Planner:
@@ -212,8 +228,7 @@ def resolve_recipe(
             if part in changes:
                 values |= changes[part].written
     if request.trial is not None:
-        rates = method.trial_rates(request.scale, backbone.family)
-        values["learning_rate"] = rates[request.trial]
+        values["learning_rate"] = method.trial_rate(request.scale, backbone.family, request.trial)
     asked = {"steps": request.steps, "batch_size": request.batch_size}
     return Recipe.model_validate(
         values | {key: value for key, value in asked.items() if value is not None}

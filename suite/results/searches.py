@@ -13,9 +13,13 @@ from suite.errors import UserError
 from suite.registry.schema import Scale
 from suite.results import packs
 from suite.results.records import Record, Result, mismatch, read_record, replace_file
+from suite.results.seeds import FIRST_SEARCH_SEED
 
 FOLDER = "tuning"
 """Folder of the files of single searches, below an output folder."""
+EXTENSIONS = 3
+"""How often a search goes on beyond its grid, by one rate at a time, while its best rate is the
+lowest or the highest that it tried."""
 PACK = "tuning.jsonl"
 """The file of all searches below an output folder that is packed, a line each."""
 
@@ -33,7 +37,7 @@ class Trial(Record):
 
 
 class Search(Record):
-    """The trials of one method on one backbone, in the order of its `tuning`."""
+    """The trials of one method on one backbone, in ascending order of their rates."""
 
     schema_version: Literal[1] = 1
     method: str
@@ -48,8 +52,19 @@ class Search(Record):
     @property
     def best(self) -> Trial | None:
         """The trial with the highest validation score, the lower rate on a tie; None without."""
-        finished = [trial for trial in self.trials if trial.score is not None]
-        return max(finished, key=lambda t: (t.score, -t.learning_rate), default=None)
+        return best_of(self.trials)
+
+    @property
+    def apart(self) -> bool:
+        """Whether its seeds are ones that no result is scored with."""
+        return min(self.seeds) >= FIRST_SEARCH_SEED
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether the best rate is the lowest or the highest tried, so that the best of all may lie
+        beyond."""
+        rates = [trial.learning_rate for trial in self.trials]
+        return self.best is not None and self.best.learning_rate in (min(rates), max(rates))
 
     @property
     def file_name(self) -> str:
@@ -60,6 +75,12 @@ class Search(Record):
         """Write to the output folder so that a reader sees the old file or the whole new one."""
         text = json.dumps(self.model_dump(mode="json"), indent=1) + "\n"
         return replace_file(out / FOLDER / self.file_name, text)
+
+
+def best_of(trials: Iterable[Trial]) -> Trial | None:
+    """The trial with the highest validation score, the lower rate on a tie; None without."""
+    finished = [trial for trial in trials if trial.score is not None]
+    return max(finished, key=lambda t: (t.score, -t.learning_rate), default=None)
 
 
 def search_paths(out: Path) -> list[Path]:

@@ -103,6 +103,19 @@ class MethodEntry(FileEntry):
         rates = self.tuning.get(scale, {})
         return rates.get(family) or rates.get("default") or ()
 
+    def trial_rate(self, scale: Scale, family: Family, place: int) -> float:
+        """The learning rate at a place of the family's grid, in ascending order from 0.
+
+        Places below 0 and beyond the last one continue the grid: each is the one beside it times
+        the ratio of the two outermost rates on that side, to two digits.
+        """
+        grid = sorted(self.trial_rates(scale, family))
+        if place < 0:
+            return float(f"{grid[0] * (grid[0] / grid[1]) ** -place:.2g}")
+        if place >= len(grid):
+            return float(f"{grid[-1] * (grid[-1] / grid[-2]) ** (place + 1 - len(grid)):.2g}")
+        return grid[place]
+
     @model_validator(mode="after")
     def _every_family_is_covered(self) -> "MethodEntry":
         covered = [*self.families, *self.unsupported]
