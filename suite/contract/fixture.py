@@ -18,7 +18,7 @@ from suite.method import Method
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel
 from suite.planning.code_cache import Codes
-from suite.planning.plan import resolve_recipe
+from suite.planning.recipes import resolve_recipe
 from suite.planning.request import Request
 from suite.registry import Registry
 from suite.registry.options import default_options

@@ -24,6 +24,7 @@ def render(board: Board, *, plot: str | None) -> str:
         f"![Score against what is stored]({plot})" if plot else "",
         _ranking(board),
         _below_the_line(board),
+        _exceptions(board),
         _per_task(board),
         _failures(board),
         _unsupported(board),
@@ -186,6 +187,23 @@ def _below_the_line(board: Board) -> str:
         *([] if any(row.uncommitted for row in board.ranked) else _uncommitted(board.unranked)),
     ]
     return "\n\n".join(lines)
+
+
+def _exceptions(board: Board) -> str:
+    """What methods change of the recipe that the track gives to all of them, and who says so."""
+    if board.backbone_entry is None:
+        return ""
+    entries = {row.entry.name: row.entry for row in board.rows if row.entry}
+    lines = []
+    for name, entry in sorted(entries.items()):
+        found = entry.exception(board.scale, board.track.name, board.backbone_entry.family)
+        if found is not None:
+            changes = ", ".join(f"{key} {value}" for key, value in found.written.items())
+            lines.append(f"- {name}: {changes} ({found.source})")
+    if not lines:
+        return ""
+    head = "Not trained by the track's recipe in what is named here, as their sources do:"
+    return "\n\n".join(["## Exceptions from the recipe", head, "\n".join(lines)])
 
 
 def _uncommitted(rows: Sequence[Row]) -> list[str]:

@@ -18,12 +18,12 @@ from suite.planning.identity import (
     task_digest,
 )
 from suite.planning.locate import Missing, locate_dataset, locate_model
+from suite.planning.recipes import changed_budget, resolve_recipe
 from suite.planning.request import Request
 from suite.registry.entries import Registry
 from suite.registry.names import normal
 from suite.registry.options import Options, resolve_options, setting_of
 from suite.registry.schema import (
-    BUDGET,
     BackboneEntry,
     GeneratedSource,
     MethodEntry,
@@ -98,7 +98,9 @@ class _Planner:
         """The cells of one setting of a method on one backbone and track."""
         recipe = resolve_recipe(self.request, track, method, backbone)
         recipe_part = recipe_digest(recipe)
-        budget = _budget(recipe, resolve_recipe(self.request.unlimited(), track, method, backbone))
+        budget = changed_budget(
+            recipe, resolve_recipe(self.request.unlimited(), track, method, backbone)
+        )
         setting = ",".join([*setting_of(method, options, self.request.scale), *budget])
         method_part = method_digest(method, options)
         if backbone.family in method.unsupported:
@@ -189,35 +191,6 @@ class _Planner:
             self._absent[f"task {key}"] = found
             return UNKNOWN
         return found.fingerprint
-
-
-def _budget(recipe: Recipe, usual: Recipe) -> list[str]:
-    """`KEY=VALUE` for every key of the budget that was requested in place of the recipe's own."""
-    return [
-        f"{key}={getattr(recipe, key)}"
-        for key in BUDGET
-        if getattr(recipe, key) != getattr(usual, key)
-    ]
-
-
-def resolve_recipe(
-    request: Request, track: TrackEntry, method: MethodEntry, backbone: BackboneEntry
-) -> Recipe:
-    """Track default, track's family, method default, method's family, trial, command line: the
-    last wins."""
-    values: dict[str, object] = {}
-    for recipes in (track.recipe, method.recipe):
-        changes = recipes.get(request.scale, {})
-        for part in ("default", backbone.family):
-            if part in changes:
-                values |= changes[part].written
-    if request.trial is not None:
-        rates = method.trial_rates(request.scale, backbone.family)
-        values["learning_rate"] = rates[request.trial]
-    asked = {"steps": request.steps, "batch_size": request.batch_size}
-    return Recipe.model_validate(
-        values | {key: value for key, value in asked.items() if value is not None}
-    )
 
 
 def _by_track(

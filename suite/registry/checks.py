@@ -10,6 +10,7 @@ from suite.registry.names import did_you_mean, stays_inside
 from suite.registry.problems import Location
 from suite.registry.python_source import functions, method_classes
 from suite.registry.schema import (
+    TRACK_KEYS,
     BackboneEntry,
     FileEntry,
     GeneratedSource,
@@ -41,8 +42,40 @@ def method_mistakes(entry: MethodEntry) -> Mistakes:
                 yield (*here, key), problem
         if name in BACKBONE_NAMES or name in SITE_NAMES:
             yield here, f"'{name}' already has a meaning in cost expressions: rename the option"
+    yield from _recipe_mistakes(entry)
     yield from _cost_mistakes(entry)
     yield from _class_mistakes(entry)
+
+
+def _recipe_mistakes(entry: MethodEntry) -> Mistakes:
+    for scale, changes in entry.recipe.items():
+        for part, change in changes.items():
+            for key in change.written:
+                if key in TRACK_KEYS:
+                    yield (
+                        ("recipe", scale, part, key),
+                        f"'{key}' belongs to the track: set it for all methods in track.yaml, or "
+                        f"for one track and family under exceptions.{scale}.TRACK.FAMILY, "
+                        "with its source",
+                    )
+
+
+def exception_mistakes(
+    entry: MethodEntry, tracks: Mapping[str, TrackEntry], broken_tracks: Collection[str]
+) -> Mistakes:
+    """The tracks whose recipes a method changes exist at that scale, and it is defined there."""
+    for scale, by_track in entry.exceptions.items():
+        for track, by_family in by_track.items():
+            at: Location = ("exceptions", scale, track)
+            if track in broken_tracks:
+                continue
+            if track not in tracks:
+                yield at, f"there is no track '{track}'{did_you_mean(track, tracks)}"
+            elif scale not in tracks[track].backbones:
+                yield at, f"track {track} has no {scale} scale"
+            for family in by_family:
+                if family in entry.unsupported:
+                    yield (*at, family), f"{entry.name} is not defined on {family}"
 
 
 def _cost_mistakes(entry: MethodEntry) -> Mistakes:

@@ -67,6 +67,9 @@ def load(folder: Path | None = None) -> Registry:
         if backbone.entry:
             backbone.note(checks.backbone_mistakes(backbone.entry))
     tracks, tasks = _load_tracks(roots, backbones)
+    for method in methods.values():
+        if method.entry:
+            method.note(checks.exception_mistakes(method.entry, *_good_and_broken(tracks)))
     everything: list[_Loaded[Any]] = [
         *methods.values(),
         *backbones.values(),

@@ -3,7 +3,8 @@
 from committed import FOLDER
 
 from suite.leaderboards import check
-from suite.planning.plan import Request, resolve_recipe
+from suite.planning.recipes import resolve_recipe
+from suite.planning.request import Request
 from suite.registry import load
 from suite.results.searches import read_searches
 

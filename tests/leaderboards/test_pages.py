@@ -250,6 +250,18 @@ def test_rows_of_another_budget_are_not_ranked(registry, make):
     assert row.objections == ("steps=400; most rows have the budget of their recipes",)
 
 
+def test_what_a_method_changes_of_the_tracks_recipe_is_printed_with_its_source(registry, make):
+    own = {"schedule": "constant", "warmup": 0.0, "source": "Full 2020, section 4"}
+    changed = {"mini": {"glue": {"bert": own}, "other": {"bert": own | {"steps": 9}}}}
+    registry.methods["full"] = make.method("full", exceptions=changed)
+    text = page(make.per_task("full", 0.9) + make.per_task("probe", 0.6), registry)
+    found = section(text, "Exceptions from the recipe")
+    assert "- full: schedule constant, warmup 0.0 (Full 2020, section 4)" in found
+    assert "probe" not in found
+    registry.methods["full"] = make.method("full")
+    assert "Exceptions from the recipe" not in page(make.per_task("full", 0.9), registry)
+
+
 def test_an_unsupported_method_is_named_with_its_reason(registry, make):
     refused = make.cell("convs", "rte", status="unsupported", reason="it has no convolution")
     text = page([*make.per_task("full", 0.9), refused], registry)

@@ -17,7 +17,16 @@ from suite.registry.schema.base import (
     SiteKind,
 )
 from suite.registry.schema.method import Cost, CostTerm, MethodEntry, Option
-from suite.registry.schema.recipe import BUDGET, TRIALS, Recipe, RecipeChange, Recipes, Tuning
+from suite.registry.schema.recipe import (
+    BUDGET,
+    TRACK_KEYS,
+    TRIALS,
+    Recipe,
+    RecipeChange,
+    RecipeException,
+    Recipes,
+    Tuning,
+)
 from suite.registry.schema.scale import Scale
 from suite.registry.schema.task import (
     Classification,
@@ -35,6 +44,7 @@ from suite.registry.schema.track import PublishedRow, TrackEntry
 __all__ = [
     "BUDGET",
     "FAMILIES",
+    "TRACK_KEYS",
     "TRIALS",
     "BackboneEntry",
     "BackboneSource",
@@ -56,6 +66,7 @@ __all__ = [
     "PublishedRow",
     "Recipe",
     "RecipeChange",
+    "RecipeException",
     "Recipes",
     "Reference",
     "Regression",

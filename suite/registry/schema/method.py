@@ -15,7 +15,7 @@ from suite.registry.schema.base import (
     Reference,
     SiteKind,
 )
-from suite.registry.schema.recipe import Recipes, Tuning
+from suite.registry.schema.recipe import RecipeException, RecipeExceptions, Recipes, Tuning
 from suite.registry.schema.scale import Scale
 
 
@@ -83,6 +83,8 @@ class MethodEntry(FileEntry):
     facts: dict[Name, str] = {}
     """Measured quantities the method reports (name -> meaning), usable in `cost`."""
     recipe: Recipes = {}
+    """Keys that are the method's own; those of `TRACK_KEYS` only in `exceptions`."""
+    exceptions: RecipeExceptions = {}
     tuning: Tuning = {}
     cost: Cost
     cost_stated: bool = Field(default=True, exclude=True)
@@ -102,6 +104,10 @@ class MethodEntry(FileEntry):
         """The learning rates that a search tries on a family; none if the file names none."""
         rates = self.tuning.get(scale, {})
         return rates.get(family) or rates.get("default") or ()
+
+    def exception(self, scale: Scale, track: str, family: Family) -> RecipeException | None:
+        """What the method changes of a track's recipe on a family; None almost everywhere."""
+        return self.exceptions.get(scale, {}).get(track, {}).get(family)
 
     @model_validator(mode="after")
     def _every_family_is_covered(self) -> "MethodEntry":

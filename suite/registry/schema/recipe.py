@@ -5,11 +5,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from suite.registry.schema.base import Entry, Family
+from suite.registry.schema.base import Entry, Family, Name
 from suite.registry.schema.scale import Scale
 
 BUDGET = ("steps", "batch_size")
 """What a request may change of every recipe: how long methods train, and on how much at a time."""
+
+TRACK_KEYS = (
+    "schedule", "warmup", *BUDGET, "evaluations", "clip_norm", "label_smoothing", "augmentation",
+    "max_length",
+)  # fmt: skip
+"""What the track decides for all methods, so that a board compares like with like: how long they
+train, on what, and along which schedule. The other keys are each method's own."""
 
 
 class Recipe(Entry):
@@ -47,9 +54,23 @@ class RecipeChange(Recipe):
         return self.model_dump(exclude_unset=True)
 
 
+class RecipeException(RecipeChange):
+    """What a method changes of one track's recipe on one family, and who says so."""
+
+    source: Annotated[str, Field(min_length=1)]
+    """The paper, section or file of code that the change is taken from."""
+
+    @property
+    def written(self) -> Mapping[str, object]:
+        """The keys that were set, the source aside."""
+        return self.model_dump(exclude_unset=True, exclude={"source"})
+
+
 RecipeKey = Literal["default", Family]
 Recipes = dict[Scale, dict[RecipeKey, RecipeChange]]
 """Scale -> `default` or a backbone family -> what changes; the family wins over the default."""
+RecipeExceptions = dict[Scale, dict[Name, dict[Family, RecipeException]]]
+"""Scale -> track -> backbone family -> what a method changes there of the track's recipe."""
 
 TRIALS = 4
 """Learning rates that a search tries: as many for every method, so that none is favoured."""
