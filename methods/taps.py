@@ -28,6 +28,11 @@ from suite.nn.gated import gated, gates, open_stored, without_closed
 from suite.nn.gated_training import GateTraining, gate_stepper
 
 
+ADAMW_SCORE_RATE = 1e-3
+"""A step of AdamW is as long as its rate, whatever the penalty: at a rate of 5e-5, good for weights,
+a score would need a thousand steps from its start to the threshold."""
+
+
 @dataclass(frozen=True)
 class Taps(Method):
     """W = W0 + 1[s >= threshold] * D in every convolution and linear layer.
@@ -83,10 +88,15 @@ class Taps(Method):
         training = GateTraining(
             penalty=self.gate_penalty,
             warmup=self.gate_warmup,
-            learning_rate=self.score_learning_rate,
+            learning_rate=self._score_rate(recipe),
             lock_after=self.lock_after,
         )
         return gate_stepper(model, parameters, training, recipe)
+
+    def _score_rate(self, recipe: Recipe) -> float:
+        if self.score_learning_rate:
+            return self.score_learning_rate
+        return recipe.learning_rate if recipe.optimizer == "sgd" else ADAMW_SCORE_RATE
 
     def stored(self, model: AdaptedModel, names: Sequence[str]) -> Sequence[str]:
         """No gate scores, and no changes of closed gates."""
@@ -98,12 +108,13 @@ class Taps(Method):
         open_stored(model, tensors)
 
     def facts(self, model: AdaptedModel) -> dict[str, float]:
-        """How many layers, and how many weights, each task changes."""
+        """How many layers, and how many weights, each task changes, and whether gates could close."""
         facts: dict[str, float] = {}
         for task in model.tasks:
             own = gates(model, task)
             changed = [gate.change.numel() for gate in own if gate.is_open]
             facts[f"gated_layers@{task}"] = len(own)
+            facts[f"closable_layers@{task}"] = sum(gate.could_close for gate in own)
             facts[f"open_layers@{task}"] = len(changed)
             facts[f"open_weights@{task}"] = sum(changed)
         return facts
