@@ -133,7 +133,7 @@ def make_bench(entry: MethodEntry, registry: Registry, family: Family, folder: P
     backbone = workspace.backbone(backbone_entry.name)
     request = Request(methods=(entry.name,), tasks=())
     track = registry.tracks[tasks[0].track]
-    recipe = resolve_recipe(request, track, entry, backbone_entry)
+    recipe = resolve_recipe(request, track, tasks, entry, backbone_entry)
     # A rate that was searched over hundreds of steps overshoots in ten.
     recipe = recipe.model_copy(
         update={

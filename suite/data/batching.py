@@ -171,7 +171,8 @@ def _shuffled(count: int, rng: np.random.Generator) -> Iterator[int]:
 
 
 def _augmented(batch: Batch, recipe: Recipe, rng: np.random.Generator) -> Batch:
-    if recipe.augmentation == "none":
+    kind = recipe.augmentation_of(batch.task)
+    if kind == "none":
         return batch
-    image = augment(batch.inputs["image"], recipe.augmentation, rng)
+    image = augment(batch.inputs["image"], kind, rng)
     return Batch(batch.task, {"image": image}, batch.targets, batch.target_ids)

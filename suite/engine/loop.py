@@ -244,7 +244,8 @@ def _trains_heads_alone(model: AdaptedModel, stretch: Stretch, recipe: Recipe) -
     """
     if type(model) is not HeadedModel or model.backbone.training:
         return False
-    if recipe.augmentation != "none" or stretch.phase.penalty is not None:
+    augmented = any(recipe.augmentation_of(task) != "none" for task in stretch.data)
+    if augmented or stretch.phase.penalty is not None:
         return False
     return stretch.parameters <= ParameterSet(model.heads.parameters())
 

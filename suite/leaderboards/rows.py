@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from suite.leaderboards.board import Cost, Row, TaskColumn
 from suite.registry.options import default_options, setting_of
-from suite.registry.schema import BUDGET, MethodEntry, TrackEntry
+from suite.registry.schema import BUDGET, MethodEntry, TaskRecipe, TrackEntry
 from suite.results.records import OF_METHOD, Ledger, Result
 
 
@@ -157,8 +157,17 @@ def _objections(
     yield from _other_code(ok, usual)
     if len({(r.identity.method, *map(r.identity.parts.get, OF_METHOD)) for r in ok}) > 1:
         yield "its cells come from different versions of the method"
-    if len({r.identity.recipe for r in ok}) > 1:
+    if _several_recipes(ok):
         yield "its cells come from different versions of the recipe"
+
+
+def _several_recipes(ok: Sequence[Result]) -> bool:
+    """Whether cells of the same tasks had different recipes, or those of different tasks ones that
+    differ in more than a task's own length and augmentation."""
+    recipes = [r.recipe for r in ok if r.recipe]
+    common = {r.model_dump_json(exclude=set(TaskRecipe.model_fields)) for r in recipes}
+    known = {(r.cell.tasks, r.identity.recipe) for r in ok}
+    return len(common) > 1 or len(known) > len({r.cell.tasks for r in ok})
 
 
 def _other_code(ok: Sequence[Result], usual: Usual) -> Iterable[str]:

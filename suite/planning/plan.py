@@ -96,12 +96,7 @@ class _Planner:
         options: Options,
     ) -> Iterator[Planned]:
         """The cells of one setting of a method on one backbone and track."""
-        recipe = resolve_recipe(self.request, track, method, backbone)
-        recipe_part = recipe_digest(recipe)
-        budget = changed_budget(
-            recipe, resolve_recipe(self.request.unlimited(), track, method, backbone)
-        )
-        setting = ",".join([*setting_of(method, options, self.request.scale), *budget])
+        changed_options = setting_of(method, options, self.request.scale)
         method_part = method_digest(method, options)
         if backbone.family in method.unsupported:
             method_part += ".unsupported"
@@ -109,15 +104,17 @@ class _Planner:
         else:
             code = self._codes.of(method, options, backbone, self.request.scale)
         backbone_part = self._backbone(backbone)
-        task_parts = {
-            task.name: self._task(
-                task, recipe, backbone.image_size, self._codes.metrics(task.metrics, method)
-            )
-            for task in tasks
-        }
         groups = [tasks] if method.regime == "joint" else [(task,) for task in tasks]
         for group, seed in product(groups, self.request.seeds):
             names = tuple(task.name for task in group)
+            recipe = resolve_recipe(self.request, track, group, method, backbone)
+            usual = resolve_recipe(self.request.unlimited(), track, group, method, backbone)
+            task_parts = {
+                task.name: self._task(
+                    task, recipe, backbone.image_size, self._codes.metrics(task.metrics, method)
+                )
+                for task in group
+            }
             key = CellKey(
                 method=method.name,
                 backbone=backbone.name,
@@ -125,7 +122,7 @@ class _Planner:
                 track=track.name,
                 tasks=names,
                 seed=seed,
-                setting=setting,
+                setting=",".join([*changed_options, *changed_budget(recipe, usual)]),
             )
             cell = Cell(
                 key=key,
@@ -134,8 +131,8 @@ class _Planner:
                 identity=identity(
                     method_part,
                     code,
-                    recipe_part,
-                    {name: task_parts[name] for name in names},
+                    recipe_digest(recipe),
+                    task_parts,
                     backbone_part,
                     seed,
                 ),

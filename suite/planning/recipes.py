@@ -1,17 +1,32 @@
 """How a cell is trained: what the track, the method and the request say, in that order."""
 
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
 from suite.planning.request import Request
-from suite.registry.schema import BUDGET, BackboneEntry, MethodEntry, Recipe, TrackEntry
+from suite.registry.schema import (
+    BUDGET,
+    BackboneEntry,
+    MethodEntry,
+    Recipe,
+    Scale,
+    TaskEntry,
+    TrackEntry,
+)
 
 
 def resolve_recipe(
-    request: Request, track: TrackEntry, method: MethodEntry, backbone: BackboneEntry
+    request: Request,
+    track: TrackEntry,
+    tasks: Sequence[TaskEntry],
+    method: MethodEntry,
+    backbone: BackboneEntry,
 ) -> Recipe:
-    """The recipe of a method's cells on one track and backbone.
+    """The recipe of one cell, which trains on some of a track's tasks.
 
-    The last wins: the track's default, the track's family, the method's default, the method's
-    family, what the method changes for this track and family with a source, a trial's learning
-    rate, the command line. A method's own default and family never set what is the track's
+    The last wins: the track's default, the track's family, the tasks' own, the method's default,
+    the method's family, what the method changes for this track and family with a source, a trial's
+    learning rate, the command line. A method's own default and family never set what is the track's
     (`TRACK_KEYS`): the registry refuses that.
     """
     values: dict[str, object] = {}
@@ -20,6 +35,8 @@ def resolve_recipe(
         for part in ("default", backbone.family):
             if part in changes:
                 values |= changes[part].written
+        if recipes is track.recipe:
+            values |= _of_tasks(tasks, request.scale, Recipe.model_validate(values))
     exception = method.exception(request.scale, track.name, backbone.family)
     if exception is not None:
         values |= exception.written
@@ -30,6 +47,22 @@ def resolve_recipe(
     return Recipe.model_validate(
         values | {key: value for key, value in asked.items() if value is not None}
     )
+
+
+def _of_tasks(tasks: Sequence[TaskEntry], scale: Scale, common: Recipe) -> Mapping[str, object]:
+    """What tasks change of their track's recipe. A joint method takes as many steps as the methods
+    that train on one task at a time take in all, and augments every task's images as they do."""
+    own = [task.recipe.get(scale) for task in tasks]
+    if not any(own):
+        return {}
+    steps = [each.steps if each and each.steps else common.steps for each in own]
+    augmentations = {
+        task.name: each.augmentation if each and each.augmentation else common.augmentation
+        for task, each in zip(tasks, own, strict=True)
+    }
+    kinds = set(augmentations.values())
+    differ = {"augmentations": augmentations} if len(kinds) > 1 else {"augmentation": kinds.pop()}
+    return {"steps": round(fmean(steps)), **differ}
 
 
 def changed_budget(recipe: Recipe, usual: Recipe) -> list[str]:

@@ -16,7 +16,8 @@ def test_recipes_have_the_rates_that_searches_found_best():
     for search in searches:
         method, backbone = registry.methods[search.method], registry.backbones[search.backbone]
         request = Request((search.method,), (search.track,), scale=search.scale)
-        recipe = resolve_recipe(request, registry.tracks[search.track], method, backbone)
+        track = registry.tracks[search.track]
+        recipe = resolve_recipe(request, track, registry.tasks_of(track), method, backbone)
         tried = tuple(trial.learning_rate for trial in search.trials)
         assert tried == method.trial_rates(search.scale, backbone.family), search.file_name
         assert recipe.learning_rate == search.best.learning_rate, search.file_name

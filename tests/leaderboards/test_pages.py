@@ -8,7 +8,9 @@ from suite.errors import UserError
 from suite.leaderboards import build, check, formats, markdown, pages
 from suite.leaderboards.aggregate import boards, pools_of
 from suite.leaderboards.front import curves, points
+from suite.planning.identity import recipe_digest
 from suite.registry import load
+from suite.registry.schema import Recipe
 from suite.results.records import Carried, CellKey, Identity, Result
 
 PAGE = "glue-bert_mini-mini.md"
@@ -214,6 +216,28 @@ def test_cells_of_different_versions_of_a_method_are_not_mixed(registry, make):
     )
     (row,) = only(results, registry).unranked
     assert row.objections == ("its cells come from different versions of the method",)
+
+
+def test_tasks_may_differ_in_length_but_not_in_versions_of_the_recipe(registry, make):
+    def with_recipes(**keys):
+        """Each task trained longer than the one before; `keys` change the last one's recipe."""
+        done, tasks = [], registry.tracks["glue"].tasks
+        for result in make.per_task("full", 0.9):
+            place = tasks.index(result.cell.tasks[0])
+            recipe = Recipe(steps=100 + place, **(keys if place == len(tasks) - 1 else {}))
+            parts = result.identity.model_copy(update={"recipe": recipe_digest(recipe)})
+            done.append(result.model_copy(update={"recipe": recipe, "identity": parts}))
+        return done
+
+    assert not only(with_recipes(), registry).unranked
+    (row,) = only(with_recipes(schedule="cosine"), registry).unranked
+    assert row.objections == ("its cells come from different versions of the recipe",)
+    first, *others = with_recipes()
+    other = first.identity.model_copy(update={"recipe": "of another length"})
+    longer = first.recipe.model_copy(update={"steps": 7})
+    changed = first.model_copy(update={"recipe": longer, "identity": other})
+    (row,) = only([changed, *others], registry).unranked
+    assert row.objections == ("its cells come from different versions of the recipe",)
 
 
 def test_options_that_are_not_the_default_stand_beside_the_name(registry, make):

@@ -25,6 +25,7 @@ from suite.registry.schema.recipe import (
     RecipeChange,
     RecipeException,
     Recipes,
+    TaskRecipe,
     Tuning,
 )
 from suite.registry.schema.scale import Scale
@@ -75,6 +76,7 @@ __all__ = [
     "Sources",
     "SplitName",
     "TaskEntry",
+    "TaskRecipe",
     "Text",
     "TrackEntry",
     "Tuning",

@@ -19,9 +19,11 @@ TRACK_KEYS = (
 train, on what, and along which schedule. The other keys are each method's own."""
 
 
-class Recipe(Entry):
-    """How a cell is trained. `steps` counts optimizer steps per task: a joint method over T tasks
-    takes T times as many, so that every method sees the same number of examples per task."""
+Augmentation = Literal["none", "flip", "crop", "crop_flip"]
+
+
+class RecipeKeys(Entry):
+    """What YAML may say of how cells are trained, with the defaults."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
@@ -35,17 +37,37 @@ class Recipe(Entry):
     evaluations: Annotated[int, Field(ge=1)] = 4
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
-    augmentation: Literal["none", "flip", "crop", "crop_flip"] = "none"
+    augmentation: Augmentation = "none"
     temperature: Annotated[float, Field(ge=1)] = 10.0
     mixed_batches: bool = False
     """Whether each batch of a joint method holds examples of several tasks, not of one."""
     max_length: Annotated[int, Field(ge=4)] = 128
 
 
-class RecipeChange(Recipe):
+class Recipe(RecipeKeys):
+    """How a cell is trained. `steps` counts optimizer steps per task: a joint method over T tasks
+    takes T times as many, so that every method sees the same number of examples per task."""
+
+    augmentations: dict[str, Augmentation] = {}
+    """Task -> its own augmentation, where the tasks of a joint method have several."""
+
+    def augmentation_of(self, task: str) -> Augmentation:
+        """How a task's training images are augmented."""
+        return self.augmentations.get(task, self.augmentation)
+
+
+class TaskRecipe(Entry):
+    """What differs from the track's recipe on one task, for all methods, and who says so."""
+
+    steps: Annotated[int, Field(ge=1)] | None = None
+    augmentation: Augmentation | None = None
+    source: Annotated[str, Field(min_length=1)]
+
+
+class RecipeChange(RecipeKeys):
     """The recipe keys that a track or a method sets; the rest is inherited.
 
-    An attribute that was not written has the default of `Recipe`: read `written`.
+    An attribute that was not written has the default of `RecipeKeys`: read `written`.
     """
 
     @property

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from suite.registry.schema.base import DIGEST_PATTERN, Entry, FileEntry, Modality, Reference
+from suite.registry.schema.recipe import TaskRecipe
 from suite.registry.schema.scale import Scale
 
 
@@ -101,6 +102,8 @@ class TaskEntry(FileEntry):
     """Names of `suite.registry.metrics`."""
     text: Text | None = None
     sources: Sources
+    recipe: dict[Scale, TaskRecipe] = {}
+    """Where the task is trained longer, shorter or on other images than the track's others."""
     official: dict[str, int] = {}
     """Official row counts by hub split, so that a subset is recognised and named."""
     licence: str
