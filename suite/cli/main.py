@@ -98,7 +98,10 @@ def build_parser() -> argparse.ArgumentParser:
     tune = verb("tune", "tune", "search each method's learning rate on validation data")
     what = tune.add_argument_group("what")
     what.add_argument("methods", nargs="+", metavar="METHOD")
-    _cells(what)
+    _cells(what, seeds="100")
+    tune.add_argument(
+        "--adopt", action="store_true", help="let runs take the best rates: write methods/rates"
+    )
     _out(tune)
     _json(tune)
     _execution(tune)
@@ -198,13 +201,13 @@ def _selection(parser: _Parser) -> None:
     _json(parser)
 
 
-def _cells(group: argparse._ArgumentGroup) -> None:
+def _cells(group: argparse._ArgumentGroup, *, seeds: str = "0") -> None:
     add = group.add_argument
     add("-t", "--tasks", nargs="+", required=True, metavar="NAME", help="tracks or tasks")
     add("-b", "--backbones", nargs="+", default=[], metavar="NAME", help="default: the track's")
     add("--scale", choices=("mini", "full"), default="mini",
         help="mini: embedded, minutes on a CPU (default); full: real data and weights")  # fmt: skip
-    add("--seeds", nargs="+", default=["0"], metavar="N", help="default: 0")
+    add("--seeds", nargs="+", default=[seeds], metavar="N", help=f"default: {seeds}")
     add("--steps", type=_positive, metavar="N", help="optimizer steps per task")
     add("--batch-size", type=_positive, metavar="N")
     add("--set", action="append", default=[], dest="settings", metavar="METHOD.OPTION=VALUE")

@@ -190,7 +190,7 @@ def _below_the_line(board: Board) -> str:
 
 
 def _exceptions(board: Board) -> str:
-    """What methods change of the recipe that the track gives to all of them, and who says so."""
+    """What methods change of their recipe for this track alone, and who says so."""
     if board.backbone_entry is None:
         return ""
     entries = {row.entry.name: row.entry for row in board.rows if row.entry}
@@ -202,7 +202,7 @@ def _exceptions(board: Board) -> str:
             lines.append(f"- {name}: {changes} ({found.source})")
     if not lines:
         return ""
-    head = "Not trained by the track's recipe in what is named here, as their sources do:"
+    head = "On this track these methods train otherwise than the rest, or than they do elsewhere:"
     return "\n\n".join(["## Exceptions from the recipe", head, "\n".join(lines)])
 
 

@@ -1,17 +1,21 @@
 """How a cell is trained: what the track, the method and the request say, in that order."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from statistics import fmean
 
 from suite.planning.request import Request
 from suite.registry.schema import (
     BUDGET,
     BackboneEntry,
+    Family,
     MethodEntry,
     Recipe,
+    Recipes,
     Scale,
     TaskEntry,
     TrackEntry,
+    on_grid,
 )
 
 
@@ -25,28 +29,47 @@ def resolve_recipe(
     """The recipe of one cell, which trains on some of a track's tasks.
 
     The last wins: the track's default, the track's family, the tasks' own, the method's default,
-    the method's family, what the method changes for this track and family with a source, a trial's
-    learning rate, the command line. A method's own default and family never set what is the track's
-    (`TRACK_KEYS`): the registry refuses that.
+    the method's family, what the method changes for this track and family with a source, the rate
+    that a search found on this track and backbone or that of a trial, the command line.
+    A method's own default and family never set what is the track's (`TRACK_KEYS`): the registry
+    refuses that.
     """
-    values: dict[str, object] = {}
-    for recipes in (track.recipe, method.recipe):
-        changes = recipes.get(request.scale, {})
-        for part in ("default", backbone.family):
-            if part in changes:
-                values |= changes[part].written
-        if recipes is track.recipe:
-            values |= _of_tasks(tasks, request.scale, Recipe.model_validate(values))
+    values = _written(track.recipe, request.scale, backbone.family)
+    values |= _of_tasks(tasks, request.scale, Recipe.model_validate(values))
+    values |= _written(method.recipe, request.scale, backbone.family)
     exception = method.exception(request.scale, track.name, backbone.family)
     if exception is not None:
         values |= exception.written
+    found = method.found_rate(track.name, backbone.name)
+    if request.trial is None and found is not None:
+        values["learning_rate"] = found
     if request.trial is not None:
-        rates = method.trial_rates(request.scale, backbone.family)
-        values["learning_rate"] = rates[request.trial]
+        values |= _of_trial(request.trial, track, method, backbone, Recipe.model_validate(values))
     asked = {"steps": request.steps, "batch_size": request.batch_size}
     return Recipe.model_validate(
         values | {key: value for key, value in asked.items() if value is not None}
     )
+
+
+def _written(recipes: Recipes, scale: Scale, family: Family) -> dict[str, object]:
+    changes = recipes.get(scale, {})
+    values: dict[str, object] = {}
+    for part in ("default", family):
+        if part in changes:
+            values |= changes[part].written
+    return values
+
+
+def _of_trial(
+    place: int, track: TrackEntry, method: MethodEntry, backbone: BackboneEntry, recipe: Recipe
+) -> Mapping[str, object]:
+    """The rate at a place of the search's grid, and a third of the steps where the track says on
+    which tasks rates are searched."""
+    rates = method.trial_rates(backbone.scale, backbone.family)
+    values: dict[str, object] = {"learning_rate": on_grid(rates, recipe.learning_rate, place)}
+    if backbone.scale in track.search:
+        values["steps"] = ceil(recipe.steps / 3)
+    return values
 
 
 def _of_tasks(tasks: Sequence[TaskEntry], scale: Scale, common: Recipe) -> Mapping[str, object]:

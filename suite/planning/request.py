@@ -32,7 +32,8 @@ class Request:
     force: bool = False
     only_failed: bool = False
     trial: int | None = None
-    """Take the learning rate of this place in each method's `tuning`, not its recipe's."""
+    """Take the learning rate at this place of each method's grid, not its recipe's; places below 0
+    and beyond the grid continue it."""
 
     def unlimited(self) -> "Request":
         """The same with every recipe's own budget."""

@@ -16,6 +16,7 @@ from suite.registry.schema import (
     GeneratedSource,
     HubSource,
     MethodEntry,
+    MethodRates,
     TaskEntry,
     TrackEntry,
 )
@@ -76,6 +77,19 @@ def exception_mistakes(
             for family in by_family:
                 if family in entry.unsupported:
                     yield (*at, family), f"{entry.name} is not defined on {family}"
+
+
+def rates_mistakes(
+    entry: MethodRates, tracks: Collection[str], backbones: Collection[str]
+) -> Mistakes:
+    """The tracks and backbones exist for which rates were found."""
+    for track, own in entry.rates.items():
+        if track not in tracks:
+            yield ("rates", track), f"there is no track '{track}'{did_you_mean(track, tracks)}"
+        for backbone in own:
+            if backbone not in backbones:
+                near = did_you_mean(backbone, backbones)
+                yield ("rates", track, backbone), f"there is no backbone '{backbone}'{near}"
 
 
 def _cost_mistakes(entry: MethodEntry) -> Mistakes:
@@ -238,6 +252,11 @@ def track_mistakes(
                 yield at, f"'{name}' is a backbone of the {backbones[name].scale} scale"
             elif backbones[name].modality != entry.modality:
                 yield at, f"'{name}' takes {backbones[name].modality}, not {entry.modality}"
+    for scale, searched in entry.search.items():
+        for index, name in enumerate(searched):
+            if name not in entry.tasks:
+                at = ("search", scale, index)
+                yield at, f"'{name}' is not a task here{did_you_mean(name, entry.tasks)}"
     for name in entry.baseline_errors:
         if name not in entry.tasks:
             yield ("baseline_errors", name), f"is not a task here{did_you_mean(name, entry.tasks)}"

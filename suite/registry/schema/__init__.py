@@ -17,6 +17,7 @@ from suite.registry.schema.base import (
     SiteKind,
 )
 from suite.registry.schema.method import Cost, CostTerm, MethodEntry, Option
+from suite.registry.schema.rates import FoundRate, MethodRates
 from suite.registry.schema.recipe import (
     BUDGET,
     TRACK_KEYS,
@@ -27,6 +28,7 @@ from suite.registry.schema.recipe import (
     Recipes,
     TaskRecipe,
     Tuning,
+    on_grid,
 )
 from suite.registry.schema.scale import Scale
 from suite.registry.schema.task import (
@@ -55,10 +57,12 @@ __all__ = [
     "Entry",
     "Family",
     "FileEntry",
+    "FoundRate",
     "GeneratedSource",
     "HubSource",
     "Library",
     "MethodEntry",
+    "MethodRates",
     "Modality",
     "Name",
     "Option",
@@ -80,4 +84,5 @@ __all__ = [
     "Text",
     "TrackEntry",
     "Tuning",
+    "on_grid",
 ]

@@ -15,6 +15,7 @@ from suite.registry.schema.base import (
     Reference,
     SiteKind,
 )
+from suite.registry.schema.rates import FoundRate
 from suite.registry.schema.recipe import RecipeException, RecipeExceptions, Recipes, Tuning
 from suite.registry.schema.scale import Scale
 
@@ -86,6 +87,9 @@ class MethodEntry(FileEntry):
     """Keys that are the method's own; those of `TRACK_KEYS` only in `exceptions`."""
     exceptions: RecipeExceptions = {}
     tuning: Tuning = {}
+    """Without rates for a family, a search begins around the recipe's rate."""
+    found_rates: dict[str, dict[str, FoundRate]] = Field(default={}, exclude=True)
+    """Track -> backbone -> what a search found; filled in by the loader, never written here."""
     cost: Cost
     cost_stated: bool = Field(default=True, exclude=True)
     """False only for a class that is tried out without a closed form, never written in YAML."""
@@ -101,13 +105,18 @@ class MethodEntry(FileEntry):
         return self.path.parent / self.python if self.python else self.path.with_suffix(".py")
 
     def trial_rates(self, scale: Scale, family: Family) -> tuple[float, ...]:
-        """The learning rates that a search tries on a family; none if the file names none."""
+        """The learning rates at which a search on a family begins; none if the file names none."""
         rates = self.tuning.get(scale, {})
         return rates.get(family) or rates.get("default") or ()
 
     def exception(self, scale: Scale, track: str, family: Family) -> RecipeException | None:
         """What the method changes of a track's recipe on a family; None almost everywhere."""
         return self.exceptions.get(scale, {}).get(track, {}).get(family)
+
+    def found_rate(self, track: str, backbone: str) -> float | None:
+        """The learning rate that a search found on a track and backbone, and somebody adopted."""
+        found = self.found_rates.get(track, {}).get(backbone)
+        return found.learning_rate if found else None
 
     @model_validator(mode="after")
     def _every_family_is_covered(self) -> "MethodEntry":

@@ -1,6 +1,6 @@
 """How cells are trained: whole recipes, what entries change in them, and the rates to search."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -95,9 +95,25 @@ RecipeExceptions = dict[Scale, dict[Name, dict[Family, RecipeException]]]
 """Scale -> track -> backbone family -> what a method changes there of the track's recipe."""
 
 TRIALS = 4
-"""Learning rates that a search tries: as many for every method, so that none is favoured."""
+"""Learning rates on the grid of a search: as many for every method, so that none is favoured."""
+RATIO = 3.0
+"""Between neighbours of a grid that is made around a recipe's rate."""
 Rates = Annotated[
     tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=TRIALS, max_length=TRIALS)
 ]
 Tuning = dict[Scale, dict[RecipeKey, Rates]]
-"""Scale -> `default` or a backbone family -> the learning rates that `tune` tries."""
+"""Scale -> `default` or a backbone family -> the learning rates at which `tune` begins."""
+
+
+def on_grid(rates: Sequence[float], recipe_rate: float, place: int) -> float:
+    """The learning rate at a place of a search's grid: of `rates`, in ascending order, or without
+    any of the recipe's rate / 3, itself, x 3 and x 9. Places below 0 and from `TRIALS` on continue
+    the grid by the ratio at its edge."""
+    grid = sorted(rates) or [recipe_rate * RATIO**power for power in range(-1, TRIALS - 1)]
+    if place < 0:
+        rate = grid[0] * (grid[0] / grid[1]) ** -place
+    elif place < len(grid):
+        rate = grid[place]
+    else:
+        rate = grid[-1] * (grid[-1] / grid[-2]) ** (place - len(grid) + 1)
+    return float(f"{rate:.3g}")
