@@ -27,10 +27,9 @@ from suite.method import (
 from suite.nn.gated import gated, gates, open_stored, without_closed
 from suite.nn.gated_training import GateTraining, gate_stepper
 
-
 ADAMW_SCORE_RATE = 1e-3
-"""A step of AdamW is as long as its rate, whatever the penalty: at a rate of 5e-5, good for weights,
-a score would need a thousand steps from its start to the threshold."""
+"""A step of AdamW is as long as its rate, whatever the penalty: at 5e-5, a good rate for weights, a
+score would need a thousand steps from its start to the threshold."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class Taps(Method):
         open_stored(model, tensors)
 
     def facts(self, model: AdaptedModel) -> dict[str, float]:
-        """How many layers, and how many weights, each task changes, and whether gates could close."""
+        """How many layers and weights each task changes, and how many gates could have closed."""
         facts: dict[str, float] = {}
         for task in model.tasks:
             own = gates(model, task)

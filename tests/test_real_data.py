@@ -71,7 +71,8 @@ def test_a_vit_on_smaller_images_has_the_checkpoints_positions_interpolated():
     expected = F.interpolate(grid, size=(6, 6), mode="bicubic", antialias=True)
     assert positions.shape == (1, 1 + 36, 192)
     assert (positions[:, :1] == published[:, :1]).all()
-    assert (positions[:, 1:] - expected.flatten(2).mT).abs().max() < 1e-5
+    # The checkpoint is in half precision, and so are positions made from it.
+    assert (positions[:, 1:] - expected.flatten(2).mT).abs().max() < 2e-3
 
 
 @pytest.mark.parametrize(

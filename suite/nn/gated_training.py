@@ -96,7 +96,7 @@ class GateStepper:
             working=torch.bfloat16 if device.type == "cuda" else self.weights[0].dtype,
         )
         self._attach(arena, self.gates)
-        self.unpushed = UnpushedGate(float(self.gates[0].gate_score), arena.rule)
+        self.unpushed = UnpushedGate(float(arena.gate_score[0]), arena.rule)
 
     def step(self, factor: float, progress: float, other_norm: Tensor | None) -> Tensor | None:
         """One step at `factor` times the learning rates, `progress` (0 to 1) through training.
@@ -104,13 +104,7 @@ class GateStepper:
         `other_norm` [] is the norm of all other gradients if the recipe clips them; the factor by
         which clipping multiplies every gradient is then returned, a tensor [].
         """
-        penalty = self.training.penalty if progress >= self.training.warmup else 0.0
-        rates = Rates(
-            change=self.recipe.learning_rate * factor,
-            gate_score=self.training.learning_rate * factor,
-            # The derivative for one gate score: the penalty is on the mean of all.
-            penalty=penalty / len(self.gates),
-        )
+        rates = self.rates(factor, progress)
         coefficient = self.kernels.step(rates, other_norm)
         self.unpushed.step(rates)
         self.arena.zero_grad()
@@ -118,6 +112,16 @@ class GateStepper:
         if self.rearranged:
             self.lock()
         return coefficient
+
+    def rates(self, factor: float, progress: float) -> Rates:
+        """What the step at `factor` times the learning rates and at `progress` uses."""
+        penalty = self.training.penalty if progress >= self.training.warmup else 0.0
+        return Rates(
+            change=self.recipe.learning_rate * factor,
+            gate_score=self.training.learning_rate * factor,
+            # The derivative for one gate score: the penalty is on the mean of all.
+            penalty=penalty / len(self.gates),
+        )
 
     def lock(self) -> None:
         """Keep every gate in its state from now on (reads the device)."""

@@ -39,6 +39,10 @@ BUILDERS = {
     "bert_base": lambda: ("bert", BertModel(BertConfig(), add_pooling_layer=False)),
     "minilm": lambda: ("bert", _bert(384, 1536, 6, 12)),
     "vit_tiny": lambda: ("vit", timm.create_model("vit_tiny_patch16_224", num_classes=0)),
+    "vit_tiny_96": lambda: (
+        "vit",
+        timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=96),
+    ),
     "vit_b16": lambda: ("vit", timm.create_model("vit_base_patch16_224", num_classes=0)),
     "resnet50": lambda: ("resnet", timm.create_model("resnet50", num_classes=0)),
     "resnet20": lambda: ("resnet", cifar.resnet(20)),

@@ -92,7 +92,7 @@ MISTAKES = [
     pytest.param(
         "methods/one.yaml", "cost:",
         "exceptions: {mini: {toy: {brt: {steps: 9, source: S}}}}\ncost:",
-        ["one.yaml:27:26: exceptions.mini.toy.brt: 'brt' is not one of"],
+        ["one.yaml:27:27: exceptions.mini.toy.brt: 'brt' is not one of"],
         id="exception for an unknown family",
     ),
     pytest.param(
