@@ -108,6 +108,16 @@ MISTAKES = [
         id="exception without a source",
     ),
     pytest.param(
+        "tasks/toy/track.yaml", "recipe:", "search: {mini: [firts]}\nrecipe:",
+        ["track.yaml:8:17: search.mini[0]: 'firts' is not a task here; did you mean 'first'?"],
+        id="search on an unknown task",
+    ),
+    pytest.param(
+        "tasks/toy/first.yaml", "licence:", "recipe: {mini: {steps: 9}}\nlicence:",
+        ["first.yaml:18:16: recipe.mini.source: required key is missing"],
+        id="a task's own recipe without a source",
+    ),
+    pytest.param(
         "methods/one.yaml", "learning_rate: 2e-3", "momentum: null",
         ["one.yaml:24:17: recipe.mini.default.momentum: must be a number, not nothing"],
         id="no value",
