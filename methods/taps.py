@@ -27,7 +27,7 @@ from suite.method import (
 from suite.nn.gated import gated, gates, open_stored, without_closed
 from suite.nn.gated_training import GateTraining, gate_stepper
 
-ADAMW_SCORE_RATE = 1e-3
+ADAMW_SCORE_RATE = 2e-3
 """A step of AdamW is as long as its rate, whatever the penalty: at 5e-5, a good rate for weights, a
 score would need a thousand steps from its start to the threshold."""
 
