@@ -59,7 +59,7 @@ def _sentence(description: str) -> str:
 
 
 def _method(row: Row) -> str:
-    note = "\\*" if row.entry and row.entry.replaces_backbone else ""
+    note = "\\*" if row.needs_no_backbone else ""
     note += UNCOMMITTED if row.uncommitted else ""
     url = row.entry.reference.url if row.entry else None
     name = f"[{row.label}]({url})" if url else row.label
@@ -137,7 +137,7 @@ def _ranking(board: Board) -> str:
         blank = [formats.NONE] * (len(headers) - 4)
         rows.append([formats.NONE, "", "*constant answer*", f"{board.constant_score:.1f}", *blank])
     lines = ["## Ranking", formats.table(rows, headers, left=3)]
-    if any(row.entry and row.entry.replaces_backbone for row in board.ranked):
+    if any(row.needs_no_backbone for row in board.ranked):
         lines.append(
             "\\* Does not need the frozen backbone to serve this track; other tracks would need it."
         )

@@ -48,6 +48,7 @@ LEAVES = frozenset(
         "suite.engine.peak_memory",
         "suite.engine.ledger.closed_form",
         "suite.engine.ledger.disagreement",
+        "suite.engine.ledger.parameters",
     )
 )
 """Definitions that decide no result, or whose content counts elsewhere."""

@@ -19,6 +19,7 @@ from suite.registry.schema.base import (
 from suite.registry.schema.method import Cost, CostTerm, MethodEntry, Option
 from suite.registry.schema.recipe import BUDGET, TRIALS, Recipe, RecipeChange, Recipes, Tuning
 from suite.registry.schema.scale import Scale
+from suite.registry.schema.store import STORE, Store
 from suite.registry.schema.task import (
     Classification,
     GeneratedSource,
@@ -35,6 +36,7 @@ from suite.registry.schema.track import PublishedRow, TrackEntry
 __all__ = [
     "BUDGET",
     "FAMILIES",
+    "STORE",
     "TRIALS",
     "BackboneEntry",
     "BackboneSource",
@@ -63,6 +65,7 @@ __all__ = [
     "SiteKind",
     "Sources",
     "SplitName",
+    "Store",
     "TaskEntry",
     "Text",
     "TrackEntry",
