@@ -40,7 +40,7 @@ class Header(Record):
     tasks: tuple[str, ...]
     origin: Origin | None = None
     store: Store = Store.FLOAT32
-    shapes: dict[str, tuple[int, ...]] = {}
+    shapes: Mapping[str, tuple[int, ...]] = {}
     """Key -> shape of every tensor that is stored as whole numbers."""
     changes: tuple[str, ...] = ()
     """Keys of the tensors of which the change is stored."""

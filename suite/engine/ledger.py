@@ -102,7 +102,7 @@ def _read(path: Path) -> tuple[list[Stored], int]:
     store = header.store
     found = []
     for key, shape in header.shapes.items():
-        role, task, name = key.split("/", 2)
+        role, task, _ = key.split("/", 2)
         numbers, scale = (listed.pop(f"{key}.{part}", {}) for part in (store, SCALE))
         size, scales = layout(shape, store)
         as_ruled = {

@@ -50,8 +50,8 @@ class _Worker:
 
 
 def run(plan: Plan, registry: Registry, settings: Settings, progress: Progress) -> list[Result]:
-    """Run every cell whose action is `run`; record the unsupported ones. Cells that differ in nothing
-    but `store` are trained once.
+    """Run every cell whose action is `run`; record the unsupported ones. Cells that differ only in
+    `store` are trained once.
 
     Returns the results of this call in the order they came. A cell that raises, diverges, runs
     out of memory or time, or ends its process becomes a result with that status; the others
@@ -172,7 +172,7 @@ def _hand_out(
     settings: Settings,
     progress: Progress,
 ) -> None:
-    """Give every idle worker the next cell of its job, or the first job that there is memory for."""
+    """Give every idle worker its job's next cell, or the first job that there is memory for."""
     for worker in sorted(pool, key=lambda each: not each.rest):
         if worker.cell:
             continue

@@ -16,10 +16,9 @@ The rule, in one place:
   largest magnitude / 127 or 7. There is one scale for each output, that is, for each index of the
   first dimension; where that would be a scale for less than `SHARE` numbers, for as many successive
   outputs as have them.
-- `binary`: signs times one scale for the tensor, its mean magnitude, with +1 for zero (BitDelta: Liu
-  et al., NeurIPS 2024, arXiv 2402.10193, section 3).
-- Scales are bfloat16 and count, in a file beside the numbers they belong to; two numbers of int4 and
-  eight signs take a byte.
+- `binary`: signs, with +1 for zero, times one scale for the tensor, its mean magnitude (BitDelta:
+  Liu et al., NeurIPS 2024, arXiv 2402.10193, section 3).
+- Scales are bfloat16 and count as stored; two numbers of int4 and eight signs take a byte.
 """
 
 import math
@@ -45,7 +44,7 @@ _LARGEST = {Store.INT8: 127, Store.INT4: 7}
 
 @dataclass(frozen=True)
 class Codes:
-    """A tensor as whole numbers: int8 of its shape, or uint8 of packed bytes; and bfloat16 scales."""
+    """A tensor as whole numbers, int8 of its shape or packed into uint8, and bfloat16 scales."""
 
     numbers: Tensor
     scale: Tensor
@@ -128,7 +127,7 @@ def _as_scale(values: Tensor) -> Tensor:
 
 
 def _pairs(numbers: Tensor) -> Tensor:
-    """Numbers from -8 to 7 as nibbles in two's complement, the first in the lower half of byte 0."""
+    """Numbers from -8 to 7 as nibbles in two's complement, the first in the low half of byte 0."""
     nibbles = F.pad(numbers & 15, (0, numbers.numel() % 2)).to(torch.uint8).view(-1, 2)
     return nibbles[:, 0] | nibbles[:, 1] << 4
 

@@ -111,7 +111,9 @@ def work(
             folder.mkdir(parents=True, exist_ok=True)
             with _captured(folder / "log.txt"):
                 # Kept from the cell before, which differs from this one in nothing but `store`.
-                ready = kept or _attempt(partial(_trained, order, workspace, out, pipe))
+                ready: Trained | Failure = kept or _attempt(
+                    partial(_trained, order, workspace, out, pipe)
+                )
                 made = _stored(order, ready, workspace, folder)
             succeeded = not isinstance(ready, Failure)
             kept = ready if order.more and not isinstance(ready, Failure) else None

@@ -69,10 +69,10 @@ def _precision(board: Board) -> list[str]:
     if all(row.store is Store.FLOAT32 for row in board.rows):
         return []
     return [
-        "**store=**: the precision of what is stored, float32 where a name says none. Rounded is the "
-        "change from where training starts; int8, int4 and binary (signs) hold matrices and kernels "
-        "with a scale for each output (binary: for each matrix), norms, other vectors and heads in "
-        "bfloat16. Scales count as stored. The score is that of what the file gives back. Rows that "
-        "differ only here are the same runs, and need the frozen backbone unless in float32; "
-        "*per task %* and *head %* are bits / 32 P as well.",
+        "**store=**: the precision of what is stored, float32 where a name says none. Rounded is "
+        "the change from where training starts; int8, int4 and binary (signs) hold matrices and "
+        "kernels with a scale for each output (binary: for each matrix), and norms, other vectors "
+        "and heads in bfloat16. Scales count. The score is that of what the file gives back. Rows "
+        "that differ only here are the same runs; all but float32 need the frozen backbone. Every "
+        "cost but *trained %* is in bits / 32 P.",
     ]

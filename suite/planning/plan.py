@@ -57,7 +57,9 @@ def plan(
 ) -> Plan:
     """Every cell of the request, in the order track, backbone, method, setting, task, seed.
 
-    `kept` tells whether the delta of a cell is still there. Raises `UserError` if a name is unknown, a selected entry is broken, an option does not exist,
+    `kept` tells whether the delta of a cell is still there.
+
+    Raises `UserError` if a name is unknown, a selected entry is broken, an option does not exist,
     or nothing fits together.
     """
     history: Known = {} if known is None else known
