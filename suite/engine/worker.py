@@ -110,9 +110,11 @@ def work(
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with _captured(folder / "log.txt"):
-                # Kept from the cell before, which differs from this one in nothing but `store`.
-                ready: Trained | Failure = kept or _attempt(
-                    partial(_trained, order, workspace, out, pipe)
+                # The cell before, if it is kept, differs from this one in nothing but `store`.
+                ready: Trained | Failure = (
+                    _attempt(partial(_trained, order, workspace, out, pipe))
+                    if kept is None
+                    else kept
                 )
                 made = _stored(order, ready, workspace, folder)
             succeeded = not isinstance(ready, Failure)

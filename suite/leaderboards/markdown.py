@@ -8,7 +8,7 @@ from suite.leaderboards import formats
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.definitions import definitions
 from suite.registry.loader import own_registry
-from suite.registry.schema import BUDGET
+from suite.registry.schema import BUDGET, STORE
 from suite.results.ranks import detectable_difference
 from suite.results.records import Carried
 
@@ -307,7 +307,7 @@ def commands(board: Board) -> list[str]:
         parts = (part.partition("=") for part in row.setting.split(",") if part)
         words = [
             f"--{name.replace('_', '-')} {value}"
-            if name in BUDGET
+            if name in (*BUDGET, STORE)
             else f"--set {row.method}.{name}={value}"
             for name, _, value in parts
         ]

@@ -31,6 +31,7 @@ PARTS: Mapping[str, tuple[Place, ...]] = {
     ),
     "training": (
         Place("suite.engine.cell", "run_cell"),
+        Place("suite.engine.cell", "trained_before"),
         Place("suite.engine.cell", "Workspace"),
     ),
 }

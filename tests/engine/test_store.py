@@ -185,6 +185,16 @@ def test_precisions_are_ranked_together(place, both):
     assert table.count("counted") == 2
 
 
+def test_the_page_says_what_it_is_and_how_to_measure_it(place, both):
+    where = ["--out", str(both[0]), "--registry", str(place)]
+    assert main(["leaderboard", *where]) == 0
+    (page,) = both[0].glob("colours-*.md")
+    text = page.read_text()
+    assert "**store=**: the precision of what is stored" in text
+    assert "--methods counted --tasks colours/reds" in text
+    assert "--store int4" in text
+
+
 def test_a_precision_that_fails_is_a_row_of_its_own(place, run, out):
     results = run("dies", out, "float32,int4,binary")
     assert {store: result.status for store, result in results.items()} == {
