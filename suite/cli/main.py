@@ -195,6 +195,9 @@ def _selection(parser: _Parser) -> None:
     group.add_argument("-m", "--methods", nargs="+", required=True, metavar="NAME")
     _cells(group)
     add = group.add_argument
+    add("--store", nargs="+", default=["float32"], metavar="NAME",
+        help="precisions to store: float32 (default), bfloat16, int8, int4, binary; one training "
+        "serves all; of one method: --set METHOD.store=NAME")  # fmt: skip
     add("--force", action="store_true", help="run again what has a result")
     add("--only-failed", action="store_true", help="only cells whose last run failed")
     _out(parser)

@@ -9,7 +9,7 @@ from suite.backbones.per_task import PerTask
 from suite.contract.answers import outputs
 from suite.contract.fixture import Bench, Fault
 from suite.engine.delta import stored_tensors
-from suite.engine.ledger import closed_form, count, disagreement
+from suite.engine.ledger import closed_form, count, disagreement, parameters
 from suite.errors import Unsupported
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel, HeadedModel, output_size
@@ -133,8 +133,8 @@ def _require_stated_cost(bench: Bench, model: AdaptedModel, where: str = "") -> 
     expected = closed_form(
         bench.entry.cost, bench.backbone, len(tasks), bench.options, bench.method.facts(model)
     )
-    ledger = count(bench.save(model, "ledger"))
-    difference = disagreement(ledger, expected, bench.entry.path.name)
+    counted = parameters(bench.save(model, "ledger"))
+    difference = disagreement(counted, expected, bench.entry.path.name)
     if difference:
         raise Fault(difference + where)
 

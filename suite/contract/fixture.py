@@ -13,6 +13,7 @@ from suite.data.encode import EncodedTask, encode_task
 from suite.engine.cell import Workspace, adapt_model
 from suite.engine.delta import load_delta, save_delta
 from suite.engine.loop import TaskBatches, train
+from suite.engine.rounding import Rounding
 from suite.errors import UserError
 from suite.method import Method
 from suite.method.load import load_method
@@ -103,10 +104,10 @@ class Bench:
         self.reached |= self.moved
         return model
 
-    def save(self, model: AdaptedModel, name: str) -> Path:
-        """The model's delta as a file."""
+    def save(self, model: AdaptedModel, name: str, rounding: Rounding | None = None) -> Path:
+        """The model's delta as a file, in float32 or rounded."""
         path = self.folder / f"{name}.safetensors"
-        save_delta(path, model, self.method, self.entry.regime)
+        save_delta(path, model, self.method, self.entry.regime, rounding=rounding)
         return path
 
     def restore(self, path: Path, tasks: Sequence[TaskEntry]) -> AdaptedModel:

@@ -25,6 +25,7 @@ from suite.contract.answers import (
     padding_does_not_matter,
     predicts_without_answers,
     restores_from_its_file,
+    restores_what_is_rounded,
     survives_a_deep_copy,
 )
 from suite.contract.costs import (
@@ -201,6 +202,7 @@ CHECKS: tuple[Callable[[Bench, AdaptedModel], None], ...] = (
     padding_does_not_matter,
     predicts_without_answers,
     restores_from_its_file,
+    restores_what_is_rounded,
     order_of_tasks_does_not_matter,
     mixed_batches_give_the_same,
     survives_a_deep_copy,

@@ -86,10 +86,10 @@ def train(
         validation |= _train_stretch(model, method, stretch, recipe, report)
         done += stretch.steps
         if stretch.phase.finish is not None:
-            stretch.phase.finish(partial(_validate, model, data))
+            stretch.phase.finish(partial(validate, model, data))
     # `finish` may change the model (merge it, say) after the scores of its phase were taken.
     if any(stretch.phase.finish is not None for stretch in stretches):
-        validation = _validate(model, data)
+        validation = validate(model, data)
     _train_only(trainable, trainable)
     model.eval()
     return Training(
@@ -222,7 +222,7 @@ def _train_stretch(
         if step in evaluate_after:
             if not torch.isfinite(total_loss):
                 raise Diverged(f"the training loss is not finite by step {step} of {steps}")
-            validation = _validate(model, data)
+            validation = validate(model, data)
             mean = float(np.mean(list(validation.values())))
             # On a tie the later state is kept, because it has seen more examples.
             if mean >= best_score:
@@ -272,7 +272,7 @@ def _on_features(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> Mappin
     }
 
 
-def _validate(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> dict[str, float]:
+def validate(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> dict[str, float]:
     """The score of every task on its validation split."""
     scores = {}
     for task, own in data.items():

@@ -8,7 +8,7 @@ from suite.leaderboards import formats
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.definitions import definitions
 from suite.registry.loader import own_registry
-from suite.registry.schema import BUDGET
+from suite.registry.schema import BUDGET, STORE
 from suite.results.ranks import detectable_difference
 from suite.results.records import Carried
 
@@ -60,7 +60,7 @@ def _sentence(description: str) -> str:
 
 
 def _method(row: Row) -> str:
-    note = "\\*" if row.entry and row.entry.replaces_backbone else ""
+    note = "\\*" if row.needs_no_backbone else ""
     note += UNCOMMITTED if row.uncommitted else ""
     url = row.entry.reference.url if row.entry else None
     name = f"[{row.label}]({url})" if url else row.label
@@ -138,7 +138,7 @@ def _ranking(board: Board) -> str:
         blank = [formats.NONE] * (len(headers) - 4)
         rows.append([formats.NONE, "", "*constant answer*", f"{board.constant_score:.1f}", *blank])
     lines = ["## Ranking", formats.table(rows, headers, left=3)]
-    if any(row.entry and row.entry.replaces_backbone for row in board.ranked):
+    if any(row.needs_no_backbone for row in board.ranked):
         lines.append(
             "\\* Does not need the frozen backbone to serve this track; other tracks would need it."
         )
@@ -325,7 +325,7 @@ def commands(board: Board) -> list[str]:
         parts = (part.partition("=") for part in row.setting.split(",") if part)
         words = [
             f"--{name.replace('_', '-')} {value}"
-            if name in BUDGET
+            if name in (*BUDGET, STORE)
             else f"--set {row.method}.{name}={value}"
             for name, _, value in parts
         ]

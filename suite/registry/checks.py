@@ -10,6 +10,7 @@ from suite.registry.names import did_you_mean, stays_inside
 from suite.registry.problems import Location
 from suite.registry.python_source import functions, method_classes
 from suite.registry.schema import (
+    STORE,
     TRACK_KEYS,
     BackboneEntry,
     FileEntry,
@@ -43,6 +44,8 @@ def method_mistakes(entry: MethodEntry) -> Mistakes:
                 yield (*here, key), problem
         if name in BACKBONE_NAMES or name in SITE_NAMES:
             yield here, f"'{name}' already has a meaning in cost expressions: rename the option"
+        if name == STORE:
+            yield here, f"'{STORE}' is the precision of every method's file: rename the option"
     yield from _recipe_mistakes(entry)
     yield from _cost_mistakes(entry)
     yield from _class_mistakes(entry)

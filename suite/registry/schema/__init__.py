@@ -31,6 +31,7 @@ from suite.registry.schema.recipe import (
     on_grid,
 )
 from suite.registry.schema.scale import Scale
+from suite.registry.schema.store import STORE, Store
 from suite.registry.schema.task import (
     Classification,
     GeneratedSource,
@@ -47,6 +48,7 @@ from suite.registry.schema.track import PublishedRow, TrackEntry
 __all__ = [
     "BUDGET",
     "FAMILIES",
+    "STORE",
     "TRACK_KEYS",
     "TRIALS",
     "BackboneEntry",
@@ -79,6 +81,7 @@ __all__ = [
     "SiteKind",
     "Sources",
     "SplitName",
+    "Store",
     "TaskEntry",
     "TaskRecipe",
     "Text",
