@@ -27,7 +27,7 @@ from suite.nn.kernels.adapter import AdapterWeights, adapter
 
 @dataclass(frozen=True)
 class AdaptersSharedNorms(Method):
-    """y + LN(U_t gelu(D_t y)): U_t and D_t are the task's own, LN and the network's norms shared."""
+    """y + LN(U_t gelu(D_t y)): U_t, D_t are the task's own, LN and the network's norms shared."""
 
     reduction: int
 
