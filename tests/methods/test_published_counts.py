@@ -35,6 +35,15 @@ COUNTS = [
     ("dora", {}, "t5_base", 884_736 + 72 * 768),
     ("ia3", {}, "t5_base", 129_024),
     ("ia3", {}, "bert_base", 55_296),
+    ("ssf", {}, "vit_b16", 205_824),
+    ("convpass", {}, "vit_b16", 327_552),
+    ("fact", {}, "vit_b16", 2 * 768 * 16 + 12 * 12 * 16**2),
+    ("fact", {"form": "tucker", "rank": 32}, "vit_b16", 2 * 768 * 32 + 32**3 + 32 * 144),
+    ("vera", {"rank": 1024}, "bert_base", 43_008),
+    ("fourierft", {}, "bert_base", 24_000),
+    ("fourierft", {}, "t5_base", 72_000),
+    ("oft", {}, "t5_base", 857_088),
+    ("pissa", {}, "t5_base", 884_736),
 ]
 
 
@@ -52,12 +61,15 @@ def test_built_model_and_closed_form_have_the_published_count(name, changes, net
 
 
 # No paper states these: 24 feed-forward layers with 32 rows of 768 and 32 columns; 415 groups of 64
-# channels with embeddings of 64, a projector, its norm and one generator.
+# channels with embeddings of 64, a projector, its norm and one generator; inputs and outputs of a
+# ViT's linear layers with its patch embedding and norms; adapters with 48 hidden units.
 JOINT_COUNTS = [
     ("hypergrid", "t5_base", 222_903_552 + 24 * (32 * 768 + 32), 0),
     ("hyperformer_norm", "resnet50", 415 * 64 + 129 * 128 + 129 * 64 + 2 * 64 + 65 * 128, 64),
     ("lines", "resnet50", 23_508_032, 0),
     ("kd_mtl", "vit_b16", 85_798_656, 0),
+    ("mtlora", "vit_b16", 32 * 147_456 + 590_592 + 25 * 1_536, 4 * 147_456),
+    ("adapter_fusion", "bert_base", 8 * 12 * 74_544, 12 * (3 * 768**2 + 768)),
 ]
 
 
