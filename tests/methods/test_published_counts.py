@@ -33,6 +33,9 @@ COUNTS = [
     ("lora", {}, "vit_b16", 294_912),
     ("lora", {}, "resnet50", 635_544),
     ("dora", {}, "t5_base", 884_736 + 72 * 768),
+    ("prompt_tuning", {}, "t5_base", 76_800),
+    ("vpt_shallow", {}, "vit_b16", 38_400),
+    ("vpt_deep", {}, "vit_b16", 460_800),
     ("ia3", {}, "t5_base", 129_024),
     ("ia3", {}, "bert_base", 55_296),
 ]
@@ -58,6 +61,8 @@ JOINT_COUNTS = [
     ("hyperformer_norm", "resnet50", 415 * 64 + 129 * 128 + 129 * 64 + 2 * 64 + 65 * 128, 64),
     ("lines", "resnet50", 23_508_032, 0),
     ("kd_mtl", "vit_b16", 85_798_656, 0),
+    # 77.6 thousand for one task and 10.5 thousand a task for eight, as the paper counts.
+    ("mpt", "t5_base", 76_800, 868),
 ]
 
 
