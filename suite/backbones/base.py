@@ -27,8 +27,9 @@ class Backbone(nn.Module):
     """A frozen pretrained network with its adaptation sites.
 
     A method receives a copy of its own (`fresh`) and adapts that in place: `insert` a module at a
-    site or `insert_parallel` to it, `insert_tokens` into a sequence, `insert_prefix` before keys and
-    values, `replace` a module, `unfreeze` it, or give every task its own copy with `specialise`.
+    site or `insert_parallel` to it, `insert_tokens` into a sequence, `insert_prefix` before keys
+    and values, `replace` a module, `unfreeze` it, or give every task its own copy with
+    `specialise`.
     Frozen batch norms stay in evaluation mode, so their statistics never move.
     """
 
@@ -202,7 +203,7 @@ class TextBackbone(Backbone):
             return self.embedded(ids)
 
     def embedded(self, ids: Tensor) -> Tensor:
-        """Token ids [n] to what enters the first layer for a text of that token alone: [n, width]."""
+        """Token ids [n] to what enters the first layer for texts of one token: [n, width]."""
         return self.network.get_input_embeddings()(ids)
 
 

@@ -50,7 +50,9 @@ class PrefixedAttention:
 
     def __init__(self, attention: Any, module: nn.Module, positions: Any = None) -> None:
         if hasattr(attention, PREFIX):
-            raise ValueError("prefixes are inserted twice at the same site: let one module give all")
+            raise ValueError(
+                "prefixes are inserted twice at the same site: let one module give all"
+            )
         attention.add_module(PREFIX, module)
         self.positions = positions
         self.arguments = tuple(inspect.signature(attention.forward).parameters)

@@ -8,13 +8,13 @@ import copy
 
 import pytest
 import torch
+from networks import meta_backbone
 from peft import (
     MultitaskPromptTuningConfig,
     PrefixTuningConfig,
     PromptTuningConfig,
     get_peft_model,
 )
-from networks import meta_backbone
 from registered import ENTRIES, mini_options
 from tiny import WIDTH, tiny_backbone, tiny_batch, tiny_tasks
 
