@@ -32,7 +32,7 @@ from suite.nn.prompt import MultitaskPrompt
 
 @dataclass(frozen=True)
 class MultitaskPromptTuning(Method):
-    """The encoder reads [P * (u_k v_k^T); X]; a prompt for the task alone teaches P, u_k and v_k."""
+    """The encoder reads [P * (u_k v_k^T); X]; a prompt for the task alone is their teacher."""
 
     tokens: int
     teacher_share: float
