@@ -118,8 +118,8 @@ class Teachers:
             student, teacher = student[answered], teacher[answered]
         if student.shape[-1] == 1:
             return distance + F.mse_loss(student, teacher)
-        logs = (outputs.float().log_softmax(-1) for outputs in (student, teacher))
-        return distance + F.kl_div(*logs, reduction="batchmean", log_target=True)
+        ours, theirs = (outputs.float().log_softmax(-1) for outputs in (student, teacher))
+        return distance + F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
 
     def _teach(self, batch: Batch) -> Tensor:
         """The teacher's outputs, without dropout."""

@@ -120,7 +120,7 @@ class Backbone(nn.Module):
         """
         _require(site, "tokens")
         if self.sequence is None:
-            self.sequence = SEQUENCES[self.family](self.network)
+            self.sequence = SEQUENCES[self.entry.family](self.network)
         self.sequence.insert(self.module(site), module)
 
     def insert_prefix(self, site: Site, module: nn.Module) -> None:
