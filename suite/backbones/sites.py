@@ -4,6 +4,9 @@
 flows into its residual (or, in a DenseNet, into the concatenation): `Backbone.insert` puts a module
 there. `conv` and `linear` sites are the weights themselves, `norm` the normalisation layers,
 `patch_embedding` the first projection of a ViT and `head` an output layer of the backbone's own.
+`tokens` sites name the blocks whose incoming sequence `Backbone.insert_tokens` adds to (every block
+of an encoder), `keys` sites the attention layers that `Backbone.insert_prefix` gives more keys and
+values (self-attention and, in a decoder, cross-attention).
 """
 
 import re
@@ -15,7 +18,18 @@ from torch import nn
 
 from suite.registry.schema import Family, SiteKind
 
-Part = Literal["query", "key", "value", "qkv", "attention_output", "ff_hidden", "ff_output", ""]
+Part = Literal[
+    "query",
+    "key",
+    "value",
+    "qkv",
+    "attention_output",
+    "ff_hidden",
+    "ff_output",
+    "self",
+    "cross",
+    "",
+]
 
 Network = Any
 """A network of its family's own class: those of transformers, timm, torchvision and this package
@@ -28,7 +42,8 @@ class Site:
 
     `layer` counts blocks from 0 within a `stack` (-1 outside any block), `depth` through the whole
     network: what follows a block belongs to it, what precedes all blocks has depth -1. `width` is
-    the number of output features or channels. `part` says what a linear site does in its sublayer.
+    the number of output features or channels. `part` says what a linear site does in its sublayer,
+    and whether the keys of a `keys` site are those of the sequence itself or of another one.
     A sublayer's input goes to the module `entry`, after the norm `entry_norm` if there is one.
     """
 
@@ -103,9 +118,13 @@ def _with_depths(sites: Iterable[Site]) -> tuple[Site, ...]:
     return tuple(placed)
 
 
+def _keys(name: str, stack: str, layer: int, width: int, part: Part) -> Site:
+    return Site(name, "keys", stack, layer, width, part=part)
+
+
 def t5_sites(network: Network) -> tuple[Site, ...]:
     """Self-attention and feed-forward of every encoder and decoder block; cross-attention has
-    weights and norms but no insertion site (Karimi Mahabadi et al. 2021, section 2)."""
+    weights, norms and keys but no insertion site (Karimi Mahabadi et al. 2021, section 2)."""
 
     def layer_of(name: str) -> tuple[str, int]:
         stack = "decoder" if name.startswith("decoder") else "encoder"
@@ -114,14 +133,21 @@ def t5_sites(network: Network) -> tuple[Site, ...]:
 
     sites = list(_weight_sites(network, layer_of, T5_PARTS))
     width = network.config.d_model
+    keys = network.config.num_heads * network.config.d_kv
     for stack in ("encoder", "decoder"):
         for layer, block in enumerate(getattr(network, stack).block):
+            name = f"{stack}.block.{layer}"
+            if stack == "encoder":
+                sites.append(Site(name, "tokens", stack, layer, width))
+            sites.append(_keys(f"{name}.layer.0.SelfAttention", stack, layer, keys, "self"))
+            if stack == "decoder":
+                sites.append(_keys(f"{name}.layer.1.EncDecAttention", stack, layer, keys, "cross"))
             sublayers: tuple[tuple[SiteKind, int, str], ...] = (
                 ("attention", 0, "SelfAttention"),
                 ("feed_forward", len(block.layer) - 1, "DenseReluDense"),
             )
             for kind, index, entry in sublayers:
-                prefix = f"{stack}.block.{layer}.layer.{index}"
+                prefix = f"{name}.layer.{index}"
                 sites.append(
                     Site(
                         f"{prefix}.dropout",
@@ -154,6 +180,8 @@ def bert_sites(network: Network) -> tuple[Site, ...]:
     width = network.config.hidden_size
     for layer in range(len(network.encoder.layer)):
         prefix = f"encoder.layer.{layer}"
+        sites.append(Site(prefix, "tokens", "encoder", layer, width))
+        sites.append(_keys(f"{prefix}.attention.self", "encoder", layer, width, "self"))
         for kind, name, entry in BERT_SUBLAYERS:
             sites.append(
                 Site(f"{prefix}.{name}", kind, "encoder", layer, width, entry=f"{prefix}.{entry}")
@@ -181,6 +209,7 @@ def vit_sites(network: Network) -> tuple[Site, ...]:
     width = network.embed_dim
     for layer in range(len(network.blocks)):
         prefix = f"blocks.{layer}"
+        sites.append(Site(prefix, "tokens", "encoder", layer, width))
         for kind, number, entry in VIT_SUBLAYERS:
             sites.append(
                 Site(

@@ -37,6 +37,7 @@ from suite.contract.costs import (
     statistics_are_used,
 )
 from suite.contract.fixture import Bench, Fault, make_bench
+from suite.contract.forms import works_with_a_class_token
 from suite.contract.training import (
     LossDoesNotFall,
     backbone_is_untouched,
@@ -211,5 +212,6 @@ CHECKS: tuple[Callable[[Bench, AdaptedModel], None], ...] = (
     names_do_not_matter,
     keeps_nothing_but_its_file,
     tasks_are_isolated,
+    works_with_a_class_token,
     compiles,
 )

@@ -20,6 +20,6 @@ SITE_NAMES = {
     "b": "biases of a conv or linear site",
     "size": "parameters of the site's own module",
     "part": "what a linear site does: query, key, value, qkv, attention_output, ff_hidden, "
-    "ff_output",
+    "ff_output; what a keys site attends to: self, cross",
     "depth": "block of the network the site belongs to, from 0; -1 before the first",
 }
