@@ -37,6 +37,10 @@ def _paragraphs(entry: MethodEntry) -> list[str]:
     ]
     differences = [f"- Adaptation, {family}: {text}" for family, text in entry.adaptation.items()]
     differences += [f"- Not on {family}: {text}" for family, text in entry.unsupported.items()]
+    differences += [
+        f"- Departure: {departure.differs.strip()} What it costs: {departure.costs}"
+        for departure in entry.departures
+    ]
     if differences:
         found.append("\n".join(differences))
     if entry.notes:

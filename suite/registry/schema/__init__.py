@@ -16,7 +16,7 @@ from suite.registry.schema.base import (
     Reference,
     SiteKind,
 )
-from suite.registry.schema.method import Cost, CostTerm, MethodEntry, Option
+from suite.registry.schema.method import Cost, CostTerm, Departure, MethodEntry, Option
 from suite.registry.schema.recipe import BUDGET, TRIALS, Recipe, RecipeChange, Recipes, Tuning
 from suite.registry.schema.scale import Scale
 from suite.registry.schema.task import (
@@ -41,6 +41,7 @@ __all__ = [
     "Classification",
     "Cost",
     "CostTerm",
+    "Departure",
     "Entry",
     "Family",
     "FileEntry",
