@@ -27,6 +27,7 @@ BUILDERS = {
     "t5_small": lambda: _t5(512, 2048, 6, 8),
     "bert_base": lambda: ("bert", BertModel(BertConfig(), add_pooling_layer=False)),
     "vit_b16": lambda: ("vit", timm.create_model("vit_base_patch16_224", num_classes=0)),
+    "resnet18": lambda: ("resnet", timm.create_model("resnet18", num_classes=0)),
     "resnet50": lambda: ("resnet", timm.create_model("resnet50", num_classes=0)),
     "densenet121": lambda: ("densenet", timm.create_model("densenet121", num_classes=0)),
 }
