@@ -68,9 +68,22 @@ def make_optimizer(
     inner: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
         inner = torch.optim.SGD(settings, momentum=recipe.momentum, fused=True)
+        if recipe.momentum:
+            _start_momentum(inner)
     else:
         inner = torch.optim.AdamW(settings, fused=True)
     return Optimizer(inner, others, recipe.clip_norm, stepper)
+
+
+def _start_momentum(inner: torch.optim.SGD) -> None:
+    """Start every momentum at zero, which gives the same steps as starting at the first gradient.
+
+    What belongs to one task of a joint method has no gradient until that task is drawn, and torch's
+    fused form does not take a step in which some momentums exist and others do not.
+    """
+    for group in inner.param_groups:
+        for parameter in group["params"]:
+            inner.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def rate_factor(recipe: Recipe, step: int, steps: int) -> float:

@@ -10,10 +10,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from suite.console import shown
+from suite.errors import UserError
 from suite.registry.schema import Scale
-from suite.results.records import Record
+from suite.results.records import Record, mismatch
 from suite.results.statistics import RunNoise
 
 NAME = "noise.json"
@@ -83,8 +85,17 @@ def written(pools: Iterable[Pool]) -> bytes:
 
 @cache
 def published() -> tuple[Pool, ...]:
-    """The pools that come with the package; none if its boards are absent."""
+    """The pools that come with the package; none if its boards are absent.
+
+    Raises `UserError` for a file that is no such list, as one that a merge left in conflict.
+    """
     for path in (_PACKAGE / "_registry" / NAME, _PACKAGE.parent / "leaderboards" / NAME):
         if path.is_file():
-            return _POOLS.validate_json(path.read_bytes())
+            try:
+                return _POOLS.validate_json(path.read_bytes())
+            except ValidationError as error:
+                raise UserError(
+                    f"{shown(path)}: {mismatch(error)}; delete it and write it again with: "
+                    f"python -m suite leaderboard --out {shown(path.parent)}"
+                ) from None
     return ()

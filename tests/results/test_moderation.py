@@ -6,8 +6,10 @@ import pytest
 from committed_boards import FOLDER, Simulator, published
 from scipy.special import digamma, polygamma
 
+from suite.errors import UserError
 from suite.leaderboards.aggregate import boards
 from suite.registry import load
+from suite.results import noise
 from suite.results.folder import read_results
 from suite.results.moderation import moderated
 from suite.results.statistics import Estimate, RunNoise, compare
@@ -97,3 +99,12 @@ def test_two_seeds_of_one_method_are_seldom_told_apart():
             apart += [compare(pair[a], pair[b]).p < 0.05 for a, b in combinations(pair, 2)]
     assert len(apart) > 300
     assert np.mean(apart) <= 0.07
+
+
+def test_a_noise_file_that_a_merge_left_in_conflict_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "leaderboards" / noise.NAME
+    path.parent.mkdir()
+    path.write_text("<<<<<<< ours\n[]\n")
+    monkeypatch.setattr(noise, "_PACKAGE", tmp_path / "suite")
+    with pytest.raises(UserError, match=r"noise\.json: .*delete it and write it again"):
+        noise.published.__wrapped__()
