@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from suite.method import (
     AdaptedModel,
@@ -75,7 +75,7 @@ class Taps(Method):
         first, *others = (Phase((task,), share, parameters_of(model, task)) for task in tasks)
         return (
             Phase(tasks, self.first_stage, shared, prepare=partial(_tie, switches)),
-            replace(first, prepare=partial(_separate, switches)),
+            replace(first, prepare=partial(_second_stage, switches, model)),
             *others,
         )
 
@@ -124,6 +124,11 @@ def _tie(switches: Sequence[PerTask]) -> None:
         switch.tie()
 
 
-def _separate(switches: Sequence[PerTask]) -> None:
+def _second_stage(switches: Sequence[PerTask], model: AdaptedModel) -> None:
+    """Each task goes on alone, with a new head as in the public code."""
     for switch in switches:
         switch.separate()
+    if model.heads is not None:
+        for head in model.heads.by_task.values():
+            assert isinstance(head, nn.Linear)
+            head.reset_parameters()

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from suite.backbones.parallel_insert import Parallel, SublayerInput
 from suite.backbones.per_task import PerTask, TaskContext
 from suite.backbones.prefixes import PrefixedAttention
-from suite.backbones.sites import SITES, Site
+from suite.backbones.sites import SITES, Site, block_names
 from suite.backbones.tokens import SEQUENCES, TokenSequence
 from suite.errors import Unsupported
 from suite.registry.schema import BackboneEntry, SiteKind
@@ -39,6 +40,7 @@ class Backbone(nn.Module):
         self.network = network.requires_grad_(False)
         self.width = width
         self.sites = SITES[entry.family](network)
+        self.block_names = block_names(self.sites)
         self.sequence: TokenSequence | None = None
         """Where tokens were inserted, if any were."""
         self._mark_originals()
@@ -68,9 +70,21 @@ class Backbone(nn.Module):
         return [site for site in self.sites if site.kind in kinds]
 
     @property
+    def position_embeddings(self) -> tuple[nn.Parameter, ...]:
+        """The position embeddings that are a layer of their own [1, tokens, width]: a ViT's."""
+        embedding = getattr(self.network, "pos_embed", None)
+        return () if embedding is None else (embedding,)
+
+    @property
     def blocks(self) -> int:
         """How many blocks the network has, all stacks together."""
         return 1 + max(site.depth for site in self.sites)
+
+    def depth_of(self, name: str) -> int:
+        """The depth of the block in which a tensor of the network lies by its dotted name, be it at
+        a site or not; -1 outside the blocks."""
+        depths = (at for block, at in self.block_names.items() if name.startswith(f"{block}."))
+        return next(depths, -1)
 
     def module(self, site: Site) -> nn.Module:
         """The module at a site, as it is now."""
@@ -94,8 +108,15 @@ class Backbone(nn.Module):
         order = (module, original) if site.insert_before else (original, module)
         self.replace(site, nn.Sequential(*order))
 
-    def insert_parallel(self, site: Site, module: nn.Module, before_norm: bool = False) -> None:
-        """Add `module(x)` to the output of the `attention`, `feed_forward` or `conv` site.
+    def insert_parallel(
+        self,
+        site: Site,
+        module: nn.Module,
+        before_norm: bool = False,
+        reader: Site | None = None,
+    ) -> None:
+        """Add `module(x)` to the output of the `attention`, `feed_forward` or `conv` site, or to
+        what the layer at the later site `reader` reads.
 
         x is what the sublayer itself reads: in a pre-norm network the normalised input, or with
         `before_norm` the input as it enters the residual branch. Modules at the entry of the
@@ -106,7 +127,8 @@ class Backbone(nn.Module):
             raise ValueError(f"the {site.kind} site {site.name} has no input of its own")
         source = SublayerInput()
         self.network.get_submodule(entry).register_forward_pre_hook(source)
-        self.insert(site, Parallel(module, source))
+        joins_at = replace(reader, insert_before=True) if reader else site
+        self.insert(joins_at, Parallel(module, source))
 
     def insert_tokens(self, site: Site, module: nn.Module) -> None:
         """Put the tokens that `module` gives into the sequence that enters the block at the

@@ -12,6 +12,7 @@ values (self-attention and, in a decoder, cross-attention).
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any, Literal
 
 from torch import nn
@@ -19,17 +20,9 @@ from torch import nn
 from suite.registry.schema import Family, SiteKind
 
 Part = Literal[
-    "query",
-    "key",
-    "value",
-    "qkv",
-    "attention_output",
-    "ff_hidden",
-    "ff_output",
-    "self",
-    "cross",
-    "",
-]
+    "query", "key", "value", "qkv", "attention_output", "ff_hidden", "ff_output",
+    "shortcut", "block_output", "self", "cross", "",
+]  # fmt: skip
 
 Network = Any
 """A network of its family's own class: those of transformers, timm, torchvision and this package
@@ -43,7 +36,8 @@ class Site:
     `layer` counts blocks from 0 within a `stack` (-1 outside any block), `depth` through the whole
     network: what follows a block belongs to it, what precedes all blocks has depth -1. `width` is
     the number of output features or channels. `part` says what a linear site does in its sublayer,
-    and whether the keys of a `keys` site are those of the sequence itself or of another one.
+    that a convolution of a ResNet is its block's shortcut or the last one beside the shortcut, or
+    whether the keys of a `keys` site are those of the sequence itself or of another one.
     A sublayer's input goes to the module `entry`, after the norm `entry_norm` if there is one.
     """
 
@@ -120,6 +114,21 @@ def _with_depths(sites: Iterable[Site]) -> tuple[Site, ...]:
 
 def _keys(name: str, stack: str, layer: int, width: int, part: Part) -> Site:
     return Site(name, "keys", stack, layer, width, part=part)
+
+
+def block_names(sites: Iterable[Site]) -> dict[str, int]:
+    """The dotted name of every block, which is what the names of its sites have in common, and its
+    depth."""
+    inside: dict[int, list[list[str]]] = {}
+    for site in sites:
+        if site.layer >= 0:
+            inside.setdefault(site.depth, []).append(site.name.split("."))
+    blocks = {}
+    for depth, names in inside.items():
+        # Names differ in length; what they have in common is at their beginning.
+        common = takewhile(lambda words: len(set(words)) == 1, zip(*names, strict=False))
+        blocks[".".join(words[0] for words in common)] = depth
+    return blocks
 
 
 def t5_sites(network: Network) -> tuple[Site, ...]:
@@ -241,12 +250,17 @@ VIT_PARTS: dict[str, Part] = {
 def resnet_sites(network: Network) -> tuple[Site, ...]:
     """The last norm of every residual branch, before the shortcut is added."""
     blocks = _blocks(network, lambda _, m: type(m).__name__ in ("BasicBlock", "Bottleneck"))
-    sites = list(_weight_sites(network, _inside(blocks)))
-    for layer, name in enumerate(blocks):
-        block = network.get_submodule(name)
-        last = "bn3" if hasattr(block, "bn3") else "bn2"
-        width = getattr(block, last).num_features
-        sites.append(Site(f"{name}.{last}", "block", "backbone", layer, width))
+    ends = [3 if hasattr(network.get_submodule(name), "bn3") else 2 for name in blocks]
+    parts: dict[str, Part] = {
+        f"{name}.conv{end}": "block_output" for name, end in zip(blocks, ends, strict=True)
+    }
+    sites = []
+    for site in _weight_sites(network, _inside(blocks)):
+        shortcut = site.kind == "conv" and ".downsample." in site.name
+        sites.append(replace(site, part="shortcut" if shortcut else parts.get(site.name, "")))
+    for layer, (name, end) in enumerate(zip(blocks, ends, strict=True)):
+        width = network.get_submodule(f"{name}.bn{end}").num_features
+        sites.append(Site(f"{name}.bn{end}", "block", "backbone", layer, width))
     return _with_depths(sites)
 
 

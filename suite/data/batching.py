@@ -132,6 +132,13 @@ class FeatureBatches(Batches):
         return Batch(self.task, inputs, self.examples.targets[index], ids)
 
 
+def task_chances(sizes: Sequence[int], temperature: float) -> list[float]:
+    """How often to draw tasks of these sizes: in proportion to size^(1/temperature) (Karimi
+    Mahabadi et al. 2021, section 3)."""
+    weights = np.array(sizes, float) ** (1 / temperature)
+    return (weights / weights.sum()).tolist()
+
+
 MixedBatch = tuple[Batch, ...]
 """Rows of several tasks: one batch of each, texts of the same length."""
 

@@ -193,6 +193,7 @@ def dimensions(backbone: Backbone) -> dict[str, int]:
         "gated": parameters("conv", "linear", bias=False),
         "bias": parameters("conv", "linear", "patch_embedding", "head", bias=True),
         "head": parameters("head"),
+        "positions": sum(p.numel() for p in backbone.position_embeddings),
         "layers_encoder": layers("encoder"),
         "layers_decoder": layers("decoder"),
         "blocks": backbone.blocks,

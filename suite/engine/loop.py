@@ -9,7 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from suite.data.batching import Batch, Batches, FeatureBatches, MixedBatch, mixed_batches
+from suite.data.batching import (
+    Batch,
+    Batches,
+    FeatureBatches,
+    MixedBatch,
+    mixed_batches,
+    task_chances,
+)
 from suite.engine.delta import live_tensors
 from suite.engine.optimizer import make_optimizer, rate_factor
 from suite.engine.seeding import seed_for
@@ -285,13 +292,11 @@ def validate(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> dict[str, 
 def _stream(
     data: Mapping[str, TaskBatches], recipe: Recipe, seed: int
 ) -> Iterator[Batch | MixedBatch]:
-    """Endless batches. The task of each, or with mixed batches that of each row, is drawn with
-    probability proportional to size^(1/temperature) (Karimi Mahabadi et al. 2021, section 3)."""
+    """Endless batches; the task of each, or with mixed batches that of each row, is drawn."""
     # Sorted: the order in which tasks were typed must not change which are drawn.
     tasks = sorted(data)
-    weights = np.array([len(data[task].train.examples) for task in tasks], float)
-    weights **= 1 / recipe.temperature
-    chances = weights / weights.sum()
+    sizes = [len(data[task].train.examples) for task in tasks]
+    chances = task_chances(sizes, recipe.temperature)
     if recipe.mixed_batches and len(tasks) > 1:
         training = {task: data[task].train for task in tasks}
         return mixed_batches(training, chances, recipe, seed_for(seed, "tasks"))
@@ -301,7 +306,9 @@ def _stream(
     return _in_turn([streams[task] for task in tasks], chances, seed_for(seed, "tasks"))
 
 
-def _in_turn(streams: Sequence[Iterator[Batch]], chances: np.ndarray, seed: int) -> Iterator[Batch]:
+def _in_turn(
+    streams: Sequence[Iterator[Batch]], chances: Sequence[float], seed: int
+) -> Iterator[Batch]:
     """Endless batches, each the next one of a stream drawn with its chance."""
     rng = np.random.Generator(np.random.PCG64(seed))
     while True:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from suite.errors import UserError
-from suite.leaderboards import build, check, formats, markdown, pages
+from suite.leaderboards import build, check, formats, markdown, methods_page, pages
 from suite.leaderboards.aggregate import boards, pools_of
 from suite.leaderboards.front import curves, points
 from suite.planning.identity import recipe_digest
@@ -387,6 +387,18 @@ def test_every_measured_method_is_described_with_its_closed_form():
     assert all(" ".join(term.count.split()) in page for term in entry.cost.shared)
     assert all(reason in page for reason in entry.unsupported.values())
     assert "(methods.md)" in files["README.md"].decode()
+
+
+def test_the_page_of_methods_says_where_they_depart_from_their_papers(make):
+    departures = [
+        {"differs": "Starts at zero.", "costs": "Nothing stored."},
+        {"differs": "No dropout.", "costs": "Unknown."},
+    ]
+    page = methods_page.render([make.method("one", departures=departures), make.method("two")])
+    one, two = page.split("## two")
+    assert "- Departure: Starts at zero. What it costs: Nothing stored." in one
+    assert "- Departure: No dropout. What it costs: Unknown." in one
+    assert "Departure" not in two
 
 
 def write(results, folder):

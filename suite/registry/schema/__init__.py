@@ -16,7 +16,7 @@ from suite.registry.schema.base import (
     Reference,
     SiteKind,
 )
-from suite.registry.schema.method import Cost, CostTerm, MethodEntry, Option
+from suite.registry.schema.method import Cost, CostTerm, Departure, MethodEntry, Option
 from suite.registry.schema.rates import FoundRate, MethodRates
 from suite.registry.schema.recipe import (
     BUDGET,
@@ -56,6 +56,7 @@ __all__ = [
     "Classification",
     "Cost",
     "CostTerm",
+    "Departure",
     "Entry",
     "Family",
     "FileEntry",

@@ -66,6 +66,14 @@ class Option(Entry):
         return self.mini if scale == Scale.MINI and self.mini is not None else self.default
 
 
+class Departure(Entry):
+    """One way in which a method is not the form of its paper or of the paper's code."""
+
+    differs: str
+    costs: str
+    """What the difference means for the score or for the parameters stored, as far as known."""
+
+
 class MethodEntry(FileEntry):
     """A way to adapt a backbone to one task (`per_task`) or to a whole track at once (`joint`)."""
 
@@ -77,6 +85,8 @@ class MethodEntry(FileEntry):
     """Why the method is not defined on a family; every family is in `families` or here."""
     adaptation: dict[Family, str] = {}
     """On which families this is our own form of the method, not its paper's, and what differs."""
+    departures: tuple[Departure, ...] = ()
+    """Where the method is not its paper's form on families that the paper does treat."""
     python: str | None = None
     """The file that defines the method, beside the YAML; default: NAME.py."""
     reference: Reference
