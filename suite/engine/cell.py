@@ -70,7 +70,8 @@ class Workspace:
             backbone = self.backbone(cell.key.backbone)
             encoded = encode_task(entry, cell.key.scale, backbone, cell.recipe.max_length, digest)
             splits = (encoded.train, encoded.validation, encoded.test)
-            self.encoded[key] = EncodedTask(entry, *(split.to(self.device) for split in splits))
+            on_device = (split.to(self.device) for split in splits)
+            self.encoded[key] = EncodedTask(entry, *on_device, encoded.note)
         return self.encoded[key]
 
 
@@ -139,7 +140,8 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
         sizes = [
             len(split) for split in (encoded[task.name].train, encoded[task.name].validation, test)
         ]
-        note = departure(task, key.scale, *sizes)
+        notes = (departure(task, key.scale, *sizes), encoded[task.name].note)
+        note = "; ".join(filter(None, notes))
         scores.append(_task_score(task, predicted, test, trained, note))
 
     return Result(
