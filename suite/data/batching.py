@@ -101,12 +101,14 @@ class Batches:
             inputs = {"image": torch.addcmul(self.shift, image, self.scale)}
         else:
             longest = longest or int(examples.lengths[rows].max())
-            inputs = {name: values[index, :longest] for name, values in examples.inputs.items()}
+            inputs = {
+                name: values[index, :longest].long() for name, values in examples.inputs.items()
+            }
             missing = longest - inputs["input_ids"].shape[1]
             if missing > 0:
                 # Any token id will do here: the mask is padded with zeros as well.
                 inputs = {name: F.pad(values, (0, missing)) for name, values in inputs.items()}
-        ids = None if examples.target_ids is None else examples.target_ids[index]
+        ids = None if examples.target_ids is None else examples.target_ids[index].long()
         return Batch(self.task, inputs, examples.targets[index], ids)
 
 
@@ -127,7 +129,7 @@ class FeatureBatches(Batches):
         if not self.known[rows].all():
             self.features[index] = self.compute(super()._batch(rows, index)).float()
             self.known[rows] = True
-        ids = None if self.examples.target_ids is None else self.examples.target_ids[index]
+        ids = None if self.examples.target_ids is None else self.examples.target_ids[index].long()
         inputs = {FEATURES: self.features[index]}
         return Batch(self.task, inputs, self.examples.targets[index], ids)
 

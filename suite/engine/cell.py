@@ -88,7 +88,8 @@ class Workspace:
             backbone = self.backbone(cell.key.backbone)
             encoded = encode_task(entry, cell.key.scale, backbone, cell.recipe.max_length, digest)
             splits = (encoded.train, encoded.validation, encoded.test)
-            self.encoded[key] = EncodedTask(entry, *(split.to(self.device) for split in splits))
+            on_device = (split.to(self.device) for split in splits)
+            self.encoded[key] = EncodedTask(entry, *on_device, encoded.note)
         return self.encoded[key]
 
     def tasks(self, cell: Cell) -> list[EncodedTask]:
@@ -234,7 +235,7 @@ def store_cell(cell: Cell, trained: Trained, workspace: Workspace, folder: Path)
         test, task = seal.open(), registry.tasks[f"{key.track}/{encoded.task.name}"]
         predicted = predictions(restored, Batches(task.name, test, pristine.entry))
         sizes = [len(split) for split in (encoded.train, encoded.validation, test)]
-        note = departure(task, key.scale, *sizes)
+        note = "; ".join(filter(None, (departure(task, key.scale, *sizes), encoded.note)))
         scores.append(_task_score(task, predicted, test, on_validation[task.name], note))
 
     return Result(
