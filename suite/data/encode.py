@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from suite.backbones.base import Backbone, TextBackbone, TextToTextBackbone
 from suite.data import tensor_file
 from suite.data.pictures import Pictures
 from suite.data.sources import load_splits
-from suite.data.splits import Columns
+from suite.data.splits import Column, Columns
 from suite.data.tensor_file import TensorFile
 from suite.planning.cache import cache_folder
 from suite.planning.locate import Model, locate_model
@@ -78,6 +78,15 @@ class EncodedTask:
     test: Examples
     note: str = ""
     """What a reader of scores must know about these rows."""
+
+    def to(self, device: torch.device) -> "EncodedTask":
+        """The same examples on another device."""
+        return replace(
+            self,
+            train=self.train.to(device),
+            validation=self.validation.to(device),
+            test=self.test.to(device),
+        )
 
 
 def encode_task(
@@ -219,7 +228,7 @@ def _tokens(
 ) -> dict[str, Tensor]:
     assert task.text is not None
     assert isinstance(backbone, TextBackbone)
-    texts = [columns[name] for name in task.text.columns]
+    texts = [_texts(columns[name]) for name in task.text.columns]
     if isinstance(backbone, TextToTextBackbone):
         rows = zip(*texts, strict=True)
         texts = [
@@ -243,6 +252,11 @@ def _tokens(
     }
 
 
+def _texts(values: Column) -> list[str]:
+    assert not isinstance(values, np.ndarray | Pictures), "a column of texts holds texts"
+    return list(values)
+
+
 def _compact(ids: Tensor) -> Tensor:
     """The same numbers in the smallest signed type that holds them: 2 bytes for most vocabularies
     instead of 8. They are small and not negative, but for `PADDING`."""
@@ -259,7 +273,7 @@ def _joined(parts: Sequence[Tensor], padding: int) -> Tensor:
 def _answers(task: TaskEntry, columns: Columns, backbone: TextToTextBackbone) -> Tensor:
     """Targets as text: the class index, or the number rounded to the task's step."""
     if isinstance(task.output, Classification):
-        texts = [str(int(label)) for label in columns["label"]]
+        texts = [str(int(label)) for label in np.asarray(columns["label"])]
     else:
         digits = _digits(task.output)
         rounded = _rounded(np.asarray(columns["label"]), task.output)

@@ -14,7 +14,8 @@ from suite.registry.schema import TaskEntry
 KNOWN_LIMIT = 0.1
 """The largest share of test examples that may be in the training split, too."""
 
-Columns = Mapping[str, "Sequence[str] | np.ndarray | Pictures"]
+Column = Sequence[str] | np.ndarray | Pictures
+Columns = Mapping[str, Column]
 """Equally long columns: texts as lists of str, `label` as int64 or float32 [N], `image` as uint8
 [N, H, W, 3], or as `Pictures` that are decoded when they are read."""
 
@@ -51,7 +52,7 @@ class Splits:
 def take(columns: Columns, rows: np.ndarray) -> Columns:
     """Some rows of every column, by number."""
 
-    def of(values: Sequence[str] | np.ndarray | Pictures) -> Sequence[str] | np.ndarray | Pictures:
+    def of(values: Column) -> Column:
         if isinstance(values, Pictures):
             return values.take(rows)
         return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]

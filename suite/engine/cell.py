@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -87,9 +87,7 @@ class Workspace:
         if key not in self.encoded:
             backbone = self.backbone(cell.key.backbone)
             encoded = encode_task(entry, cell.key.scale, backbone, cell.recipe.max_length, digest)
-            splits = (encoded.train, encoded.validation, encoded.test)
-            on_device = (split.to(self.device) for split in splits)
-            self.encoded[key] = EncodedTask(entry, *on_device, encoded.note)
+            self.encoded[key] = replace(encoded.to(self.device), task=entry)
         return self.encoded[key]
 
     def tasks(self, cell: Cell) -> list[EncodedTask]:
