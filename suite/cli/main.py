@@ -100,6 +100,9 @@ def build_parser() -> argparse.ArgumentParser:
     what = tune.add_argument_group("what")
     what.add_argument("methods", nargs="+", metavar="METHOD")
     _cells(what, seeds=f"{FIRST_SEARCH_SEED},{FIRST_SEARCH_SEED + 1}")
+    tune.add_argument(
+        "--adopt", action="store_true", help="let runs take the best rates: write methods/rates"
+    )
     _out(tune)
     _json(tune)
     _execution(tune)
@@ -193,13 +196,16 @@ def _selection(parser: _Parser) -> None:
     group.add_argument("-m", "--methods", nargs="+", required=True, metavar="NAME")
     _cells(group)
     add = group.add_argument
+    add("--store", nargs="+", default=["float32"], metavar="NAME",
+        help="precisions to store: float32 (default), bfloat16, int8, int4, binary; one training "
+        "serves all; of one method: --set METHOD.store=NAME")  # fmt: skip
     add("--force", action="store_true", help="run again what has a result")
     add("--only-failed", action="store_true", help="only cells whose last run failed")
     _out(parser)
     _json(parser)
 
 
-def _cells(group: argparse._ArgumentGroup, seeds: str = "0") -> None:
+def _cells(group: argparse._ArgumentGroup, *, seeds: str = "0") -> None:
     add = group.add_argument
     add("-t", "--tasks", nargs="+", required=True, metavar="NAME", help="tracks or tasks")
     add("-b", "--backbones", nargs="+", default=[], metavar="NAME", help="default: the track's")

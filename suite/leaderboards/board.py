@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from suite.registry.schema import BackboneEntry, MethodEntry, PublishedRow, Scale, TrackEntry
+from suite.registry.schema import BackboneEntry, MethodEntry, PublishedRow, Scale, Store, TrackEntry
 from suite.results.agreement import Agreement
 from suite.results.ranks import Rank
 from suite.results.records import Carried, Environment, Result, TaskScore
@@ -47,6 +47,12 @@ class Cost:
     steps: float
 
 
+def needs_no_backbone(entry: MethodEntry, store: Store) -> bool:
+    """Whether what a method stores serves its track without the frozen backbone: in less precision
+    than float32 it is the change of that."""
+    return entry.replaces_backbone and store is Store.FLOAT32
+
+
 @dataclass(frozen=True)
 class Row:
     """One method on one leaderboard. It is ranked if it has no objections."""
@@ -57,6 +63,9 @@ class Row:
     label: str
     setting: str
     """`OPTION=VALUE,...`; empty for the method as it is."""
+    store: Store
+    training: tuple[str, ...]
+    """The same for rows that differ in nothing but `store`: their runs are the same."""
     seeds: tuple[int, ...]
     tasks: Mapping[str, TaskColumn]
     objections: tuple[str, ...]
@@ -67,6 +76,11 @@ class Row:
     """Whether code ran that no commit holds."""
     rank: Rank | None = None
     """None if the row is not ranked, or if it is unknown how its runs vary."""
+
+    @property
+    def needs_no_backbone(self) -> bool:
+        """Whether what is stored serves the track without the frozen backbone."""
+        return self.entry is not None and needs_no_backbone(self.entry, self.store)
 
     @property
     def perhaps_best(self) -> bool:

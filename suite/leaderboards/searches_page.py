@@ -24,7 +24,8 @@ def render(searches: Sequence[Search]) -> str:
         "seeds of its row, and was judged on validation examples; test examples were not looked "
         "at. While its best rate was the lowest or the highest one tried, it tried one more, by "
         f"the ratio of the outermost two, at most {EXTENSIONS} times. The **best** rate is the "
-        "recipe's. Where a method has no row for a backbone, its rate was not chosen by a search. "
+        "recipe's, or stands under `methods/rates`. Where a method has no row for a backbone, its "
+        "rate was not chosen by a search. "
         "`python -m suite tune METHOD --tasks ...` makes an entry.",
         "*Margin*: how far the best rate is ahead of the next best, ± half the 95 % interval of "
         "that difference, paired by task, over tasks. Where it is *within noise* the two rates "
@@ -58,7 +59,7 @@ def _table(searches: Sequence[Search]) -> str:
             *trials,
             *[""] * (most - len(trials)),
             formats.NONE if margin is None else str(margin),
-            "edge" if search.at_edge else "",
+            "edge" if search.best_is_at_edge else "",
         ]
         rows.append(row)
     headers = ["method", "backbone", "tasks", "seeds", "steps"]

@@ -17,9 +17,8 @@ from suite.results.seeds import FIRST_SEARCH_SEED
 
 FOLDER = "tuning"
 """Folder of the files of single searches, below an output folder."""
-EXTENSIONS = 3
-"""How often a search goes on beyond its grid, by one rate at a time, while its best rate is the
-lowest or the highest that it tried."""
+EXTENSIONS = 4
+"""Most rates that a search tries beyond its grid. Every method's grid grows by the same rule."""
 PACK = "tuning.jsonl"
 """The file of all searches below an output folder that is packed, a line each."""
 
@@ -37,7 +36,7 @@ class Trial(Record):
 
 
 class Search(Record):
-    """The trials of one method on one backbone, in ascending order of their rates."""
+    """The trials of one method on one track and backbone."""
 
     schema_version: Literal[1] = 1
     method: str
@@ -60,11 +59,16 @@ class Search(Record):
         return min(self.seeds) >= FIRST_SEARCH_SEED
 
     @property
-    def at_edge(self) -> bool:
-        """Whether the best rate is the lowest or the highest tried, so that the best of all may lie
-        beyond."""
-        rates = [trial.learning_rate for trial in self.trials]
-        return self.best is not None and self.best.learning_rate in (min(rates), max(rates))
+    def best_is_at_edge(self) -> bool:
+        """Whether no lower rate was tried than the best, or no higher one."""
+        tried = [trial.learning_rate for trial in self.trials]
+        return self.best is not None and self.best.learning_rate in (min(tried), max(tried))
+
+    @property
+    def margin(self) -> float | None:
+        """By how much the best trial is ahead of the second best; None without a second."""
+        scores = sorted(trial.score for trial in self.trials if trial.score is not None)
+        return round(scores[-1] - scores[-2], 2) if len(scores) > 1 else None
 
     @property
     def file_name(self) -> str:

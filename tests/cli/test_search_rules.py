@@ -5,8 +5,10 @@ import math
 
 import pytest
 
+from suite.registry.schema import TRIALS
+from suite.results.margins import margin_of
 from suite.results.records import Result, TaskScore
-from suite.results.searches import EXTENSIONS
+from suite.results.searches import EXTENSIONS, Search
 
 GRID = "tuning: {mini: {bert: [4e-3, 1e-3, 2e-3, 8e-3]}}\n"
 
@@ -39,7 +41,7 @@ def tune(call, folder, monkeypatch):
                     scores=tuple(scores),
                 ).write(settings.out / "results")
 
-        monkeypatch.setattr("suite.cli.tune.execute", execute)
+        monkeypatch.setattr("suite.engine.search.execute", execute)
         code, out, err = call("tune", "-q", "--json", *words)
         return (code, json.loads(out), err) if out else (code, None, err)
 
@@ -47,7 +49,7 @@ def tune(call, folder, monkeypatch):
 
 
 def rates(search):
-    return [trial["learning_rate"] for trial in search["trials"]]
+    return [trial.learning_rate for trial in search.trials]
 
 
 @pytest.mark.parametrize(
@@ -56,31 +58,32 @@ def rates(search):
         (2e-3, [1e-3, 2e-3, 4e-3, 8e-3], False),
         (8e-3, [1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2], False),
         (3.2e-2, [1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2], False),
-        (1.0, [1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2], True),
+        (1.0, [1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2, 0.128], True),
         (5e-4, [2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3, 8e-3], False),
-        (1e-9, [1.3e-4, 2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3, 8e-3], True),
+        (1e-9, [6.25e-5, 1.25e-4, 2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3, 8e-3], True),
     ],
 )
 def test_a_search_goes_on_while_its_best_rate_is_the_last_one_tried(tune, best, tried, at_edge):
-    code, (one, together), _ = tune("one", "together", "-t", "toy", best=best)
-    assert code == 0
-    assert rates(one) == rates(together) == pytest.approx(tried, rel=0.05)
-    assert one["at_edge"] is at_edge
-    assert one["best"] == min(rates(one), key=lambda rate: abs(math.log(rate / best)))
-    assert len(tried) <= 4 + EXTENSIONS
-    assert one["margin"] > 0
-    assert one["within_noise"] is False, "the two tasks agree exactly"
+    code, found, err = tune("one", "together", "-t", "toy", best=best)
+    one, together = map(Search.model_validate, found)
+    assert rates(one) == rates(together) == pytest.approx(tried, rel=0.02)
+    assert one.best.learning_rate == min(rates(one), key=lambda rate: abs(math.log(rate / best)))
+    assert one.best_is_at_edge is at_edge
+    assert code == int(at_edge)
+    assert ("one on toy and bert_toy: the best rate" in err) is at_edge
+    assert len(tried) <= TRIALS + EXTENSIONS
+    assert margin_of(one).within_noise is False, "the two tasks agree exactly"
 
 
 def test_no_seed_is_both_searched_with_and_scored(tune, call):
     _, (search,), _ = tune("one", "-t", "toy")
-    assert search["seeds"] == [1000, 1001]
-    code, _, err = tune("one", "-t", "toy", "--seeds", "0,1000")
+    assert search["seeds"] == [100, 101]
+    code, _, err = tune("one", "-t", "toy", "--seeds", "0,100")
     assert code == 2
-    assert "--seeds: 0 is a seed that results are scored with; searches take seeds from 1000" in err
-    code, _, err = call("plan", "-m", "one", "-t", "toy", "--seeds", "0,1001")
+    assert "--seeds: 0 is a seed that results are scored with; searches take seeds from 100" in err
+    code, _, err = call("plan", "-m", "one", "-t", "toy", "--seeds", "0,101")
     assert code == 2
-    assert "--seeds: 1001 is kept for searches" in err
+    assert "--seeds: 101 is kept for searches" in err
 
 
 def test_every_method_of_a_board_is_searched_on_the_same_tasks(tune):

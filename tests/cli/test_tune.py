@@ -9,6 +9,7 @@ from scipy.stats import ttest_rel
 from shell import suite
 from toy import write_method, write_tasks
 
+from suite.engine.search import beyond, search_tasks
 from suite.errors import UserError
 from suite.leaderboards import pages
 from suite.planning.plan import Request, plan
@@ -31,17 +32,16 @@ def registry(tmp_path):
 
 
 def test_the_best_validation_score_wins_and_a_second_call_trains_nothing(registry, tmp_path):
-    what = ["tune", "good", "--tasks", "colours", "--steps", "40", "--seeds", "1000"]
+    what = ["tune", "good", "--tasks", "colours", "--steps", "40", "--seeds", "100"]
     arguments = [*what, "--registry", registry, "--out", tmp_path / "o"]
     first = suite(*arguments, cache=tmp_path / "cache")
     assert first.returncode == 0, first.stderr
     (path,) = (tmp_path / "o" / "tuning").glob("*.json")
     search = Search.model_validate_json(path.read_text())
-    assert [trial.learning_rate for trial in search.trials] == [1e-5, 1e-2, 2e-2, 3e-2]
+    assert [trial.learning_rate for trial in search.trials][:TRIALS] == [1e-5, 1e-2, 2e-2, 3e-2]
     assert search.best.score == max(trial.score for trial in search.trials)
     assert search.best.learning_rate > 1e-5, "nothing is learned at the lowest rate"
-    assert search.seeds == (1000,)
-    for number, trial in enumerate(search.trials, 1):
+    for number, trial in enumerate(search.trials[:TRIALS], 1):
         found = tmp_path / "o" / "tuning" / f"trial-{number}" / "results"
         scores = {}
         for result in map(json.loads, (each.read_text() for each in found.glob("*.json"))):
@@ -50,65 +50,104 @@ def test_the_best_validation_score_wins_and_a_second_call_trains_nothing(registr
         assert trial.scores == pytest.approx(scores, abs=0.01)
     again = suite(*arguments, cache=tmp_path / "cache")
     assert again.stdout == first.stdout
-    assert again.stderr.count("0 cells to run") == TRIALS
+    assert again.stderr.count(": 0 cells to run") == len(search.trials)
 
 
-def test_the_grid_continues_by_the_ratio_of_its_outermost_rates(registry):
-    replace(
-        registry / "methods" / "good.yaml",
-        "1.0e-5, 1.0e-2, 2.0e-2, 3.0e-2",
-        "0.27, 0.01, 0.03, 0.09",
-    )
-    method = load(registry).methods["good"]
-    rates = [method.trial_rate("mini", "resnet", place) for place in range(-2, 6)]
-    assert rates == [0.0011, 0.0033, 0.01, 0.03, 0.09, 0.27, 0.81, 2.4]
-
-
-def a_search(trials, seeds=(1000, 1001)):
-    return Search(
-        method="taps", backbone="bert_mini", scale="mini", track="glue", tasks=("cola",),
-        seeds=seeds, steps=100, trials=trials,
-    )  # fmt: skip
-
-
-def test_the_margin_is_that_of_a_paired_t_test_over_tasks():
-    better = {"cola": 70.0, "rte": 64.0, "mrpc": 71.0, "stsb": 66.0}
-    worse = {"cola": 69.0, "rte": 60.5, "mrpc": 71.5, "stsb": 64.0}
-    trials = [
-        Trial(learning_rate=rate, scores=scores, score=fmean(scores.values()))
-        for rate, scores in ((0.1, worse), (0.2, better), (0.3, dict.fromkeys(better, 50.0)))
-    ]
-    margin = margin_of(a_search(trials))
-    found = ttest_rel([*better.values()], [*worse.values()]).confidence_interval(0.95)
-    assert margin.points == pytest.approx(1.5)
-    assert margin.points + margin.half_width == pytest.approx(found.high)
-    assert margin.points - margin.half_width == pytest.approx(found.low)
-    assert margin.within_noise
-    clear = margin_of(a_search([trials[0], trials[2]]))
-    assert not clear.within_noise
-    one = [Trial(learning_rate=r, scores={"cola": s}, score=s) for r, s in ((1, 4.0), (2, 3.0))]
-    assert margin_of(a_search(one)).within_noise is None, "one task says nothing about noise"
-
-
-def test_a_rate_that_diverges_is_named_and_never_wins(registry, tmp_path):
+def test_a_rate_that_diverges_never_wins_and_runs_take_the_best_that_is_adopted(registry, tmp_path):
     path = registry / "methods" / "good.yaml"
-    replace(path, "1.0e-5, 1.0e-2", "1.0e+30, 1.0e-2")
-    what = ["tune", "good", "--tasks", "colours", "--seeds", "1000", "--json"]
+    replace(path, "2.0e-2, 3.0e-2]", "1.0e+29, 1.0e+30]")
+    what = [
+        "tune",
+        "good",
+        "--tasks",
+        "colours",
+        "--steps",
+        "20",
+        "--seeds",
+        "100",
+        "--adopt",
+        "--json",
+    ]
     done = suite(*what, "--registry", registry, "--out", tmp_path / "o", cache=tmp_path / "cache")
     assert done.returncode == 1
     (search,) = json.loads(done.stdout)
-    *others, last = search["trials"]
-    assert last["score"] is None
-    assert last["reason"].startswith("diverged")
-    assert all(trial["score"] is not None for trial in others)
+    low, best, *diverged = search["trials"]
+    assert [trial["score"] for trial in diverged] == [None, None]
+    assert diverged[1]["reason"].startswith("diverged")
+    loaded = load(registry)
+    cell = plan(Request(("good",), ("colours",)), loaded).planned[0].cell
+    assert cell.recipe.learning_rate == 1e-2
+    found = loaded.methods["good"].found_rates[cell.key.track][cell.key.backbone]
+    assert (found.score, found.seeds, found.steps) == (best["score"], (100,), 20)
+    assert found.margin == pytest.approx(best["score"] - low["score"], abs=0.01)
+    assert loaded.methods["good"].found_rate(cell.key.track, "another") is None
 
 
-def test_a_method_without_rates_is_told_what_to_add(tmp_path):
+def test_without_rates_of_its_own_a_method_is_searched_around_its_recipes(tmp_path):
+    registry = load(write_registry(tmp_path))
+    made = [
+        plan(Request(("one",), ("toy",), seeds=(100,), trial=place), registry)
+        for place in range(TRIALS)
+    ]
+    rates = [each.planned[0].cell.recipe.learning_rate for each in made]
+    assert rates == pytest.approx([2e-3 / 3, 2e-3, 6e-3, 1.8e-2], rel=1e-3)
+
+
+def trials(scores):
+    return {
+        place: Trial(learning_rate=10.0**place, scores={}, score=score)
+        for place, score in scores.items()
+    }
+
+
+def test_an_optimum_at_the_edge_is_followed_outward_and_one_inside_is_not():
+    assert beyond(trials({0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0})) == 4
+    assert beyond(trials({0: 4.0, 1: 3.0, 2: 2.0, 3: 1.0})) == -1
+    assert beyond(trials({0: 1.0, 1: 3.0, 2: 2.0, 3: 1.0})) is None
+    # A rate that diverged was tried as well: what lies before it is not the edge.
+    assert beyond(trials({0: 1.0, 1: 2.0, 2: 3.0, 3: None})) is None
+    assert beyond(trials({0: None, 1: None})) is None
+
+
+def test_a_grid_continues_by_the_ratio_at_its_edge(tmp_path):
     folder = write_registry(tmp_path)
-    done = suite("tune", "one", "-t", "toy", "--registry", folder, cache=tmp_path / "cache")
-    assert done.returncode == 2
-    assert "one.yaml: no learning rates to try on bert" in done.stderr
-    assert "tuning: {mini: {bert: [4 rates]}}" in done.stderr
+    path = folder / "methods" / "one.yaml"
+    path.write_text(path.read_text() + "tuning: {mini: {default: [4e-3, 1e-3, 2e-3, 1.2e-2]}}\n")
+    registry = load(folder)
+    rates = [
+        plan(Request(("one",), ("toy",), seeds=(100,), trial=place), registry)
+        .planned[0]
+        .cell.recipe.learning_rate
+        for place in range(-2, 6)
+    ]
+    assert rates == pytest.approx([2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3, 1.2e-2, 3.6e-2, 0.108])
+
+
+def test_a_whole_track_is_searched_on_the_tasks_it_names_at_a_third_of_the_steps(tmp_path):
+    folder = write_registry(tmp_path)
+    replace(folder / "tasks" / "toy" / "track.yaml", "recipe:", "search: {mini: [second]}\nrecipe:")
+    registry = load(folder)
+    assert search_tasks(Request(("one",), ("toy",)), registry) == ("toy/second",)
+    assert search_tasks(Request(("one",), ("first",)), registry) == ("toy/first",)
+    (item,) = plan(Request(("one",), ("second",), seeds=(100,), trial=0), registry).planned
+    assert item.cell.recipe.steps == 17
+    (item,) = plan(Request(("one",), ("second",)), registry).planned
+    assert item.cell.recipe.steps == 50
+
+
+def test_a_rate_for_what_does_not_exist_is_a_mistake(tmp_path):
+    folder = write_registry(tmp_path)
+    rates = folder / "methods" / "rates"
+    rates.mkdir()
+    found = "{learning_rate: 0.1, score: 50.0, tasks: [first], seeds: [100], steps: 9}"
+    text = "schema: 1\nname: one\nrates: {toys: {bert_toy: FOUND}, toy: {bert: FOUND}}\n"
+    (rates / "one.yaml").write_text(text.replace("FOUND", found))
+    (rates / "ones.yaml").write_text("schema: 1\nname: ones\n")
+    with pytest.raises(UserError) as raised:
+        load(folder).require_valid()
+    assert "rates.toys: there is no track 'toys'; did you mean 'toy'?" in str(raised.value)
+    assert "rates.toy.bert: there is no backbone 'bert'" in str(raised.value)
+    assert "there is no method 'ones'; did you mean 'one'?" in str(raised.value)
 
 
 @pytest.mark.parametrize("rates", ["[1e-3, 1e-2, 3e-2]", "[1e-3, 3e-3, 1e-2, 3e-2, 1e-1]"])
@@ -128,9 +167,35 @@ def test_a_trial_changes_the_rate_and_nothing_else(tmp_path):
     path.write_text(path.read_text() + f"tuning: {rates}\n")
     registry = load(folder)
     plain = plan(Request(("one",), ("toy",)), registry).planned[0].cell
-    trial = plan(Request(("one",), ("toy",), seeds=(1000,), trial=1), registry).planned[0].cell
+    trial = plan(Request(("one",), ("toy",), seeds=(100,), trial=1), registry).planned[0].cell
     assert trial.recipe == plain.recipe.model_copy(update={"learning_rate": 5e-3})
     assert trial.identity.digest != plain.identity.digest
+
+
+def a_search(trials, seeds=(100, 101)):
+    return Search(
+        method="taps", backbone="bert_mini", scale="mini", track="glue", tasks=("cola",),
+        seeds=seeds, steps=100, trials=trials,
+    )  # fmt: skip
+
+
+def test_the_margin_is_that_of_a_paired_t_test_over_tasks():
+    better = {"cola": 70.0, "rte": 64.0, "mrpc": 71.0, "stsb": 66.0}
+    worse = {"cola": 69.0, "rte": 60.5, "mrpc": 71.5, "stsb": 64.0}
+    tried = [
+        Trial(learning_rate=rate, scores=scores, score=fmean(scores.values()))
+        for rate, scores in ((0.1, worse), (0.2, better), (0.3, dict.fromkeys(better, 50.0)))
+    ]
+    margin = margin_of(a_search(tried))
+    found = ttest_rel([*better.values()], [*worse.values()]).confidence_interval(0.95)
+    assert margin.points == pytest.approx(1.5)
+    assert margin.points + margin.half_width == pytest.approx(found.high)
+    assert margin.points - margin.half_width == pytest.approx(found.low)
+    assert margin.within_noise
+    clear = margin_of(a_search([tried[0], tried[2]]))
+    assert not clear.within_noise
+    one = [Trial(learning_rate=r, scores={"cola": s}, score=s) for r, s in ((1, 4.0), (2, 3.0))]
+    assert margin_of(a_search(one)).within_noise is None, "one task says nothing about noise"
 
 
 def test_the_page_shows_every_trial_and_marks_the_best():
