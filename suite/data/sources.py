@@ -124,9 +124,12 @@ def _tabular(task: TaskEntry, source: HubSource, image_size: int | None) -> Spli
 def _rows(files: Sequence[Path]) -> "datasets.Dataset":
     import datasets
     import pyarrow
+    from pyarrow.parquet import read_metadata
 
     datasets.disable_progress_bars()
     try:
+        if not sum(read_metadata(path).num_rows for path in files):
+            raise UserError(f"{', '.join(map(str, files))}: no rows")
         return datasets.load_dataset(
             "parquet", data_files={"train": [str(path) for path in files]}, split="train"
         )

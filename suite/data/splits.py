@@ -9,7 +9,7 @@ import numpy as np
 from suite.console import shown
 from suite.data.pictures import Pictures
 from suite.errors import UserError
-from suite.registry.schema import TaskEntry
+from suite.registry.schema import Classification, TaskEntry
 
 KNOWN_LIMIT = 0.1
 """The largest share of test examples that may be in the training split, too."""
@@ -61,7 +61,7 @@ def take(columns: Columns, rows: np.ndarray) -> Columns:
 
 
 def checked(task: TaskEntry, splits: Splits) -> Splits:
-    """The splits, with a note of test examples that are in train as well.
+    """The splits, with a note of test examples that are in train as well, and of unused classes.
 
     Raises `UserError` if a split is empty or all its answers are equal, which any constant scores
     perfectly, and if more than a tenth of the test split is in train.
@@ -82,8 +82,14 @@ def checked(task: TaskEntry, splits: Splits) -> Splits:
             f"{shown(task.path)}: {seen:,} of {total:,} test examples are also in train; "
             "scores on them would say what was remembered"
         )
-    note = f"{seen:,} of {total:,} test examples are also in train" if seen else ""
-    return replace(splits, note=note)
+    notes = [f"{seen:,} of {total:,} test examples are also in train"] if seen else []
+    if isinstance(task.output, Classification):
+        everywhere = (splits.train["label"], splits.validation["label"], splits.test["label"])
+        used = {int(label) for labels in everywhere for label in np.unique(np.asarray(labels))}
+        unused = [name for number, name in enumerate(task.output.labels) if number not in used]
+        if unused:
+            notes.append(f"no example of {', '.join(unused[:3])}{' ...' if unused[3:] else ''}")
+    return replace(splits, note="; ".join(notes))
 
 
 def _examples(columns: Columns) -> Iterator[Hashable]:

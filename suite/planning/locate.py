@@ -22,6 +22,9 @@ EMBEDDED = Path(__file__).parents[1] / "mini"
 MODEL_FILES = (".safetensors", ".json", ".txt", ".model")
 """What belongs to a model's identity: weights, configuration and tokenizer, not its card."""
 
+_SHARD = re.compile(r"-(?P<number>\d+)-of-(?P<total>\d+)(-[0-9a-f]+)?\.parquet")
+"""The end of a shard's name as the hub writes it, sometimes with a digest."""
+
 UNSET = "SUITE_DATA is not set"
 NO_FOLDER = " (the folder that SUITE_DATA names does not exist)"
 Origin = Literal["package", "SUITE_DATA", "hub cache"]
@@ -183,10 +186,7 @@ def _parquet(
 ) -> dict[str, tuple[Path, ...]] | None:
     for config in _config_folders(source):
         folder = _inside(root, config)
-        found = {
-            split: _whole(sorted(folder.glob(f"{name}-*.parquet")))
-            for split, name in hub_splits(source).items()
-        }
+        found = {split: _whole(name, folder) for split, name in hub_splits(source).items()}
         if all(found.values()):
             return found
         lacking = ", ".join(split for split, files in found.items() if not files)
@@ -199,10 +199,26 @@ def _config_folders(source: HubSource) -> tuple[str, ...]:
     return (source.config, "data") if source.config == "default" else (source.config,)
 
 
-def _whole(files: list[Path]) -> tuple[Path, ...]:
-    """The shards of a split, or nothing if one of them is missing."""
-    shards = re.search(r"-of-(\d+)\.parquet$", files[-1].name) if files else None
-    return tuple(files) if shards is None or len(files) == int(shards[1]) else ()
+def _whole(name: str, folder: Path) -> tuple[Path, ...]:
+    """The shards of a split in their order, or nothing if one of them is missing.
+
+    Raises `UserError` if shards of two versions of the split lie side by side: read together, rows
+    would occur twice.
+    """
+    shards: dict[tuple[int, int], Path] = {}
+    for path in sorted(folder.glob(f"{name}-*.parquet")):
+        found = _SHARD.fullmatch(path.name[len(name) :])
+        if found is None:
+            continue
+        key = int(found["number"]), int(found["total"])
+        if key in shards:
+            raise UserError(f"{folder}: {shards[key].name} and {path.name} are the same shard")
+        shards[key] = path
+    totals = {total for _, total in shards}
+    if len(totals) > 1:
+        names = ", ".join(path.name for path in shards.values())
+        raise UserError(f"{folder}: shards of two versions of one split, remove the older: {names}")
+    return tuple(shards.values()) if totals == {len(shards)} else ()
 
 
 def _complete(folder: Path, library: str, looked: list[str]) -> bool:

@@ -1,0 +1,152 @@
+"""What a column holds is read as the task means it, or refused with its row."""
+
+import datasets
+import numpy as np
+import pandas as pd
+import pytest
+
+from suite.data.sources import load_splits
+from suite.errors import UserError
+from suite.registry.schema import Scale, TaskEntry
+
+CLASSES = {"type": "classification", "labels": ["no", "yes"]}
+STARS = {"type": "regression", "minimum": 0, "maximum": 5}
+TEXTS = [f"text {row}" for row in range(6)]
+
+
+def task(output, **source):
+    return TaskEntry(
+        schema=1,
+        name="rated",
+        track="toy",
+        description="For tests.",
+        modality="text",
+        output=output,
+        metrics=["accuracy" if output is CLASSES else "pearson"],
+        text={"columns": ["sentence"], "template": "{sentence}"},
+        sources={"full": {"hub": "me/rated", "split_rule": "named", **source}},
+        licence="none",
+    )
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Writes three splits; the columns given are those of train."""
+    monkeypatch.setenv("SUITE_DATA", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    folder = tmp_path / "datasets" / "me" / "rated" / "default"
+    folder.mkdir(parents=True)
+
+    def put(split, columns):
+        pd.DataFrame(columns).to_parquet(folder / f"{split}-00000-of-00001.parquet")
+
+    def splits(label, sentence=TEXTS, others=(0, 1, 0, 1)):
+        put("train", {"sentence": pd.Series(sentence), "label": pd.Series(label)})
+        for split in ("validation", "test"):
+            texts = [f"{split} {row}" for row in range(len(others))]
+            put(split, {"sentence": texts, "label": others})
+
+    splits.folder = folder
+    return splits
+
+
+REFUSED = {
+    "null": ([0, 1, None, 1, 0, 1], "null is no class"),
+    "fraction": ([0, 1, 0.5, 1, 0, 1], "0.5 is no class"),
+    "infinite": ([0, 1, float("inf"), 1, 0, 1], "inf is no class"),
+    "too large": ([0, 1, 2, 1, 0, 1], "class 2, but output.labels has 2"),
+    "hidden": ([0, 1, -1, 1, 0, 1], r"class -1.*drop_labels: \[-1\]"),
+    "misspelt": (["no", "yes", "yse", "no", "no", "no"], "'yse' is not in .* mean 'yes'"),
+}
+
+
+@pytest.mark.parametrize(("label", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_label_that_is_no_class_is_refused_with_its_row(write, label, message):
+    write(label)
+    with pytest.raises(UserError, match=rf"train, row 2 of 0 to 5, column 'label': .*{message}"):
+        load_splits(task(CLASSES), Scale.FULL, None)
+
+
+@pytest.mark.parametrize("number", [None, float("nan"), float("inf"), -0.1, 5.1])
+def test_a_number_outside_the_range_is_refused_with_its_row(write, number):
+    write([0.0, 1, number, 3, 4, 5])
+    with pytest.raises(UserError, match="row 2 of 0 to 5, column 'label'"):
+        load_splits(task(STARS), Scale.FULL, None)
+
+
+@pytest.mark.parametrize("missing", [None, 7])
+def test_a_missing_text_is_refused_with_its_row(write, missing):
+    sentence = [*TEXTS[:3], missing, *TEXTS[4:]] if missing is None else [7] * 6
+    write([0, 1, 0, 1, 0, 1], sentence=sentence)
+    row = 3 if missing is None else 0
+    with pytest.raises(UserError, match=f"train, row {row} of 0 to 5, column 'sentence'"):
+        load_splits(task(CLASSES), Scale.FULL, None)
+
+
+def test_whole_numbers_may_be_written_as_others_and_names_as_numbers(write):
+    for label in ([0.0, 1.0, 0.0, 1.0, 0.0, 1.0], ["no", "yes", "no", "yes", "no", "yes"]):
+        write(label)
+        found = load_splits(task(CLASSES), Scale.FULL, None).train["label"]
+        assert found.tolist() == [0, 1, 0, 1, 0, 1]
+
+
+def test_names_of_the_file_in_another_order_are_translated(write):
+    write([0, 1, 0, 1, 0, 1])
+    kind = datasets.Features(
+        {"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=["yes", "no"])}
+    )
+    rows = datasets.Dataset.from_dict({"sentence": TEXTS, "label": [0, 1, 0, 1, 1, 1]}, kind)
+    rows.to_parquet(write.folder / "train-00000-of-00001.parquet")
+    found = load_splits(task(CLASSES), Scale.FULL, None).train
+    assert found["label"].tolist() == [1, 0, 1, 0, 0, 0]
+
+
+def test_rows_are_dropped_by_a_stated_rule_alone(write):
+    write([0, -1, 1, -1, 0, 1])
+    found = load_splits(task(CLASSES, drop_labels=[-1]), Scale.FULL, None).train
+    assert found["label"].tolist() == [0, 1, 0, 1]
+    assert found["sentence"] == [TEXTS[row] for row in (0, 2, 4, 5)]
+
+
+def test_a_split_with_one_answer_or_none_is_refused(write):
+    write([0, 1, 0, 1, 0, 1], others=(1, 1, 1))
+    with pytest.raises(UserError, match="all 3 answers of validation are 1"):
+        load_splits(task(CLASSES), Scale.FULL, None)
+    write([-1] * 6)
+    with pytest.raises(UserError, match="train of me/rated has no rows, all 6 of them dropped"):
+        load_splits(task(CLASSES, drop_labels=[-1]), Scale.FULL, None)
+    empty = pd.DataFrame({"sentence": pd.Series([], dtype=str), "label": pd.Series([], dtype=int)})
+    empty.to_parquet(write.folder / "train-00000-of-00001.parquet")
+    with pytest.raises(UserError, match=r"train-00000-of-00001\.parquet: no rows"):
+        load_splits(task(CLASSES), Scale.FULL, None)
+
+
+def test_test_examples_that_are_in_train_are_counted_and_many_refused(write):
+    seen = ["test 0", *(f"text {row}" for row in range(29))]
+    write([0, 1] * 15, sentence=seen, others=[0, 1] * 10)
+    splits = load_splits(task(CLASSES), Scale.FULL, None)
+    assert splits.note == "1 of 20 test examples are also in train"
+    write([0, 1] * 15, sentence=["test 0", "test 1", "test 2", *seen[3:]], others=[0, 1] * 10)
+    with pytest.raises(UserError, match="3 of 20 test examples are also in train"):
+        load_splits(task(CLASSES), Scale.FULL, None)
+
+
+def test_a_class_without_an_example_is_said(write):
+    write([1, 2, 1, 2, 1, 2], others=(1, 2, 1, 2))
+    three = {"type": "classification", "labels": ["no", "yes", "perhaps"]}
+    assert load_splits(task(three), Scale.FULL, None).note == "no example of no"
+
+
+def test_shards_of_two_versions_are_refused(write):
+    write([0, 1, 0, 1, 0, 1])
+    whole = write.folder / "train-00000-of-00001.parquet"
+    (write.folder / "train-00000-of-00002.parquet").write_bytes(whole.read_bytes())
+    (write.folder / "train-00001-of-00002.parquet").write_bytes(whole.read_bytes())
+    with pytest.raises(UserError, match="shards of two versions of one split"):
+        load_splits(task(CLASSES), Scale.FULL, None)
+    whole.unlink()
+    found = load_splits(task(CLASSES), Scale.FULL, None).train["label"]
+    assert found.tolist() == [0, 1, 0, 1, 0, 1] * 2
+    # A split of a longer name is not a shard of this one.
+    (write.folder / "train-extra-00000-of-00001.parquet").write_bytes(b"")
+    assert np.array_equal(load_splits(task(CLASSES), Scale.FULL, None).train["label"], found)
