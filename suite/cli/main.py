@@ -131,7 +131,11 @@ def build_parser() -> argparse.ArgumentParser:
     fetch.add_argument("-t", "--tasks", nargs="+", default=[])
     fetch.add_argument("-b", "--backbones", nargs="+", default=[])
     board = verb("leaderboard", "results", "write the leaderboards again from the results")
-    board.add_argument("--check", action="store_true", help="write nothing, exit 1 if they differ")
+    instead = board.add_mutually_exclusive_group()
+    instead.add_argument("--check", action="store_true", help="write nothing, exit 1 if they differ")
+    instead.add_argument(
+        "--export", type=Path, metavar="FILE", help="write all rows to a .csv or .parquet instead"
+    )
     _out(board)
     verify = verb("verify", "verify", "hold results against themselves and their deltas")
     verify.add_argument("cells", nargs="*", help="as in 'list results'; globs allowed")

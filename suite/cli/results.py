@@ -33,11 +33,16 @@ def why(options: argparse.Namespace) -> int:
 
 
 def leaderboard(options: argparse.Namespace) -> int:
-    """Write the leaderboards from the results, or compare them with what is there."""
+    """Write the leaderboards from the results, or their rows to one file, or compare them with
+    what is there."""
     from suite import leaderboards
 
     _require_results(options.out)
     registry = load_with_warnings(options.registry)
+    if options.export:
+        leaderboards.export_to(options.export, options.out, registry)
+        out(shown(options.export))
+        return 0
     if options.check:
         stale = leaderboards.check(options.out, registry)
         for line in stale:

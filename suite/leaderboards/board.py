@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from suite.registry.schema import BackboneEntry, MethodEntry, PublishedRow, Scale, TrackEntry
+from suite.registry.schema import (
+    BackboneEntry,
+    MethodEntry,
+    OptionValue,
+    PublishedRow,
+    Scale,
+    TrackEntry,
+)
 from suite.results.ranks import Rank
 from suite.results.records import Carried, Environment, Result, TaskScore
 from suite.results.statistics import Estimate, RunNoise
@@ -56,6 +63,8 @@ class Row:
     label: str
     setting: str
     """`OPTION=VALUE,...`; empty for the method as it is."""
+    options: Mapping[str, OptionValue]
+    """Every option, as it was recorded."""
     seeds: tuple[int, ...]
     tasks: Mapping[str, TaskColumn]
     objections: tuple[str, ...]
