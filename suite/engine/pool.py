@@ -17,7 +17,7 @@ from types import ModuleType
 from suite.engine.gpu_memory import GpuMemory
 from suite.engine.progress import Progress
 from suite.engine.settings import Settings
-from suite.engine.worker import Finished, Stepped, Unwritable, failure, work
+from suite.engine.worker import Finished, Preparing, Stepped, Unwritable, failure, work
 from suite.errors import UserError
 from suite.planning.cells import Cell, Plan
 from suite.registry import Registry
@@ -185,6 +185,8 @@ def _next_results(
                 finished.append((worker, _lost(worker, settings)))
                 continue
             match message:
+                case Preparing(what):
+                    progress.preparing(worker.cell, what)
                 case Stepped(step, steps):
                     progress.stepped(worker.cell, step, steps)
                 case Finished(result):
