@@ -7,6 +7,8 @@ Chen et al., "AdaptFormer: Adapting Vision Transformers for Scalable Visual Reco
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from suite.method import (
     AdaptedModel,
     Backbone,
@@ -28,7 +30,8 @@ class AdaptFormer(Method):
     dropout: float
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
-        """Add adapters that read what enters the residual branch; all else stays frozen."""
+        """Add adapters that read what enters the residual branch, and normalise the features over
+        the batch; all else stays frozen."""
         if backbone.family != "vit":
             raise Unsupported(
                 "AdaptFormer is a form of the parallel adapter for vision transformers"
@@ -36,4 +39,6 @@ class AdaptFormer(Method):
         for site in backbone.of_kind("feed_forward"):
             adapter = ParallelAdapter(site.width, self.bottleneck, self.scale, self.dropout)
             backbone.insert_parallel(site, adapter, before_norm=True)
+        # The public code normalises the features that the head reads.
+        backbone.network.head = nn.BatchNorm1d(backbone.width, eps=1e-6, affine=False)
         return adapted(backbone, tasks, context_of(tasks))

@@ -1,4 +1,4 @@
-"""Attention-only fine-tuning: the projections of the attention layers are trained.
+"""Attention-only fine-tuning: the attention layers and a ViT's position embeddings are trained.
 
 Touvron et al., "Three Things Everyone Should Know About Vision Transformers", ECCV 2022,
 https://arxiv.org/abs/2203.09795, section 4.
@@ -25,9 +25,12 @@ class AttentionOnly(Method):
     """Fixed gates: attention changes, everything else is the backbone's."""
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
-        """Train the projections of every self- and cross-attention, biases included."""
+        """Train the projections of every self- and cross-attention, biases included, and, as the
+        public code does, the position embeddings of a ViT."""
         sites = [site for site in backbone.of_kind("linear") if site.part in PARTS]
         if not sites:
             raise Unsupported(f"{backbone.family} has no attention layers")
         backbone.unfreeze(sites)
+        for embedding in backbone.position_embeddings:
+            embedding.requires_grad_(True)
         return adapted(backbone, tasks, context_of(tasks))

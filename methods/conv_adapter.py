@@ -1,4 +1,4 @@
-"""Conv-Adapter: a grouped and a pointwise convolution beside the 3x3 convolutions.
+"""Conv-Adapter: a grouped and a pointwise convolution beside the 3x3 convolution of every block.
 
 Chen et al., "Conv-Adapter: Exploring Parameter Efficient Transfer Learning for ConvNets",
 https://arxiv.org/abs/2208.07463, its "convolution parallel" scheme.
@@ -18,25 +18,29 @@ from suite.method import (
     adapted,
     context_of,
 )
+from suite.nn.batch_statistics import OwnStatistics
 from suite.nn.convolution import ConvAdapter
 
 
 @dataclass(frozen=True)
 class ConvAdapters(Method):
-    """conv(x) + scale * P relu(G x)."""
+    """relu(BN(conv(x))) + scale * P relu(G x)."""
 
     reduction: int
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
-        """Add an adapter beside every 3x3 convolution of the blocks; all else stays frozen."""
-        convs = [
+        """Add an adapter beside the 3x3 convolution of every block, joining after its norm and
+        ReLU; all else stays frozen, but for the running statistics of the batch norms."""
+        convs = [site for site in backbone.of_kind("conv") if site.layer >= 0]
+        adapted_convs = [
             site
-            for site in backbone.of_kind("conv")
-            if site.depth >= 0 and backbone.layer(site, nn.Conv2d).kernel_size == (3, 3)
+            for site in convs
+            if backbone.layer(site, nn.Conv2d).kernel_size == (3, 3) and site.part != "block_output"
         ]
-        if not convs:
+        if not adapted_convs:
             raise Unsupported(f"{backbone.family} has no 3x3 convolutions")
-        for site in convs:
+        ends = {site.layer: site for site in convs if site.part == "block_output"}
+        for site in adapted_convs:
             conv = backbone.layer(site, nn.Conv2d)
             hidden = conv.in_channels // self.reduction
             if not hidden or conv.in_channels % hidden or conv.groups > 1:
@@ -44,5 +48,7 @@ class ConvAdapters(Method):
                     f"{site.name}: {conv.in_channels} channels cannot be reduced by "
                     f"{self.reduction}"
                 )
-            backbone.insert_parallel(site, ConvAdapter(conv, hidden))
+            backbone.insert_parallel(site, ConvAdapter(conv, hidden), reader=ends.get(site.layer))
+        for site in backbone.of_kind("norm"):
+            backbone.replace(site, OwnStatistics(backbone.layer(site, nn.BatchNorm2d)))
         return adapted(backbone, tasks, context_of(tasks))

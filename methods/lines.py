@@ -4,8 +4,9 @@ Wang et al., "LiNeS: Post-training Layer Scaling Prevents Forgetting and Enhance
 ICLR 2025, https://arxiv.org/abs/2410.17146.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -51,7 +52,7 @@ class LiNeS(Method):
                 (task,),
                 (1 - share) / count,
                 network | heads[task],
-                finish=merging.merge if task == tasks[-1] else merging.collect,
+                finish=partial(merging.merge if task == tasks[-1] else merging.collect, task),
                 apart=True,
             )
             for task in tasks
@@ -72,22 +73,32 @@ class Merging:
         self.model = model
         self.betas = np.linspace(0, 1, candidates + 1)[1:]
         self.vectors = TaskVectors(model.backbone.network)
+        self.alone: dict[str, float] = {}
+        """What each task's own network scored on validation."""
 
-    def collect(self, validate: Validate) -> None:
-        """Keep what a task has changed; the next one starts from the first state."""
+    def collect(self, task: str, validate: Validate) -> None:
+        """Keep what a task has changed, and how well its network does; the next one starts from the
+        first state."""
+        self.alone[task] = validate()[task]
         self.vectors.collect()
         self.vectors.restore()
 
-    def merge(self, validate: Validate) -> None:
-        """Keep what the last task has changed, and merge with the beta that validates best."""
-        self.vectors.collect()
+    def merge(self, task: str, validate: Validate) -> None:
+        """The same for the last task, and merge with the beta that validates best."""
+        self.collect(task, validate)
         scores = {}
         for beta in self.betas:
             self._scale(beta)
-            scores[float(beta)] = np.mean(list(validate().values()))
+            scores[float(beta)] = self._normalised(validate())
         best = max(scores, key=scores.__getitem__)
         self._scale(best)
         self.model.measured["beta"] = best
+
+    def _normalised(self, scores: Mapping[str, float]) -> float:
+        """The mean over the tasks of the score over that of the task's own network; where that one
+        has learned nothing, a score of 0 or less, the score itself counts."""
+        own = {task: score if score > 0 else 1.0 for task, score in self.alone.items()}
+        return float(np.mean([scores[task] / own[task] for task in own]))
 
     def _scale(self, beta: float) -> None:
         backbone, tasks = self.model.backbone, len(self.model.tasks)
@@ -98,10 +109,7 @@ def _factors(backbone: Backbone, vectors: TaskVectors, tasks: int, beta: float) 
     """What every tensor's changes are multiplied by: alpha outside the blocks, and for running
     statistics, whose mean over the tasks is taken."""
     factors = dict.fromkeys(vectors.total, 1 / tasks)
-    trained = {name for name, _ in backbone.network.named_parameters()}
-    for site in backbone.sites:
-        if site.layer >= 0:
-            inside = trained & {f"{site.name}.weight", f"{site.name}.bias"}
-            depth = site.depth / max(backbone.blocks - 1, 1)
-            factors |= dict.fromkeys(inside, 1 / tasks + beta * depth)
+    for name, _ in backbone.network.named_parameters():
+        depth = max(backbone.depth_of(name), 0)
+        factors[name] += beta * depth / max(backbone.blocks - 1, 1)
     return factors

@@ -25,8 +25,11 @@ from suite.nn.rcm import reparameterised
 class RCM(Method):
     """W = W_t W_s with W_s frozen, started from the principal directions of the responses."""
 
+    normalised: bool
+
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
-        """Split every convolution with a kernel larger than 1x1; batch norms are the task's own."""
+        """Split every convolution with a kernel larger than 1x1; batch norms and the convolutions
+        of shortcuts are the task's own."""
         context = context_of(tasks)
         convs = [
             site
@@ -36,6 +39,8 @@ class RCM(Method):
         if not convs:
             raise Unsupported(f"{backbone.family} has no convolutions with a kernel")
         for site in convs:
-            backbone.replace(site, reparameterised(backbone.layer(site, nn.Conv2d), context))
-        backbone.specialise(backbone.of_kind("norm"), context)
+            layer = backbone.layer(site, nn.Conv2d)
+            backbone.replace(site, reparameterised(layer, context, self.normalised))
+        shortcuts = [site for site in backbone.of_kind("conv") if site.part == "shortcut"]
+        backbone.specialise([*backbone.of_kind("norm"), *shortcuts], context)
         return adapted(backbone, tasks, context)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from suite.method import (
     AdaptedModel,
@@ -26,6 +26,10 @@ from suite.method import (
 )
 from suite.nn.gated import gated, gates, open_stored, without_closed
 from suite.nn.gated_training import GateTraining, gate_stepper
+
+ADAMW_SCORE_RATE = 2e-3
+"""A step of AdamW is as long as its rate, whatever the penalty: at 5e-5, a good rate for weights, a
+score would need a thousand steps from its start to the threshold."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Taps(Method):
         first, *others = (Phase((task,), share, parameters_of(model, task)) for task in tasks)
         return (
             Phase(tasks, self.first_stage, shared, prepare=partial(_tie, switches)),
-            replace(first, prepare=partial(_separate, switches)),
+            replace(first, prepare=partial(_second_stage, switches, model)),
             *others,
         )
 
@@ -83,10 +87,15 @@ class Taps(Method):
         training = GateTraining(
             penalty=self.gate_penalty,
             warmup=self.gate_warmup,
-            learning_rate=self.score_learning_rate,
+            learning_rate=self._score_rate(recipe),
             lock_after=self.lock_after,
         )
         return gate_stepper(model, parameters, training, recipe)
+
+    def _score_rate(self, recipe: Recipe) -> float:
+        if self.score_learning_rate:
+            return self.score_learning_rate
+        return recipe.learning_rate if recipe.optimizer == "sgd" else ADAMW_SCORE_RATE
 
     def stored(self, model: AdaptedModel, names: Sequence[str]) -> Sequence[str]:
         """No gate scores, and no changes of closed gates."""
@@ -98,12 +107,13 @@ class Taps(Method):
         open_stored(model, tensors)
 
     def facts(self, model: AdaptedModel) -> dict[str, float]:
-        """How many layers, and how many weights, each task changes."""
+        """How many layers and weights each task changes, and how many gates could have closed."""
         facts: dict[str, float] = {}
         for task in model.tasks:
             own = gates(model, task)
             changed = [gate.change.numel() for gate in own if gate.is_open]
             facts[f"gated_layers@{task}"] = len(own)
+            facts[f"closable_layers@{task}"] = sum(gate.could_close for gate in own)
             facts[f"open_layers@{task}"] = len(changed)
             facts[f"open_weights@{task}"] = sum(changed)
         return facts
@@ -114,6 +124,11 @@ def _tie(switches: Sequence[PerTask]) -> None:
         switch.tie()
 
 
-def _separate(switches: Sequence[PerTask]) -> None:
+def _second_stage(switches: Sequence[PerTask], model: AdaptedModel) -> None:
+    """Each task goes on alone, with a new head as in the public code."""
     for switch in switches:
         switch.separate()
+    if model.heads is not None:
+        for head in model.heads.by_task.values():
+            assert isinstance(head, nn.Linear)
+            head.reset_parameters()

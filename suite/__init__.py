@@ -37,6 +37,7 @@ def plan(
     steps: int | None = None,
     batch_size: int | None = None,
     options: "Assignments" = (),
+    store: "Names" = "float32",
     force: bool = False,
     only_failed: bool = False,
     out: str | Path = "runs",
@@ -48,7 +49,9 @@ def plan(
     or globs, as one text (`"taps,lora"`) or a list; a method may be a class, too (`as_method`).
     `seeds` is a number, a range or a list. `scale` is `mini` (embedded, minutes on a CPU) or
     `full` (real data and weights). `steps` (optimizer steps per task) and `batch_size` change every
-    method's recipe. `options` sets options of methods: `{"taps.gate_penalty": 0.5}`. `force` runs
+    method's recipe. `options` sets options of methods: `{"taps.gate_penalty": 0.5}`. `store` names
+    the precisions in which every method is stored, of `float32`, `bfloat16`, `int8`, `int4` and
+    `binary`; several share one training (one method's: `{"lora.store": "int8"}`). `force` runs
     again what has a result, `only_failed` keeps the cells whose last run failed. `out` is the
     folder of results; `registry` a folder whose methods and tasks come before the package's own.
 
@@ -67,6 +70,7 @@ def plan(
         steps=steps,
         batch_size=batch_size,
         options=options,
+        store=store,
         force=force,
         only_failed=only_failed,
     )
@@ -83,6 +87,7 @@ def run(
     steps: int | None = None,
     batch_size: int | None = None,
     options: "Assignments" = (),
+    store: "Names" = "float32",
     force: bool = False,
     only_failed: bool = False,
     out: str | Path = "runs",
@@ -124,6 +129,7 @@ def run(
         steps=steps,
         batch_size=batch_size,
         options=options,
+        store=store,
         force=force,
         only_failed=only_failed,
     )

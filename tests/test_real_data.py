@@ -6,6 +6,15 @@ import subprocess
 import sys
 
 import pytest
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from suite.backbones.load import load_backbone
+from suite.planning.locate import model_folder
+from suite.planning.plan import plan
+from suite.planning.request import Request
+from suite.registry import load
+from suite.registry.schema import Scale
 
 pytestmark = [
     pytest.mark.data,
@@ -52,3 +61,31 @@ def test_what_is_missing_is_named_with_where_it_was_looked_for(tmp_path):
     assert str(tmp_path / "datasets" / "pacs" / "photo") in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("out/results/*"))
+
+
+def test_a_vit_on_smaller_images_has_the_checkpoints_positions_interpolated():
+    entry = load().backbones["vit_tiny_96"]
+    positions = load_backbone(entry).network.pos_embed
+    published = load_file(model_folder(entry) / "model.safetensors")["pos_embed"].float()
+    grid = published[:, 1:].view(1, 14, 14, -1).permute(0, 3, 1, 2)
+    expected = F.interpolate(grid, size=(6, 6), mode="bicubic", antialias=True)
+    assert positions.shape == (1, 1 + 36, 192)
+    assert (positions[:, :1] == published[:, :1]).all()
+    # The checkpoint is in half precision, and so are positions made from it.
+    assert (positions[:, 1:] - expected.flatten(2).mT).abs().max() < 2e-3
+
+
+@pytest.mark.parametrize(
+    ("track", "backbone"),
+    [
+        ("small-images", "resnet20"),
+        ("small-images", "densenet_bc"),
+        ("pacs-flowers", "vit_tiny_96"),
+        ("glue", "minilm"),
+    ],
+)
+def test_every_board_of_real_data_has_all_that_its_cells_need(track, backbone):
+    asked = Request(("full_finetuning", "taps_joint"), (track,), (backbone,), scale=Scale.FULL)
+    made = plan(asked, load())
+    assert made.missing == ()
+    assert len(made.with_action("run")) == len(load().tracks[track].tasks) + 1

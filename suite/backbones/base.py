@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -9,21 +10,27 @@ from torch import Tensor, nn
 
 from suite.backbones.parallel_insert import Parallel, SublayerInput
 from suite.backbones.per_task import PerTask, TaskContext
-from suite.backbones.sites import SITES, Site
+from suite.backbones.prefixes import PrefixedAttention
+from suite.backbones.sites import SITES, Site, block_names
+from suite.backbones.tokens import SEQUENCES, TokenSequence
+from suite.errors import Unsupported
 from suite.registry.schema import BackboneEntry, SiteKind
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Form = TypeVar("Form", bound=nn.Module)
+FREQUENT = 5_000
+"""Tokens of the vocabulary from which new ones start, the common ones (Lester et al. 2021)."""
 
 
 class Backbone(nn.Module):
     """A frozen pretrained network with its adaptation sites.
 
     A method receives a copy of its own (`fresh`) and adapts that in place: `insert` a module at a
-    site or `insert_parallel` to it, `replace` a module, `unfreeze` it, or give every task its own
-    copy with `specialise`.
+    site or `insert_parallel` to it, `insert_tokens` into a sequence, `insert_prefix` before keys
+    and values, `replace` a module, `unfreeze` it, or give every task its own copy with
+    `specialise`.
     Frozen batch norms stay in evaluation mode, so their statistics never move.
     """
 
@@ -33,6 +40,9 @@ class Backbone(nn.Module):
         self.network = network.requires_grad_(False)
         self.width = width
         self.sites = SITES[entry.family](network)
+        self.block_names = block_names(self.sites)
+        self.sequence: TokenSequence | None = None
+        """Where tokens were inserted, if any were."""
         self._mark_originals()
 
     def _mark_originals(self) -> None:
@@ -60,9 +70,21 @@ class Backbone(nn.Module):
         return [site for site in self.sites if site.kind in kinds]
 
     @property
+    def position_embeddings(self) -> tuple[nn.Parameter, ...]:
+        """The position embeddings that are a layer of their own [1, tokens, width]: a ViT's."""
+        embedding = getattr(self.network, "pos_embed", None)
+        return () if embedding is None else (embedding,)
+
+    @property
     def blocks(self) -> int:
         """How many blocks the network has, all stacks together."""
         return 1 + max(site.depth for site in self.sites)
+
+    def depth_of(self, name: str) -> int:
+        """The depth of the block in which a tensor of the network lies by its dotted name, be it at
+        a site or not; -1 outside the blocks."""
+        depths = (at for block, at in self.block_names.items() if name.startswith(f"{block}."))
+        return next(depths, -1)
 
     def module(self, site: Site) -> nn.Module:
         """The module at a site, as it is now."""
@@ -86,8 +108,15 @@ class Backbone(nn.Module):
         order = (module, original) if site.insert_before else (original, module)
         self.replace(site, nn.Sequential(*order))
 
-    def insert_parallel(self, site: Site, module: nn.Module, before_norm: bool = False) -> None:
-        """Add `module(x)` to the output of the `attention`, `feed_forward` or `conv` site.
+    def insert_parallel(
+        self,
+        site: Site,
+        module: nn.Module,
+        before_norm: bool = False,
+        reader: Site | None = None,
+    ) -> None:
+        """Add `module(x)` to the output of the `attention`, `feed_forward` or `conv` site, or to
+        what the layer at the later site `reader` reads.
 
         x is what the sublayer itself reads: in a pre-norm network the normalised input, or with
         `before_norm` the input as it enters the residual branch. Modules at the entry of the
@@ -98,7 +127,42 @@ class Backbone(nn.Module):
             raise ValueError(f"the {site.kind} site {site.name} has no input of its own")
         source = SublayerInput()
         self.network.get_submodule(entry).register_forward_pre_hook(source)
-        self.insert(site, Parallel(module, source))
+        joins_at = replace(reader, insert_before=True) if reader else site
+        self.insert(joins_at, Parallel(module, source))
+
+    def insert_tokens(self, site: Site, module: nn.Module) -> None:
+        """Put the tokens that `module` gives into the sequence that enters the block at the
+        `tokens` site: [B, L, width], as it is without inserted tokens, to [B, n, width].
+
+        They stand in front, but after a class token, in the place of those from an earlier site,
+        and stay until the next one or the end of the stack. Nothing else of the network sees them,
+        except for the decoder of a T5, which reads them like other tokens of the source. Real
+        tokens keep their positions, and attention masks fit. For more than one module of tokens
+        at a site raises ValueError.
+        """
+        _require(site, "tokens")
+        if self.sequence is None:
+            self.sequence = SEQUENCES[self.entry.family](self.network)
+        self.sequence.insert(self.module(site), module)
+
+    def insert_prefix(self, site: Site, module: nn.Module) -> None:
+        """Let the attention layer at the `keys` site attend to n keys and values before its own.
+
+        `module` maps the layer's input [B, L, width of the network] to [B, 2, n, site.width], the
+        keys first. In a T5 the prefix stands at the positions before the sequence. For more than
+        one module at a site raises ValueError.
+        """
+        _require(site, "keys")
+        positions = None
+        if site.part == "self" and self.family == "t5":
+            first = next(s for s in self.of_kind("keys") if s.stack == site.stack)
+            positions = self.module(first)
+        PrefixedAttention(self.module(site), module, positions)
+
+    def token_vectors(self, count: int) -> Tensor:
+        """What enters the first layer for `count` tokens drawn at random, [count, width], e.g. to
+        start prompts from; raises `Unsupported` if the network has no such vocabulary."""
+        raise Unsupported(f"{self.family} reads no tokens of a vocabulary")
 
     def unfreeze(self, sites: Iterable[Site]) -> None:
         """Train the parameters at these sites in place (shared by all tasks of the cell)."""
@@ -119,6 +183,12 @@ class Backbone(nn.Module):
             if isinstance(module, nn.BatchNorm2d):
                 module.train(self.training and any(p.requires_grad for p in module.parameters()))
         return self
+
+
+def _require(site: Site, kind: SiteKind) -> None:
+    """Raise ValueError for a site of another kind."""
+    if site.kind != kind:
+        raise ValueError(f"{site.name} is a site of the kind {site.kind}, not {kind}")
 
 
 class VisionBackbone(Backbone):
@@ -144,6 +214,20 @@ class TextBackbone(Backbone):
         super().__init__(entry, network, width)
         self.tokenizer = tokenizer
 
+    def token_vectors(self, count: int) -> Tensor:
+        """The vectors of tokens drawn from the first 5,000 of the vocabulary, no token twice."""
+        embedding = self.network.get_input_embeddings()
+        known = min(embedding.num_embeddings, FREQUENT)
+        if count > known:
+            raise Unsupported(f"{count} tokens cannot be drawn from a vocabulary of {known}")
+        ids = torch.randperm(known, device=embedding.weight.device)[:count]
+        with torch.no_grad():
+            return self.embedded(ids)
+
+    def embedded(self, ids: Tensor) -> Tensor:
+        """Token ids [n] to what enters the first layer for texts of one token: [n, width]."""
+        return self.network.get_input_embeddings()(ids)
+
 
 class EncoderBackbone(TextBackbone):
     """Token ids to one pooled vector per text (or text pair)."""
@@ -155,6 +239,10 @@ class EncoderBackbone(TextBackbone):
             return hidden[:, 0]
         mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
         return (hidden * mask).sum(1) / mask.sum(1)
+
+    def embedded(self, ids: Tensor) -> Tensor:
+        """The same: token, first position and first segment added up, then the norm."""
+        return self.network.embeddings(input_ids=ids[:, None])[:, 0]
 
 
 class TextToTextBackbone(TextBackbone):

@@ -54,7 +54,10 @@ def _transformers(entry: BackboneEntry, folder: Path) -> Backbone:
 def _timm(entry: BackboneEntry, folder: Path) -> Backbone:
     import timm
 
-    network: Any = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)
+    # A ViT has a position for every patch: timm interpolates them where images have another size
+    # than in pretraining.
+    size: dict[str, Any] = {"img_size": entry.image_size} if entry.family == "vit" else {}
+    network: Any = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0, **size)
     return VisionBackbone(entry, network.float(), network.num_features)
 
 

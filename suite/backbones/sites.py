@@ -4,18 +4,25 @@
 flows into its residual (or, in a DenseNet, into the concatenation): `Backbone.insert` puts a module
 there. `conv` and `linear` sites are the weights themselves, `norm` the normalisation layers,
 `patch_embedding` the first projection of a ViT and `head` an output layer of the backbone's own.
+`tokens` sites name the blocks whose incoming sequence `Backbone.insert_tokens` adds to (every block
+of an encoder), `keys` sites the attention layers that `Backbone.insert_prefix` gives more keys and
+values (self-attention and, in a decoder, cross-attention).
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any, Literal
 
 from torch import nn
 
 from suite.registry.schema import Family, SiteKind
 
-Part = Literal["query", "key", "value", "qkv", "attention_output", "ff_hidden", "ff_output", ""]
+Part = Literal[
+    "query", "key", "value", "qkv", "attention_output", "ff_hidden", "ff_output",
+    "shortcut", "block_output", "self", "cross", "",
+]  # fmt: skip
 
 Network = Any
 """A network of its family's own class: those of transformers, timm, torchvision and this package
@@ -28,7 +35,9 @@ class Site:
 
     `layer` counts blocks from 0 within a `stack` (-1 outside any block), `depth` through the whole
     network: what follows a block belongs to it, what precedes all blocks has depth -1. `width` is
-    the number of output features or channels. `part` says what a linear site does in its sublayer.
+    the number of output features or channels. `part` says what a linear site does in its sublayer,
+    that a convolution of a ResNet is its block's shortcut or the last one beside the shortcut, or
+    whether the keys of a `keys` site are those of the sequence itself or of another one.
     A sublayer's input goes to the module `entry`, after the norm `entry_norm` if there is one.
     """
 
@@ -103,9 +112,28 @@ def _with_depths(sites: Iterable[Site]) -> tuple[Site, ...]:
     return tuple(placed)
 
 
+def _keys(name: str, stack: str, layer: int, width: int, part: Part) -> Site:
+    return Site(name, "keys", stack, layer, width, part=part)
+
+
+def block_names(sites: Iterable[Site]) -> dict[str, int]:
+    """The dotted name of every block, which is what the names of its sites have in common, and its
+    depth."""
+    inside: dict[int, list[list[str]]] = {}
+    for site in sites:
+        if site.layer >= 0:
+            inside.setdefault(site.depth, []).append(site.name.split("."))
+    blocks = {}
+    for depth, names in inside.items():
+        # Names differ in length; what they have in common is at their beginning.
+        common = takewhile(lambda words: len(set(words)) == 1, zip(*names, strict=False))
+        blocks[".".join(words[0] for words in common)] = depth
+    return blocks
+
+
 def t5_sites(network: Network) -> tuple[Site, ...]:
     """Self-attention and feed-forward of every encoder and decoder block; cross-attention has
-    weights and norms but no insertion site (Karimi Mahabadi et al. 2021, section 2)."""
+    weights, norms and keys but no insertion site (Karimi Mahabadi et al. 2021, section 2)."""
 
     def layer_of(name: str) -> tuple[str, int]:
         stack = "decoder" if name.startswith("decoder") else "encoder"
@@ -114,14 +142,21 @@ def t5_sites(network: Network) -> tuple[Site, ...]:
 
     sites = list(_weight_sites(network, layer_of, T5_PARTS))
     width = network.config.d_model
+    keys = network.config.num_heads * network.config.d_kv
     for stack in ("encoder", "decoder"):
         for layer, block in enumerate(getattr(network, stack).block):
+            name = f"{stack}.block.{layer}"
+            if stack == "encoder":
+                sites.append(Site(name, "tokens", stack, layer, width))
+            sites.append(_keys(f"{name}.layer.0.SelfAttention", stack, layer, keys, "self"))
+            if stack == "decoder":
+                sites.append(_keys(f"{name}.layer.1.EncDecAttention", stack, layer, keys, "cross"))
             sublayers: tuple[tuple[SiteKind, int, str], ...] = (
                 ("attention", 0, "SelfAttention"),
                 ("feed_forward", len(block.layer) - 1, "DenseReluDense"),
             )
             for kind, index, entry in sublayers:
-                prefix = f"{stack}.block.{layer}.layer.{index}"
+                prefix = f"{name}.layer.{index}"
                 sites.append(
                     Site(
                         f"{prefix}.dropout",
@@ -154,6 +189,8 @@ def bert_sites(network: Network) -> tuple[Site, ...]:
     width = network.config.hidden_size
     for layer in range(len(network.encoder.layer)):
         prefix = f"encoder.layer.{layer}"
+        sites.append(Site(prefix, "tokens", "encoder", layer, width))
+        sites.append(_keys(f"{prefix}.attention.self", "encoder", layer, width, "self"))
         for kind, name, entry in BERT_SUBLAYERS:
             sites.append(
                 Site(f"{prefix}.{name}", kind, "encoder", layer, width, entry=f"{prefix}.{entry}")
@@ -181,6 +218,7 @@ def vit_sites(network: Network) -> tuple[Site, ...]:
     width = network.embed_dim
     for layer in range(len(network.blocks)):
         prefix = f"blocks.{layer}"
+        sites.append(Site(prefix, "tokens", "encoder", layer, width))
         for kind, number, entry in VIT_SUBLAYERS:
             sites.append(
                 Site(
@@ -212,12 +250,17 @@ VIT_PARTS: dict[str, Part] = {
 def resnet_sites(network: Network) -> tuple[Site, ...]:
     """The last norm of every residual branch, before the shortcut is added."""
     blocks = _blocks(network, lambda _, m: type(m).__name__ in ("BasicBlock", "Bottleneck"))
-    sites = list(_weight_sites(network, _inside(blocks)))
-    for layer, name in enumerate(blocks):
-        block = network.get_submodule(name)
-        last = "bn3" if hasattr(block, "bn3") else "bn2"
-        width = getattr(block, last).num_features
-        sites.append(Site(f"{name}.{last}", "block", "backbone", layer, width))
+    ends = [3 if hasattr(network.get_submodule(name), "bn3") else 2 for name in blocks]
+    parts: dict[str, Part] = {
+        f"{name}.conv{end}": "block_output" for name, end in zip(blocks, ends, strict=True)
+    }
+    sites = []
+    for site in _weight_sites(network, _inside(blocks)):
+        shortcut = site.kind == "conv" and ".downsample." in site.name
+        sites.append(replace(site, part="shortcut" if shortcut else parts.get(site.name, "")))
+    for layer, (name, end) in enumerate(zip(blocks, ends, strict=True)):
+        width = network.get_submodule(f"{name}.bn{end}").num_features
+        sites.append(Site(f"{name}.bn{end}", "block", "backbone", layer, width))
     return _with_depths(sites)
 
 

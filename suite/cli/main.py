@@ -99,7 +99,10 @@ def build_parser() -> argparse.ArgumentParser:
     tune = verb("tune", "tune", "search each method's learning rate on validation data")
     what = tune.add_argument_group("what")
     what.add_argument("methods", nargs="+", metavar="METHOD")
-    _cells(what)
+    _cells(what, seeds="100")
+    tune.add_argument(
+        "--adopt", action="store_true", help="let runs take the best rates: write methods/rates"
+    )
     _out(tune)
     _json(tune)
     _execution(tune)
@@ -201,25 +204,23 @@ def _selection(parser: _Parser) -> None:
     group.add_argument("-m", "--methods", nargs="+", required=True, metavar="NAME")
     _cells(group)
     add = group.add_argument
+    add("--store", nargs="+", default=["float32"], metavar="NAME",
+        help="precisions to store: float32 (default), bfloat16, int8, int4, binary; one training "
+        "serves all; of one method: --set METHOD.store=NAME")  # fmt: skip
     add("--force", action="store_true", help="run again what has a result")
     add("--only-failed", action="store_true", help="only cells whose last run failed")
     _out(parser)
     _json(parser)
 
 
-def _cells(group: argparse._ArgumentGroup) -> None:
+def _cells(group: argparse._ArgumentGroup, *, seeds: str = "0") -> None:
     add = group.add_argument
     add("-t", "--tasks", nargs="+", required=True, metavar="NAME", help="tracks or tasks")
     add("-b", "--backbones", nargs="+", default=[], metavar="NAME", help="default: the track's")
     add("--scale", choices=("mini", "full"), default="mini",
         help="mini: embedded, minutes on a CPU (default); full: real data and weights")  # fmt: skip
-    add(
-        "--seeds",
-        nargs="+",
-        default=["0"],
-        metavar="N",
-        help="numbers and ranges such as 0-4; default: 0",
-    )
+    add("--seeds", nargs="+", default=[seeds], metavar="N",
+        help=f"numbers and ranges such as 0-4; default: {seeds}")  # fmt: skip
     add("--steps", type=_positive, metavar="N", help="optimizer steps per task")
     add("--batch-size", type=_positive, metavar="N")
     add("--set", action="append", default=[], dest="settings", metavar="METHOD.OPTION=VALUE")

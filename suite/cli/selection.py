@@ -10,6 +10,7 @@ from suite.engine.settings import Settings
 from suite.planning.output import results_folder
 from suite.planning.request import Request, request
 from suite.registry import Registry, load
+from suite.registry.schema import Store
 from suite.results.folder import R, Results
 
 __all__ = ["Invocation", "load_with_warnings", "results_folder", "warned"]
@@ -41,6 +42,7 @@ class Invocation:
                 steps=options.steps,
                 batch_size=options.batch_size,
                 options=options.settings,
+                store=given.get("store", Store.FLOAT32),
                 force=given.get("force", False),
                 only_failed=given.get("only_failed", False),
             ),

@@ -26,7 +26,8 @@ options:
   reduction:
     default: 8
     description: Width of a layer over that of its bottleneck.
-# What differs from the track's recipe: scale, then default or a family.
+# The method's own keys, by scale, then default or a family; steps, schedule and so on are the
+# track's.
 recipe:
   mini:
     default:

@@ -2,7 +2,6 @@
 
 import argparse
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from suite.cli.selection import load_with_warnings
 from suite.console import coloured, out, say
@@ -10,7 +9,7 @@ from suite.errors import UserError
 from suite.planning.identity import holds, recipe_digest
 from suite.registry import Registry
 from suite.registry.schema import TaskEntry
-from suite.results.folder import read_results
+from suite.results.folder import delta_path, read_results
 from suite.results.records import Result
 from suite.results.verify import problems
 
@@ -34,7 +33,7 @@ def verify(options: argparse.Namespace) -> int:
     for result in chosen:
         said = [*_of_identity(result), *problems(result, _tasks(result, registry))]
         if options.rescore and not said and result.status == "ok":
-            delta = options.out / "work" / Path(result.cell.file_name).stem / "delta.safetensors"
+            delta = delta_path(options.out, result.cell)
             if delta.is_file():
                 from suite.engine import rescore
                 from suite.engine.pool import resolve_device

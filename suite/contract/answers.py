@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 
 from suite.backbones.base import TextToTextBackbone
-from suite.contract.fixture import BATCH, Bench, Fault
+from suite.contract.fixture import BATCH, SEED, Bench, Fault
 from suite.data.batching import Batch
-from suite.engine.delta import stored_tensors
+from suite.engine.delta import make_rounding, rounded, stored_tensors
+from suite.engine.ledger import count
 from suite.method.model import AdaptedModel, HeadedModel
+from suite.registry.schema import Store
 
 EXTRA_TOKENS = 8
 """Number of padding tokens added to a batch of texts."""
@@ -93,6 +95,27 @@ def restores_from_its_file(bench: Bench, model: AdaptedModel) -> None:
                 f"loaded from its file into a fresh backbone, the model answers {task.name} "
                 "differently: something that matters is not stored"
             )
+
+
+def restores_what_is_rounded(bench: Bench, model: AdaptedModel) -> None:
+    """Stored in int4, the model answers from its file as it does with what it stores rounded."""
+    fresh = (bench.adapt(bench.served, seed) for seed in (SEED, SEED + 1))
+    rounding = make_rounding(Store.INT4, *fresh)
+    batches = [bench.batch(task) for task in bench.served]
+    before = [outputs(model, batch) for batch in batches]
+    path = bench.save(model, "rounded", rounding)
+    count(path)
+    restored = bench.restore(path, bench.served)
+    with rounded(model, bench.method, bench.entry.regime, rounding):
+        for batch in batches:
+            if not torch.equal(outputs(model, batch), outputs(restored, batch)):
+                raise Fault(
+                    f"stored in int4, the model answers {batch.task} differently from its file: "
+                    "something that matters is not stored, or load() needs a fresh model"
+                )
+    for batch, expected in zip(batches, before, strict=True):
+        if not torch.equal(outputs(model, batch), expected):
+            raise Fault("load() does not put back what it replaced a moment before")
 
 
 def order_of_tasks_does_not_matter(bench: Bench, model: AdaptedModel) -> None:

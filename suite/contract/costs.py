@@ -9,7 +9,7 @@ from suite.backbones.per_task import PerTask
 from suite.contract.answers import outputs
 from suite.contract.fixture import Bench, Fault
 from suite.engine.delta import stored_tensors
-from suite.engine.ledger import closed_form, count, disagreement
+from suite.engine.ledger import closed_form, count, disagreement, parameters
 from suite.errors import Unsupported
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel, HeadedModel, output_size
@@ -19,7 +19,7 @@ from suite.registry.schema import Option, OptionValue, TaskEntry
 
 def ledger_equals_closed_form(bench: Bench, model: AdaptedModel) -> None:
     """The saved file holds what the YAML states, and something if it states anything."""
-    _require_stated_cost(bench, model)
+    require_stated_cost(bench, model)
     ledger = count(bench.folder / "ledger.safetensors")
     cost = bench.entry.cost
     if (cost.shared or cost.per_task) and not (
@@ -37,7 +37,7 @@ def cost_holds_for_one_task(bench: Bench, model: AdaptedModel) -> None:
     if bench.entry.regime == "joint":
         alone = bench.tasks[:1]
         single = dataclasses.replace(bench, tasks=alone)
-        _require_stated_cost(single, single.adapt(alone), " (a cell of one task)")
+        require_stated_cost(single, single.adapt(alone), " (a cell of one task)")
 
 
 def cost_holds_for_other_options(bench: Bench, model: AdaptedModel) -> None:
@@ -56,7 +56,7 @@ def cost_holds_for_other_options(bench: Bench, model: AdaptedModel) -> None:
             if bench.entry.options[name].choices:
                 raise
             continue
-        _require_stated_cost(other, untrained, f" (with {name}: {value})")
+        require_stated_cost(other, untrained, f" (with {name}: {value})")
 
 
 def only_outputs_are_heads(bench: Bench, model: AdaptedModel) -> None:
@@ -128,13 +128,14 @@ def facts_are_declared(bench: Bench, model: AdaptedModel) -> None:
             )
 
 
-def _require_stated_cost(bench: Bench, model: AdaptedModel, where: str = "") -> None:
+def require_stated_cost(bench: Bench, model: AdaptedModel, where: str = "") -> None:
+    """Raise `Fault` if the model's file holds something else than the closed form gives."""
     tasks: tuple[TaskEntry, ...] = tuple(model.tasks.values())
     expected = closed_form(
         bench.entry.cost, bench.backbone, len(tasks), bench.options, bench.method.facts(model)
     )
-    ledger = count(bench.save(model, "ledger"))
-    difference = disagreement(ledger, expected, bench.entry.path.name)
+    counted = parameters(bench.save(model, "ledger"))
+    difference = disagreement(counted, expected, bench.entry.path.name)
     if difference:
         raise Fault(difference + where)
 

@@ -13,12 +13,13 @@ from suite.data.encode import EncodedTask, encode_task
 from suite.engine.cell import Workspace, adapt_model
 from suite.engine.delta import load_delta, save_delta
 from suite.engine.loop import TaskBatches, train
+from suite.engine.rounding import Rounding
 from suite.errors import UserError
 from suite.method import Method
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel
 from suite.planning.code_cache import Codes
-from suite.planning.plan import resolve_recipe
+from suite.planning.recipes import resolve_recipe
 from suite.planning.request import Request
 from suite.registry import Registry
 from suite.registry.options import default_options
@@ -103,10 +104,10 @@ class Bench:
         self.reached |= self.moved
         return model
 
-    def save(self, model: AdaptedModel, name: str) -> Path:
-        """The model's delta as a file."""
+    def save(self, model: AdaptedModel, name: str, rounding: Rounding | None = None) -> Path:
+        """The model's delta as a file, in float32 or rounded."""
         path = self.folder / f"{name}.safetensors"
-        save_delta(path, model, self.method, self.entry.regime)
+        save_delta(path, model, self.method, self.entry.regime, rounding=rounding)
         return path
 
     def restore(self, path: Path, tasks: Sequence[TaskEntry]) -> AdaptedModel:
@@ -133,7 +134,7 @@ def make_bench(entry: MethodEntry, registry: Registry, family: Family, folder: P
     backbone = workspace.backbone(backbone_entry.name)
     request = Request(methods=(entry.name,), tasks=())
     track = registry.tracks[tasks[0].track]
-    recipe = resolve_recipe(request, track, entry, backbone_entry)
+    recipe = resolve_recipe(request, track, tasks, entry, backbone_entry)
     # A rate that was searched over hundreds of steps overshoots in ten.
     recipe = recipe.model_copy(
         update={

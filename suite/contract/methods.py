@@ -25,6 +25,7 @@ from suite.contract.answers import (
     padding_does_not_matter,
     predicts_without_answers,
     restores_from_its_file,
+    restores_what_is_rounded,
     survives_a_deep_copy,
 )
 from suite.contract.costs import (
@@ -36,6 +37,7 @@ from suite.contract.costs import (
     statistics_are_used,
 )
 from suite.contract.fixture import Bench, Fault, make_bench
+from suite.contract.forms import works_with_a_class_token
 from suite.contract.training import (
     LossDoesNotFall,
     backbone_is_untouched,
@@ -201,6 +203,7 @@ CHECKS: tuple[Callable[[Bench, AdaptedModel], None], ...] = (
     padding_does_not_matter,
     predicts_without_answers,
     restores_from_its_file,
+    restores_what_is_rounded,
     order_of_tasks_does_not_matter,
     mixed_batches_give_the_same,
     survives_a_deep_copy,
@@ -209,5 +212,6 @@ CHECKS: tuple[Callable[[Bench, AdaptedModel], None], ...] = (
     names_do_not_matter,
     keeps_nothing_but_its_file,
     tasks_are_isolated,
+    works_with_a_class_token,
     compiles,
 )

@@ -101,12 +101,14 @@ class Batches:
             inputs = {"image": torch.addcmul(self.shift, image, self.scale)}
         else:
             longest = longest or int(examples.lengths[rows].max())
-            inputs = {name: values[index, :longest] for name, values in examples.inputs.items()}
+            inputs = {
+                name: values[index, :longest].long() for name, values in examples.inputs.items()
+            }
             missing = longest - inputs["input_ids"].shape[1]
             if missing > 0:
                 # Any token id will do here: the mask is padded with zeros as well.
                 inputs = {name: F.pad(values, (0, missing)) for name, values in inputs.items()}
-        ids = None if examples.target_ids is None else examples.target_ids[index]
+        ids = None if examples.target_ids is None else examples.target_ids[index].long()
         return Batch(self.task, inputs, examples.targets[index], ids)
 
 
@@ -127,9 +129,16 @@ class FeatureBatches(Batches):
         if not self.known[rows].all():
             self.features[index] = self.compute(super()._batch(rows, index)).float()
             self.known[rows] = True
-        ids = None if self.examples.target_ids is None else self.examples.target_ids[index]
+        ids = None if self.examples.target_ids is None else self.examples.target_ids[index].long()
         inputs = {FEATURES: self.features[index]}
         return Batch(self.task, inputs, self.examples.targets[index], ids)
+
+
+def task_chances(sizes: Sequence[int], temperature: float) -> list[float]:
+    """How often to draw tasks of these sizes: in proportion to size^(1/temperature) (Karimi
+    Mahabadi et al. 2021, section 3)."""
+    weights = np.array(sizes, float) ** (1 / temperature)
+    return (weights / weights.sum()).tolist()
 
 
 MixedBatch = tuple[Batch, ...]
@@ -171,7 +180,8 @@ def _shuffled(count: int, rng: np.random.Generator) -> Iterator[int]:
 
 
 def _augmented(batch: Batch, recipe: Recipe, rng: np.random.Generator) -> Batch:
-    if recipe.augmentation == "none":
+    kind = recipe.augmentation_of(batch.task)
+    if kind == "none":
         return batch
-    image = augment(batch.inputs["image"], recipe.augmentation, rng)
+    image = augment(batch.inputs["image"], kind, rng)
     return Batch(batch.task, {"image": image}, batch.targets, batch.target_ids)

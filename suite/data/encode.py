@@ -4,37 +4,47 @@ A board runs dozens of methods with several seeds on the same examples, so the e
 and kept: cells spend their time on training alone.
 """
 
-import contextlib
 import hashlib
 import json
-import os
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+import torch.nn.functional as F
 from torch import Tensor
 
 from suite.backbones.base import Backbone, TextBackbone, TextToTextBackbone
+from suite.data import tensor_file
+from suite.data.pictures import Pictures
 from suite.data.sources import load_splits
 from suite.data.splits import Columns
+from suite.data.tensor_file import TensorFile
 from suite.planning.cache import cache_folder
 from suite.planning.locate import Model, locate_model
-from suite.registry.schema import Classification, GeneratedSource, Scale, TaskEntry
+from suite.registry.schema import (
+    Classification,
+    GeneratedSource,
+    Regression,
+    Scale,
+    TaskEntry,
+)
 
 PADDING = -100
+CHUNK = 10_000
+"""Texts tokenised at once."""
 
 
 @dataclass(frozen=True)
 class Examples:
     """One split as tensors on one device.
 
-    `inputs`: `image` uint8 [N, 3, H, W], or `input_ids`, ... int64 [N, L] right-padded; `targets`:
-    class indices or numbers [N]; `target_ids`: answers as tokens [N, M], -100 is padding;
-    `lengths`: tokens of every source [N], kept on the host; ones for images.
+    `inputs`: `image` uint8 [N, 3, H, W], or `input_ids`, ... [N, L] right-padded; `targets`: class
+    indices or numbers [N]; `target_ids`: answers as tokens [N, M], -100 is padding; `lengths`:
+    tokens of every source [N], kept on the host; ones for images. Token ids and masks have the
+    smallest type that holds them; batches have int64.
     """
 
     inputs: Mapping[str, Tensor]
@@ -66,6 +76,8 @@ class EncodedTask:
     train: Examples
     validation: Examples
     test: Examples
+    note: str = ""
+    """What a reader of scores must know about these rows."""
 
 
 def encode_task(
@@ -91,13 +103,10 @@ def encode_task(
         ]
     )
     path = cache_folder() / "encoded" / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
-    if path.is_file():
-        tensors = load_file(path)
-    else:
-        tensors = _encode(task, scale, backbone, max_length)
-        _save(path, tensors)
+    found = tensor_file.read(path) or _encode(task, scale, backbone, max_length, path)
+    tensors, note = found
     splits = {split: _examples(tensors, split) for split in ("train", "validation", "test")}
-    return EncodedTask(task, **splits)
+    return EncodedTask(task, **splits, note=note)
 
 
 def _tokenizer_digest(backbone: Backbone) -> str:
@@ -107,18 +116,60 @@ def _tokenizer_digest(backbone: Backbone) -> str:
 
 
 def _encode(
-    task: TaskEntry, scale: Scale, backbone: Backbone, max_length: int
-) -> dict[str, Tensor]:
+    task: TaskEntry, scale: Scale, backbone: Backbone, max_length: int, path: Path
+) -> tuple[dict[str, Tensor], str]:
+    """The tensors of every split and a note on them, written to `path`.
+
+    If the home is read-only or full they are kept in memory, and only time is lost.
+    """
     splits = load_splits(task, scale, backbone.entry.image_size)
-    tensors: dict[str, Tensor] = {}
+    # Texts are short enough to be encoded in memory. Images are decoded straight into the file.
+    pictures: dict[str, Pictures] = {}
+    arrays: dict[str, np.ndarray] = {}
     for split in ("train", "validation", "test"):
         columns: Columns = getattr(splits, split)
-        for name, tensor in _inputs(task, columns, backbone, max_length).items():
-            tensors[f"{split}.inputs.{name}"] = tensor
-        tensors[f"{split}.targets"] = torch.from_numpy(np.asarray(columns["label"]))
+        image = columns.get("image")
+        if isinstance(image, Pictures):
+            pictures[f"{split}.inputs.image"] = image
+        else:
+            for name, tensor in _inputs(task, columns, backbone, max_length).items():
+                arrays[f"{split}.inputs.{name}"] = tensor.numpy()
+        arrays[f"{split}.targets"] = _targets(task, columns, backbone)
         if isinstance(backbone, TextToTextBackbone):
-            tensors[f"{split}.target_ids"] = _answers(task, columns, backbone)
-    return tensors
+            arrays[f"{split}.target_ids"] = _answers(task, columns, backbone).numpy()
+    layout = {name: (array.dtype, array.shape) for name, array in arrays.items()}
+    for name, image in pictures.items():
+        count, height, width, channels = image.shape
+        layout[name] = (np.dtype(np.uint8), (count, channels, height, width))
+    try:
+        file = TensorFile(path, layout, splits.note)
+    except OSError:
+        into = {name: np.empty(shape, dtype) for name, (dtype, shape) in layout.items()}
+        _fill(into, arrays, pictures)
+        return {name: torch.from_numpy(array) for name, array in into.items()}, splits.note
+    try:
+        _fill(file.arrays, arrays, pictures)
+        file.close()
+    except BaseException:
+        file.discard()
+        raise
+    written = tensor_file.read(path)
+    assert written is not None, f"{path} was written a moment ago"
+    return written
+
+
+def _fill(
+    into: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray],
+    pictures: Mapping[str, Pictures],
+) -> None:
+    for name, array in arrays.items():
+        into[name][...] = array
+    for name, images in pictures.items():
+        start = 0
+        for chunk in images.chunks():
+            into[name][start : start + len(chunk)] = chunk.transpose(0, 3, 1, 2)
+            start += len(chunk)
 
 
 def encode_questions(
@@ -143,7 +194,15 @@ def _possible(task: TaskEntry) -> np.ndarray:
     """Every answer that a text-to-text backbone may be taught."""
     if isinstance(task.output, Classification):
         return np.arange(len(task.output.labels))
-    return np.arange(task.output.minimum, task.output.maximum + 0.1, 0.2)
+    return _grid(task.output)
+
+
+def _targets(task: TaskEntry, columns: Columns, backbone: Backbone) -> np.ndarray:
+    """What predictions are compared with: the label, rounded where the answers are."""
+    label = np.asarray(columns["label"])
+    if isinstance(task.output, Classification) or not isinstance(backbone, TextToTextBackbone):
+        return label
+    return _rounded(label, task.output).astype(np.float32)
 
 
 def _inputs(
@@ -169,21 +228,73 @@ def _tokens(
                 for row in rows
             ]
         ]
-    encoded = backbone.tokenizer(
-        *texts, truncation=True, max_length=max_length, padding="longest", return_tensors="pt"
-    )
-    return {name: encoded[name] for name in backbone.tokenizer.model_input_names}
+    parts = []
+    for start in range(0, len(texts[0]), CHUNK):
+        encoded = backbone.tokenizer(
+            *(column[start : start + CHUNK] for column in texts),
+            truncation=True, max_length=max_length, padding="longest", return_tensors="pt",
+        )  # fmt: skip
+        parts.append(
+            {name: _compact(encoded[name]) for name in backbone.tokenizer.model_input_names}
+        )
+    padding = {"input_ids": backbone.tokenizer.pad_token_id}
+    return {
+        name: _joined([part[name] for part in parts], padding.get(name, 0)) for name in parts[0]
+    }
+
+
+def _compact(ids: Tensor) -> Tensor:
+    """The same numbers in the smallest signed type that holds them: 2 bytes for most vocabularies
+    instead of 8. They are small and not negative, but for `PADDING`."""
+    return ids.to(torch.int16 if int(ids.max()) < 2**15 else torch.int32)
+
+
+def _joined(parts: Sequence[Tensor], padding: int) -> Tensor:
+    """The rows of all parts [n, L] below each other, padded on the right to the longest."""
+    longest = max(part.shape[1] for part in parts)
+    padded = [F.pad(part, (0, longest - part.shape[1]), value=padding) for part in parts]
+    return torch.cat(padded)
 
 
 def _answers(task: TaskEntry, columns: Columns, backbone: TextToTextBackbone) -> Tensor:
-    """Targets as text: the class index, or the number rounded to a fifth (T5's STS-B form)."""
+    """Targets as text: the class index, or the number rounded to the task's step."""
     if isinstance(task.output, Classification):
         texts = [str(int(label)) for label in columns["label"]]
     else:
-        texts = [f"{round(float(label) * 5) / 5:.1f}" for label in columns["label"]]
+        digits = _digits(task.output)
+        rounded = _rounded(np.asarray(columns["label"]), task.output)
+        texts = [f"{number:.{digits}f}" for number in rounded]
     encoded = backbone.tokenizer(text_target=texts, padding="longest", return_tensors="pt")
     ids = encoded["input_ids"]
-    return ids.masked_fill(ids == backbone.tokenizer.pad_token_id, PADDING)
+    return _compact(ids.masked_fill(ids == backbone.tokenizer.pad_token_id, PADDING))
+
+
+STEPS = 25
+"""Steps of a regression's range in text, unless the task says how large they are."""
+
+
+def _step(output: Regression) -> float:
+    return output.step or (output.maximum - output.minimum) / STEPS
+
+
+def _grid(output: Regression) -> np.ndarray:
+    """All numbers that a text-to-text backbone may answer, ascending."""
+    step = _step(output)
+    count = math.floor((output.maximum - output.minimum) / step + 1e-9)
+    return np.round(output.minimum + step * np.arange(count + 1), _digits(output))
+
+
+def _rounded(label: np.ndarray, output: Regression) -> np.ndarray:
+    """Each number's nearest one of the grid, float64."""
+    grid = _grid(output)
+    steps = np.round((label.astype(np.float64) - output.minimum) / _step(output))
+    return grid[np.clip(steps, 0, len(grid) - 1).astype(int)]
+
+
+def _digits(output: Regression) -> int:
+    """Decimals in which every number of the grid can be written."""
+    written = (f"{number:.6f}".rstrip("0") for number in (_step(output), output.minimum))
+    return max(1, *(len(text.partition(".")[2]) for text in written))
 
 
 def _examples(tensors: Mapping[str, Tensor], split: str) -> Examples:
@@ -197,15 +308,3 @@ def _examples(tensors: Mapping[str, Tensor], split: str) -> Examples:
     mask = inputs.get("attention_mask")
     lengths = np.ones(len(targets), np.int64) if mask is None else mask.sum(1).numpy()
     return Examples(inputs, targets, tensors.get(f"{split}.target_ids"), lengths)
-
-
-def _save(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Keep the tensors for the next cell; if the home is read-only or full, only time is lost."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part)
-        part.replace(path)
-    except (OSError, SafetensorError):
-        with contextlib.suppress(OSError):
-            part.unlink()

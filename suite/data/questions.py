@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from suite.data.sources import resized
+from suite.data.pictures import as_rgb, resized
 from suite.data.splits import Columns
 from suite.errors import UserError
 from suite.registry.schema import TaskEntry
@@ -47,13 +47,13 @@ def _image(task: TaskEntry, item: Question) -> Image.Image:
     try:
         if isinstance(item, str | Path):
             with Image.open(item) as image:
-                return image.convert("RGB")
+                return as_rgb(image)
         if isinstance(item, np.ndarray) and item.dtype == np.uint8:
             return Image.fromarray(item).convert("RGB")
-    except (OSError, UnidentifiedImageError, TypeError) as error:
+        if isinstance(item, Image.Image):
+            return as_rgb(item)
+    except (OSError, UnidentifiedImageError, TypeError, ValueError) as error:
         raise UserError(f"{task.name}: {_short(item)} is no image ({error})") from None
-    if isinstance(item, Image.Image):
-        return item.convert("RGB")
     raise UserError(
         f"{task.name} takes images (PIL, uint8 arrays [H, W, 3] or files), not {_short(item)}"
     )

@@ -1,15 +1,15 @@
 """Read the examples of a task: generated beside its YAML, or from parquet files."""
 
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from suite.console import shown
-from suite.data.splits import Columns, Splits
+from suite.data.labels import Place, classes, keep, numbers, texts
+from suite.data.pictures import Pictures
+from suite.data.splits import Columns, Splits, checked, take
 from suite.errors import UserError
 from suite.planning.locate import dataset_files
 from suite.registry.modules import load_module
@@ -98,21 +98,27 @@ def _tabular(task: TaskEntry, source: HubSource, image_size: int | None) -> Spli
     files = dataset_files(task)
 
     def read(split: str) -> Columns:
-        return _columns(_rows(files.splits[split]), task, source, image_size)
+        return _columns(_rows(files.splits[split]), split, task, source, image_size)
 
     match source.split_rule:
         case "named":
-            return Splits(read("train"), read("validation"), read("test"))
+            splits = Splits(read("train"), read("validation"), read("test"))
         case "halve_validation":
             held_out = read("validation")
             order = _permutation(len(held_out["label"]))
             first, second = np.array_split(order, 2)
-            return Splits(read("train"), _take(held_out, first), _take(held_out, second))
+            splits = Splits(read("train"), take(held_out, first), take(held_out, second))
         case "carve_from_train":
             train = read("train")
             order = _permutation(len(train["label"]))
             carved, kept = order[: source.carve], np.sort(order[source.carve :])
-            return Splits(_take(train, kept), _take(train, carved), read("test"))
+            if not len(kept):
+                raise UserError(
+                    f"{shown(task.path)}: carve: {source.carve} leaves nothing of the "
+                    f"{len(order)} rows of train"
+                )
+            splits = Splits(take(train, kept), take(train, carved), read("test"))
+    return checked(task, splits)
 
 
 def _rows(files: Sequence[Path]) -> "datasets.Dataset":
@@ -131,8 +137,14 @@ def _rows(files: Sequence[Path]) -> "datasets.Dataset":
 
 
 def _columns(
-    rows: "datasets.Dataset", task: TaskEntry, source: HubSource, image_size: int | None
+    rows: "datasets.Dataset",
+    split: str,
+    task: TaskEntry,
+    source: HubSource,
+    image_size: int | None,
 ) -> Columns:
+    import datasets
+
     wanted = [*task.text.columns] if task.text else [source.image]
     absent = [name for name in [*wanted, source.label] if name not in rows.column_names]
     if absent:
@@ -140,43 +152,39 @@ def _columns(
             f"{shown(task.path)}: {source.hub} has no column {', '.join(absent)}; "
             f"it has {', '.join(rows.column_names)}"
         )
-    kind = np.int64 if isinstance(task.output, Classification) else np.float32
-    label = np.asarray(rows[source.label], dtype=kind)
-    if isinstance(task.output, Classification) and (
-        label.min() < 0 or label.max() >= len(task.output.labels)
-    ):
-        raise UserError(
-            f"{shown(task.path)}: labels of {source.hub} run from {label.min()} to {label.max()}, "
-            f"but output.labels has {len(task.output.labels)} (a hidden test split has -1)"
-        )
+
+    def place(column: str) -> Place:
+        return Place(shown(task.path), split, column, len(rows))
+
+    answers = list(rows[source.label])
+    kept = keep(answers, source.drop_labels)
+    if not len(kept):
+        left = f", all {len(rows)} of them dropped by drop_labels" if len(rows) else ""
+        raise UserError(f"{shown(task.path)}: {split} of {source.hub} has no rows{left}")
+    if len(kept) < len(rows):
+        rows, answers = rows.select(kept), [answers[row] for row in kept]
+    if isinstance(task.output, Classification):
+        kind = rows.features[source.label]
+        names = kind.names if isinstance(kind, datasets.ClassLabel) else None
+        label = classes(answers, task.output, names, place(source.label))
+    else:
+        label = numbers(answers, task.output, place(source.label))
     if task.text:
-        return {**{name: list(rows[name]) for name in task.text.columns}, "label": label}
+        columns = {name: texts(list(rows[name]), place(name)) for name in task.text.columns}
+        return {**columns, "label": label}
     assert image_size is not None, "an image backbone states its image size"
-    images = [resized(_decoded(image), image_size) for image in rows[source.image]]
-    return {"image": np.stack(images), "label": label}
-
-
-def _decoded(image: Image.Image | Mapping[str, bytes]) -> Image.Image:
-    """An image column has images if the file's own metadata says so, else encoded bytes."""
-    opened = image if isinstance(image, Image.Image) else Image.open(io.BytesIO(image["bytes"]))
-    return opened.convert("RGB")
-
-
-def resized(image: Image.Image, size: int) -> np.ndarray:
-    """Shorter side to `size`, then the central square: uint8 [size, size, 3]."""
-    scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
-    resized = image.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = (width - size) // 2, (height - size) // 2
-    return np.asarray(resized.crop((left, top, left + size, top + size)))
+    encoded = rows.select_columns([source.image])
+    if isinstance(encoded.features[source.image], datasets.Image):
+        # As bytes: what is not a whole image is then found in our hands, with its row.
+        encoded = encoded.cast_column(source.image, datasets.Image(decode=False))
+    pictures = Pictures(
+        np.arange(len(rows)),
+        lambda row: encoded[row][source.image],
+        place(source.image).problem,
+        image_size,
+    )
+    return {"image": pictures, "label": label}
 
 
 def _permutation(rows: int) -> np.ndarray:
     return np.random.Generator(np.random.PCG64(PERMUTATION_SEED)).permutation(rows)
-
-
-def _take(columns: Columns, rows: np.ndarray) -> Columns:
-    return {
-        name: values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
-        for name, values in columns.items()
-    }

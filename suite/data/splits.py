@@ -1,14 +1,22 @@
 """The three splits of a task as plain columns, before any backbone has seen them."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-Columns = Mapping[str, "Sequence[str] | np.ndarray"]
+from suite.console import shown
+from suite.data.pictures import Pictures
+from suite.errors import UserError
+from suite.registry.schema import TaskEntry
+
+KNOWN_LIMIT = 0.1
+"""The largest share of test examples that may be in the training split, too."""
+
+Columns = Mapping[str, "Sequence[str] | np.ndarray | Pictures"]
 """Equally long columns: texts as lists of str, `label` as int64 or float32 [N], `image` as uint8
-[N, H, W, 3]."""
+[N, H, W, 3], or as `Pictures` that are decoded when they are read."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +26,8 @@ class Splits:
     train: Columns
     validation: Columns
     test: Columns
+    note: str = ""
+    """What a reader of scores must know about these rows."""
 
     def digest(self) -> str:
         """SHA-256 over every column of every split: names, order, types, shapes and values."""
@@ -30,6 +40,55 @@ class Splits:
                 if isinstance(values, np.ndarray):
                     sha.update(f"{values.dtype.str}{values.shape}".encode())
                     sha.update(np.ascontiguousarray(values).tobytes())
+                elif isinstance(values, Pictures):
+                    sha.update(f"{values.size}".encode())
+                    sha.update(b"".join(values.fingerprints()))
                 else:
                     sha.update("\x00".join(values).encode())
         return sha.hexdigest()
+
+
+def take(columns: Columns, rows: np.ndarray) -> Columns:
+    """Some rows of every column, by number."""
+
+    def of(values: Sequence[str] | np.ndarray | Pictures) -> Sequence[str] | np.ndarray | Pictures:
+        if isinstance(values, Pictures):
+            return values.take(rows)
+        return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
+
+    return {name: of(values) for name, values in columns.items()}
+
+
+def checked(task: TaskEntry, splits: Splits) -> Splits:
+    """The splits, with a note of test examples that are in train as well.
+
+    Raises `UserError` if a split is empty or all its answers are equal, which any constant scores
+    perfectly, and if more than a tenth of the test split is in train.
+    """
+    for name in ("train", "validation", "test"):
+        label = getattr(splits, name)["label"]
+        if not len(label):
+            raise UserError(f"{shown(task.path)}: the {name} split has no rows")
+        if (label == label[0]).all():
+            raise UserError(
+                f"{shown(task.path)}: all {len(label)} answers of {name} are {label[0]:g}"
+            )
+    known = set(_examples(splits.train))
+    seen = sum(example in known for example in _examples(splits.test))
+    total = len(splits.test["label"])
+    if seen > KNOWN_LIMIT * total:
+        raise UserError(
+            f"{shown(task.path)}: {seen:,} of {total:,} test examples are also in train; "
+            "scores on them would say what was remembered"
+        )
+    note = f"{seen:,} of {total:,} test examples are also in train" if seen else ""
+    return replace(splits, note=note)
+
+
+def _examples(columns: Columns) -> Iterator[Hashable]:
+    """The inputs of each row, as something that can be compared."""
+    inputs = [values for name, values in columns.items() if name != "label"]
+    return zip(
+        *(values.fingerprints() if isinstance(values, Pictures) else values for values in inputs),
+        strict=True,
+    )

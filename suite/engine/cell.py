@@ -1,8 +1,9 @@
 """Train, save, reload and score one cell."""
 
+import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,13 +12,30 @@ import torch
 
 from suite.backbones.base import Backbone
 from suite.backbones.load import load_backbone
+from suite.console import shown
 from suite.data.batching import Batches
 from suite.data.encode import EncodedTask, Examples, encode_task
 from suite.data.sources import departure
 from suite.engine import environment, peak_memory
-from suite.engine.delta import Origin, changed_tensors, delta_digest, load_delta, save_delta
-from suite.engine.ledger import closed_form, count, disagreement
-from suite.engine.loop import Progress, TaskBatches, Training, autocast, predictions, train
+from suite.engine.content import Origin
+from suite.engine.delta import (
+    changed_tensors,
+    delta_digest,
+    load_delta,
+    make_rounding,
+    rounded,
+    save_delta,
+)
+from suite.engine.ledger import closed_form, count, disagreement, parameters
+from suite.engine.loop import (
+    Progress,
+    TaskBatches,
+    Training,
+    autocast,
+    predictions,
+    train,
+    validate,
+)
 from suite.engine.seeding import seed_for
 from suite.method import Method
 from suite.method.load import load_method
@@ -25,7 +43,7 @@ from suite.method.model import AdaptedModel
 from suite.planning.cells import Cell
 from suite.planning.locate import Model, locate_model
 from suite.registry import Registry
-from suite.registry.schema import MethodEntry, TaskEntry
+from suite.registry.schema import MethodEntry, Store, TaskEntry
 from suite.results.records import Ledger, Result, TaskScore
 from suite.results.scores import evaluate, score
 
@@ -70,8 +88,14 @@ class Workspace:
             backbone = self.backbone(cell.key.backbone)
             encoded = encode_task(entry, cell.key.scale, backbone, cell.recipe.max_length, digest)
             splits = (encoded.train, encoded.validation, encoded.test)
-            self.encoded[key] = EncodedTask(entry, *(split.to(self.device) for split in splits))
+            on_device = (split.to(self.device) for split in splits)
+            self.encoded[key] = EncodedTask(entry, *on_device, encoded.note)
         return self.encoded[key]
+
+    def tasks(self, cell: Cell) -> list[EncodedTask]:
+        """The examples of all tasks of the cell, in its order."""
+        names = [f"{cell.key.track}/{task}" for task in cell.key.tasks]
+        return [self.task(cell, self.registry.tasks[name]) for name in names]
 
 
 class SealedTest:
@@ -92,55 +116,127 @@ class SealedTest:
         return examples
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, to be stored in one precision or in several."""
+
+    method: Method
+    model: AdaptedModel
+    encoded: Sequence[EncodedTask]
+    data: Mapping[str, TaskBatches]
+    training: Training
+    facts: dict[str, float]
+    seconds: float
+    """Of all that came before it is stored."""
+    peak_memory_bytes: int
+
+
 def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress) -> Result:
     """All steps of a cell, in order: adapt, train, save, restore from the file, score, count.
 
     Writes `delta.safetensors` to `folder`. Raises Unsupported, Diverged, CellError or any error of
     the method; the caller turns it into a visible row.
     """
+    return store_cell(cell, train_cell(cell, workspace, progress), workspace, folder)
+
+
+def train_cell(cell: Cell, workspace: Workspace, progress: Progress) -> Trained:
+    """The first half of `run_cell`, which cells that differ only in `store` have in common."""
     started = time.perf_counter()
     peak_memory.reset_peak(workspace.device)
-    registry, key = workspace.registry, cell.key
-    entry = registry.methods[key.method]
-    method = load_method(entry, cell.options)
-    pristine = workspace.backbone(key.backbone)
-    tasks = [registry.tasks[f"{key.track}/{task}"] for task in key.tasks]
-    encoded = {task.name: workspace.task(cell, task) for task in tasks}
-    sealed = {name: SealedTest(task.test) for name, task in encoded.items()}
-
-    def batches(name: str, examples: Examples) -> Batches:
-        return Batches(name, examples, pristine.entry)
-
-    data = {
-        name: TaskBatches(batches(name, task.train), batches(name, task.validation))
-        for name, task in encoded.items()
-    }
-
-    model = adapt_model(method, pristine, tasks, seed_for(key.seed, "adapt"), workspace.device)
-    trained = train(model, method, data, cell.recipe, seed_for(key.seed, "train"), progress)
+    pristine = workspace.backbone(cell.key.backbone)
+    method = load_method(workspace.registry.methods[cell.key.method], cell.options)
+    encoded = workspace.tasks(cell)
+    data = _batches(encoded, pristine)
+    model = _adapted(cell, method, workspace, "adapt")
+    training = train(model, method, data, cell.recipe, seed_for(cell.key.seed, "train"), progress)
     facts = method.facts(model)
     _check_backbone(model, pristine, method)
+    return Trained(
+        method=method,
+        model=model,
+        encoded=encoded,
+        data=data,
+        training=training,
+        facts=facts,
+        seconds=time.perf_counter() - started,
+        peak_memory_bytes=peak_memory.peak_bytes(workspace.device),
+    )
 
-    delta = folder / "delta.safetensors"
-    save_delta(delta, model, method, entry.regime, _origin(cell, pristine))
-    ledger = _checked(count(delta), entry, pristine, cell, facts)
+
+def trained_before(cell: Cell, result: Result, delta: Path, workspace: Workspace) -> Trained:
+    """What `train_cell` gave when the same training was stored in float32: `result` and its file.
+
+    Raises CellError if the file is another one.
+    """
+    if not delta.is_file() or delta_digest(delta) != result.delta:
+        raise CellError(
+            f"{shown(delta)} is not the file that {result.cell.label} was scored from: delete it, "
+            "and the cell will be trained"
+        )
+    peak_memory.reset_peak(workspace.device)
+    method = load_method(workspace.registry.methods[cell.key.method], cell.options)
+    model = _adapted(cell, method, workspace, "adapt")
+    load_delta(delta, model, method)
+    encoded = workspace.tasks(cell)
+    return Trained(
+        method=method,
+        model=model,
+        encoded=encoded,
+        data=_batches(encoded, workspace.backbone(cell.key.backbone)),
+        training=Training(
+            steps=result.steps,
+            seconds=result.train_seconds,
+            validation={score.task: score.validation_score for score in result.scores},
+            trained_parameters=result.trained_parameters,
+        ),
+        facts=result.facts,
+        seconds=result.train_seconds,
+        peak_memory_bytes=result.peak_memory_bytes,
+    )
+
+
+def store_cell(cell: Cell, trained: Trained, workspace: Workspace, folder: Path) -> Result:
+    """The second half of `run_cell`: save in the cell's precision, restore, score, count.
+
+    Leaves `trained` as it was.
+    """
+    started = time.perf_counter()
+    registry, key, method = workspace.registry, cell.key, trained.method
+    entry = registry.methods[key.method]
+    pristine = workspace.backbone(key.backbone)
+    sealed = [(task, SealedTest(task.test)) for task in trained.encoded]
 
     # With another seed: a random tensor that is needed but not saved then differs, and shows.
-    restored = adapt_model(method, pristine, tasks, seed_for(key.seed, "restore"), workspace.device)
+    restored = _adapted(cell, method, workspace, "restore")
+    rounding = None
+    if key.store is not Store.FLOAT32:
+        rounding = make_rounding(key.store, restored, _adapted(cell, method, workspace, "adapt"))
+    delta = folder / "delta.safetensors"
+    save_delta(delta, trained.model, method, entry.regime, _origin(cell, pristine), rounding)
+    ledger = _checked(delta, entry, pristine, cell, trained.facts)
     load_delta(delta, restored, method)
     # On validation data: a model that cannot be restored must not open the test split.
-    for own in data.values():
-        _check_restored(model, restored, own.validation)
+    as_stored = (
+        contextlib.nullcontext(trained.model)
+        if rounding is None
+        else rounded(trained.model, method, entry.regime, rounding)
+    )
+    with as_stored as model:
+        for own in trained.data.values():
+            _check_restored(model, restored, own.validation)
+    on_validation = trained.training.validation
+    if rounding is not None:
+        # Of what is stored: a precision can then be chosen without a look at test scores.
+        on_validation = validate(restored, trained.data)
 
     scores = []
-    for task in tasks:
-        test = sealed[task.name].open()
-        predicted = predictions(restored, batches(task.name, test))
-        sizes = [
-            len(split) for split in (encoded[task.name].train, encoded[task.name].validation, test)
-        ]
-        note = departure(task, key.scale, *sizes)
-        scores.append(_task_score(task, predicted, test, trained, note))
+    for encoded, seal in sealed:
+        test, task = seal.open(), registry.tasks[f"{key.track}/{encoded.task.name}"]
+        predicted = predictions(restored, Batches(task.name, test, pristine.entry))
+        sizes = [len(split) for split in (encoded.train, encoded.validation, test)]
+        note = "; ".join(filter(None, (departure(task, key.scale, *sizes), encoded.note)))
+        scores.append(_task_score(task, predicted, test, on_validation[task.name], note))
 
     return Result(
         cell=key,
@@ -150,14 +246,14 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
         delta=delta_digest(delta),
         ledger=ledger,
         backbone_parameters=pristine.parameter_count(),
-        trained_parameters=trained.trained_parameters,
-        facts=facts,
+        trained_parameters=trained.training.trained_parameters,
+        facts=trained.facts,
         recipe=cell.recipe,
         options=dict(cell.options),
-        steps=trained.steps,
-        train_seconds=round(trained.seconds, 3),
-        total_seconds=round(time.perf_counter() - started, 3),
-        peak_memory_bytes=peak_memory.peak_bytes(workspace.device),
+        steps=trained.training.steps,
+        train_seconds=round(trained.training.seconds, 3),
+        total_seconds=round(trained.seconds + time.perf_counter() - started, 3),
+        peak_memory_bytes=max(trained.peak_memory_bytes, peak_memory.peak_bytes(workspace.device)),
         environment=environment.describe(str(workspace.device), workspace.threads),
     )
 
@@ -176,6 +272,25 @@ def adapt_model(
     torch.manual_seed(seed)
     described = [task.without_sources() for task in tasks]
     return method.adapt(pristine.fresh(), described).to(device).eval()
+
+
+def _batches(encoded: Sequence[EncodedTask], backbone: Backbone) -> dict[str, TaskBatches]:
+    """What training may see of each task."""
+    return {
+        own.task.name: TaskBatches(
+            Batches(own.task.name, own.train, backbone.entry),
+            Batches(own.task.name, own.validation, backbone.entry),
+        )
+        for own in encoded
+    }
+
+
+def _adapted(cell: Cell, method: Method, workspace: Workspace, purpose: str) -> AdaptedModel:
+    """The cell's untrained model, under the seed of a purpose."""
+    key = cell.key
+    tasks = [workspace.registry.tasks[f"{key.track}/{task}"] for task in key.tasks]
+    pristine = workspace.backbone(key.backbone)
+    return adapt_model(method, pristine, tasks, seed_for(key.seed, purpose), workspace.device)
 
 
 def _check_backbone(model: AdaptedModel, pristine: Backbone, method: Method) -> None:
@@ -199,13 +314,14 @@ def _origin(cell: Cell, pristine: Backbone) -> Origin:
 
 
 def _checked(
-    ledger: Ledger, entry: MethodEntry, pristine: Backbone, cell: Cell, facts: dict[str, float]
+    delta: Path, entry: MethodEntry, pristine: Backbone, cell: Cell, facts: dict[str, float]
 ) -> Ledger:
     """The counted cost, checked against the closed form; marked if the method states none."""
+    ledger = count(delta)
     if not entry.cost_stated:
         return ledger.model_copy(update={"closed_form": False})
     expected = closed_form(entry.cost, pristine, len(cell.key.tasks), cell.options, facts)
-    difference = disagreement(ledger, expected, entry.path.name)
+    difference = disagreement(parameters(delta), expected, entry.path.name)
     if difference:
         raise CellError(difference)
     return ledger
@@ -225,7 +341,7 @@ def _check_restored(model: AdaptedModel, restored: AdaptedModel, validation: Bat
 
 
 def _task_score(
-    task: TaskEntry, predicted: np.ndarray, test: Examples, trained: Training, note: str
+    task: TaskEntry, predicted: np.ndarray, test: Examples, on_validation: float, note: str
 ) -> TaskScore:
     targets = test.targets.cpu().numpy()
     metrics = evaluate(task, predicted, targets)
@@ -233,7 +349,7 @@ def _task_score(
         task=task.name,
         metrics={name: round(value, 4) for name, value in metrics.items()},
         score=round(score(metrics), 4),
-        validation_score=round(trained.validation[task.name], 4),
+        validation_score=round(on_validation, 4),
         # Kept for every example, so that intervals and paired tests need no model.
         predictions=_plain(task, predicted),
         targets=_plain(task, targets),

@@ -1,12 +1,12 @@
 """The delta: everything that must be stored beyond the backbone, in one safetensors file.
 
-Tensors are keyed `role/task/name`: role `shared` (stored once for all tasks, task `-`), `task`,
-`head` or `buffer` (running statistics); `name` is the tensor's name in the adapted model.
+`suite.engine.content` says what it holds, `suite.engine.rounding` what its precision means.
 """
 
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -16,31 +16,21 @@ from torch import Tensor, nn
 
 from suite.backbones.base import Backbone
 from suite.backbones.per_task import PerTask
+from suite.engine.content import (
+    FORMAT,
+    Content,
+    Header,
+    Origin,
+    alike,
+    name_of,
+    rounded_content,
+    summary,
+    values_of,
+)
+from suite.engine.rounding import Rounding
 from suite.method import Method
 from suite.method.model import AdaptedModel
-from suite.registry.schema import OptionValue
-from suite.results.records import CellKey, Record
-
-FORMAT = "suite-delta-2"
-"""Key of the file's metadata that holds its `Header`."""
-
-
-class Origin(Record):
-    """The cell that a delta comes from: all that is needed to build its model again."""
-
-    cell: CellKey
-    options: dict[str, OptionValue]
-    max_length: int
-    """Tokens to which texts were cut."""
-    weights: str
-    """Fingerprint of the backbone's files."""
-
-
-class Header(Record):
-    """The tasks a delta serves, in the order of the model, and where it comes from."""
-
-    tasks: tuple[str, ...]
-    origin: Origin | None = None
+from suite.registry.schema import Store
 
 
 def live_tensors(model: AdaptedModel) -> dict[str, Tensor]:
@@ -78,13 +68,88 @@ def stored_tensors(model: AdaptedModel, method: Method) -> dict[str, Tensor]:
     return {name: tensors[name] for name in names}
 
 
-def save_delta(
-    path: Path, model: AdaptedModel, method: Method, regime: str, origin: Origin | None = None
-) -> None:
-    """Write the delta so that a reader sees either no file or the complete one.
+def make_rounding(store: Store, first: AdaptedModel, second: AdaptedModel) -> Rounding:
+    """How to store a method's models in this precision, from two freshly adapted ones under
+    different seeds. What it keeps of them are copies on the CPU."""
+    own, other = live_tensors(first), live_tensors(second)
+    return Rounding(
+        store,
+        starts={
+            name: tensor.detach().cpu().clone()
+            for name, tensor in own.items()
+            if tensor.is_floating_point() and torch.equal(tensor, other[name])
+        },
+        shapes={name: tensor.shape for name, tensor in own.items()},
+    )
 
-    Raises ValueError for a tensor without elements.
+
+def save_delta(
+    path: Path,
+    model: AdaptedModel,
+    method: Method,
+    regime: str,
+    origin: Origin | None = None,
+    rounding: Rounding | None = None,
+) -> None:
+    """Write the delta so that a reader sees either no file or the complete one; in float32, or as
+    `rounding` says.
+
+    Raises ValueError for a tensor without elements, and for a value that is not finite and would be
+    rounded.
     """
+    content = _content(model, method, regime, origin, rounding)
+    # Under another name until its bytes are on disk: a crash leaves the old file or none.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    # One metadata key: with several, their order in the file would vary from run to run.
+    save_file(dict(content.tensors), part, {FORMAT: content.header.model_dump_json()})
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def load_delta(path: Path, model: AdaptedModel, method: Method) -> None:
+    """Load a delta into a freshly adapted model.
+
+    Raises ValueError if it serves other tasks, or holds changes of other values than the model's.
+    """
+    header = read_header(path)
+    if header.tasks != tuple(model.tasks):
+        raise ValueError(f"{path.name} serves {header.tasks}, not {tuple(model.tasks)}")
+    with safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    own = live_tensors(model)
+    names = map(name_of, header.changes)
+    first = {name: own[name].detach().cpu().clone() for name in names if name in own}
+    if not alike(summary(first.values()), header.starts):
+        raise ValueError(f"{path.name} holds changes of other values than training starts from now")
+    with torch.no_grad():
+        method.load(model, values_of(Content(tensors, header), first))
+
+
+@contextmanager
+def rounded(
+    model: AdaptedModel, method: Method, regime: str, rounding: Rounding
+) -> Iterator[AdaptedModel]:
+    """The model with what it stores rounded, as its file would give it back; everything else, and
+    afterwards the whole, as it was."""
+    exact = {name: tensor.clone() for name, tensor in stored_tensors(model, method).items()}
+    content = _content(model, method, regime, None, rounding)
+    with torch.no_grad():
+        method.load(model, values_of(content, rounding.starts))
+        try:
+            yield model
+        finally:
+            method.load(model, exact)
+
+
+def _content(
+    model: AdaptedModel,
+    method: Method,
+    regime: str,
+    origin: Origin | None,
+    rounding: Rounding | None,
+) -> Content:
     roles = dict(_roles(model, regime))
     buffers = {name for name, _ in model.named_buffers()}
     tensors: dict[str, Tensor] = {}
@@ -95,26 +160,10 @@ def save_delta(
         if tensor.numel() == 0:
             raise ValueError(f"{name} has no elements: its shape alone would be stored, uncounted")
         tensors[f"{role}/{task}/{name}"] = tensor.detach().cpu().contiguous()
-    # Under another name until its bytes are on disk: a crash leaves the old file or none.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    # One metadata key: with several, their order in the file would vary from run to run.
     header = Header(tasks=tuple(model.tasks), origin=origin)
-    save_file(tensors, part, {FORMAT: header.model_dump_json()})
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
-def load_delta(path: Path, model: AdaptedModel, method: Method) -> None:
-    """Load a delta into a freshly adapted model; raises ValueError if it serves other tasks."""
-    tasks = read_header(path).tasks
-    if tasks != tuple(model.tasks):
-        raise ValueError(f"{path.name} serves {tasks}, not {tuple(model.tasks)}")
-    with safe_open(path, framework="pt") as file:
-        tensors = {key.split("/", 2)[2]: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    with torch.no_grad():
-        method.load(model, tensors)
+    if rounding is None:
+        return Content(tensors, header)
+    return rounded_content(tensors, header, rounding)
 
 
 def read_header(path: Path) -> Header:

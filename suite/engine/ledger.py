@@ -1,62 +1,67 @@
 """What a delta costs: counted from the saved file, and predicted in closed form.
 
-The unit is the stored bit; 32 bits are one parameter equivalent.
+The unit is the stored bit; 32 bits are one parameter equivalent. Closed forms count parameters, in
+whatever precision these are stored; bits must be those that `suite.engine.rounding` rules.
 """
 
 import json
 import math
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
 from suite.backbones.base import Backbone
 from suite.backbones.sites import Site
+from suite.engine.content import FORMAT, Header
+from suite.engine.rounding import SCALE, is_coded, layout
 from suite.errors import UserError
 from suite.registry.expression import Value, parse
-from suite.registry.schema import Cost, CostTerm, SiteKind
+from suite.registry.schema import Cost, CostTerm, SiteKind, Store
 from suite.results.records import Ledger
 
 BITS = {"F64": 64, "I64": 64, "F32": 32, "I32": 32, "F16": 16, "BF16": 16, "I16": 16}
 BITS |= {"U8": 8, "I8": 8, "BOOL": 8}
+FLOATS = ("F64", "F32", "F16", "BF16")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One tensor of a model in its file."""
+
+    role: str
+    task: str
+    bits: int
+    """Scales included."""
+    parameters: float
+    """The same in parameters of 32 bits, as if it were stored in float32."""
 
 
 def count(path: Path) -> Ledger:
     """Read a delta's cost from the header of its file.
 
-    Raises ValueError if the header and the size of the file disagree, or if a tensor's number type
-    has no known size.
+    Raises ValueError if the header and the size of the file disagree, if a tensor's number type has
+    no known size, or if a tensor is not stored as the rule of the file's precision says.
     """
-    # The layout of safetensors: eight bytes with the length of the header, the header in JSON, the
-    # tensors. What is counted is thus what lies on disk, not what a model in memory reports.
-    with path.open("rb") as file:
-        (header_bytes,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(header_bytes))
-    header.pop("__metadata__", None)
+    tensors, header_bytes = _read(path)
     shared = buffers = total = 0
     tasks: dict[str, int] = {}
     heads: dict[str, int] = {}
-    for key, tensor in header.items():
-        role, task, _ = key.split("/", 2)
-        if tensor["dtype"] not in BITS:
-            raise ValueError(
-                f"{path.name}: tensor '{key}' is of the type {tensor['dtype']}; counted are "
-                f"{', '.join(BITS)}"
-            )
-        bits = math.prod(tensor["shape"]) * BITS[tensor["dtype"]]
-        total += bits
-        match role:
+    for tensor in tensors:
+        total += tensor.bits
+        match tensor.role:
             case "shared":
-                shared += bits
+                shared += tensor.bits
             case "task":
-                tasks[task] = tasks.get(task, 0) + bits
+                tasks[tensor.task] = tasks.get(tensor.task, 0) + tensor.bits
             case "head":
-                heads[task] = heads.get(task, 0) + bits
+                heads[tensor.task] = heads.get(tensor.task, 0) + tensor.bits
             case "buffer":
-                buffers += bits
-            case _:
-                raise ValueError(f"{path.name}: tensor '{key}' has no known role")
+                buffers += tensor.bits
+            case role:
+                raise ValueError(f"{path.name}: a tensor has no known role, but '{role}'")
     # Bytes that no tensor of the header accounts for would be stored without being counted.
     file_bytes = path.stat().st_size
     if total != 8 * (file_bytes - 8 - header_bytes):
@@ -72,6 +77,59 @@ def count(path: Path) -> Ledger:
         tensor_bytes=total // 8,
         file_bytes=file_bytes,
     )
+
+
+def parameters(path: Path) -> tuple[float, float]:
+    """What a delta holds besides heads and running statistics, in parameters of 32 bits as if it
+    were stored in float32: (shared by all tasks, summed over the tasks)."""
+    tensors, _ = _read(path)
+    shared, own = (
+        sum(tensor.parameters for tensor in tensors if tensor.role == role)
+        for role in ("shared", "task")
+    )
+    return shared, own
+
+
+def _read(path: Path) -> tuple[list[Stored], int]:
+    """The tensors of a delta, and how many bytes its header has."""
+    # The layout of safetensors: eight bytes with the length of the header, the header in JSON, the
+    # tensors. What is counted is thus what lies on disk, not what a model in memory reports.
+    with path.open("rb") as file:
+        (header_bytes,) = struct.unpack("<Q", file.read(8))
+        listed = json.loads(file.read(header_bytes))
+    written = listed.pop("__metadata__", {}).get(FORMAT)
+    header = Header.model_validate_json(written) if written else Header(tasks=())
+    store = header.store
+    found = []
+    for key, shape in header.shapes.items():
+        role, task, _ = key.split("/", 2)
+        numbers, scale = (listed.pop(f"{key}.{part}", {}) for part in (store, SCALE))
+        size, scales = layout(shape, store)
+        as_ruled = {
+            "numbers": (numbers.get("dtype"), numbers.get("shape"))
+            == ("I8" if store is Store.INT8 else "U8", list(size)),
+            "scales": (scale.get("dtype"), scale.get("shape")) == ("BF16", [scales]),
+        }
+        for what, holds in as_ruled.items():
+            if not holds:
+                raise ValueError(f"{path.name}: the {what} of '{key}' are not those of {store}")
+        bits = 8 * math.prod(size) + BITS["BF16"] * scales
+        found.append(Stored(role, task, bits, math.prod(shape)))
+    for key, tensor in listed.items():
+        role, task, _ = key.split("/", 2)
+        dtype, elements = tensor["dtype"], math.prod(tensor["shape"])
+        if dtype not in BITS:
+            raise ValueError(
+                f"{path.name}: tensor '{key}' is of the type {dtype}; counted are {', '.join(BITS)}"
+            )
+        bits = elements * BITS[dtype]
+        if store is Store.FLOAT32 or dtype not in FLOATS:
+            found.append(Stored(role, task, bits, bits / 32))
+        elif dtype != "BF16" or is_coded(store, role, tensor["shape"]):
+            raise ValueError(f"{path.name}: tensor '{key}' is of the type {dtype} under {store}")
+        else:
+            found.append(Stored(role, task, bits, elements))
+    return found, header_bytes
 
 
 def closed_form(
@@ -101,10 +159,9 @@ def closed_form(
     return shared, per_task
 
 
-def disagreement(ledger: Ledger, expected: tuple[float, float], source: str) -> str:
-    """How the counted file and the closed form (shared, summed over the tasks) of the YAML file
-    `source` differ, in words; empty if they agree."""
-    counted = (ledger.shared_bits / 32, sum(ledger.task_bits.values()) / 32)
+def disagreement(counted: tuple[float, float], expected: tuple[float, float], source: str) -> str:
+    """How the `parameters` of a file and the closed form of the YAML file `source`, both (shared,
+    summed over the tasks), differ, in words; empty if they agree."""
     for name, predicted, measured in zip(("shared", "per_task"), expected, counted, strict=True):
         # Exactly: both are counts, and a tolerance would hide a forgotten bias.
         if predicted != measured:
@@ -136,6 +193,7 @@ def dimensions(backbone: Backbone) -> dict[str, int]:
         "gated": parameters("conv", "linear", bias=False),
         "bias": parameters("conv", "linear", "patch_embedding", "head", bias=True),
         "head": parameters("head"),
+        "positions": sum(p.numel() for p in backbone.position_embeddings),
         "layers_encoder": layers("encoder"),
         "layers_decoder": layers("decoder"),
         "blocks": backbone.blocks,

@@ -9,7 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from suite.data.batching import Batch, Batches, FeatureBatches, MixedBatch, mixed_batches
+from suite.data.batching import (
+    Batch,
+    Batches,
+    FeatureBatches,
+    MixedBatch,
+    mixed_batches,
+    task_chances,
+)
 from suite.engine.delta import live_tensors
 from suite.engine.optimizer import make_optimizer, rate_factor
 from suite.engine.seeding import seed_for
@@ -86,10 +93,10 @@ def train(
         validation |= _train_stretch(model, method, stretch, recipe, report)
         done += stretch.steps
         if stretch.phase.finish is not None:
-            stretch.phase.finish(partial(_validate, model, data))
+            stretch.phase.finish(partial(validate, model, data))
     # `finish` may change the model (merge it, say) after the scores of its phase were taken.
     if any(stretch.phase.finish is not None for stretch in stretches):
-        validation = _validate(model, data)
+        validation = validate(model, data)
     _train_only(trainable, trainable)
     model.eval()
     return Training(
@@ -222,7 +229,7 @@ def _train_stretch(
         if step in evaluate_after:
             if not torch.isfinite(total_loss):
                 raise Diverged(f"the training loss is not finite by step {step} of {steps}")
-            validation = _validate(model, data)
+            validation = validate(model, data)
             mean = float(np.mean(list(validation.values())))
             # On a tie the later state is kept, because it has seen more examples.
             if mean >= best_score:
@@ -244,7 +251,8 @@ def _trains_heads_alone(model: AdaptedModel, stretch: Stretch, recipe: Recipe) -
     """
     if type(model) is not HeadedModel or model.backbone.training:
         return False
-    if recipe.augmentation != "none" or stretch.phase.penalty is not None:
+    augmented = any(recipe.augmentation_of(task) != "none" for task in stretch.data)
+    if augmented or stretch.phase.penalty is not None:
         return False
     return stretch.parameters <= ParameterSet(model.heads.parameters())
 
@@ -271,7 +279,7 @@ def _on_features(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> Mappin
     }
 
 
-def _validate(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> dict[str, float]:
+def validate(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> dict[str, float]:
     """The score of every task on its validation split."""
     scores = {}
     for task, own in data.items():
@@ -284,13 +292,11 @@ def _validate(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> dict[str,
 def _stream(
     data: Mapping[str, TaskBatches], recipe: Recipe, seed: int
 ) -> Iterator[Batch | MixedBatch]:
-    """Endless batches. The task of each, or with mixed batches that of each row, is drawn with
-    probability proportional to size^(1/temperature) (Karimi Mahabadi et al. 2021, section 3)."""
+    """Endless batches; the task of each, or with mixed batches that of each row, is drawn."""
     # Sorted: the order in which tasks were typed must not change which are drawn.
     tasks = sorted(data)
-    weights = np.array([len(data[task].train.examples) for task in tasks], float)
-    weights **= 1 / recipe.temperature
-    chances = weights / weights.sum()
+    sizes = [len(data[task].train.examples) for task in tasks]
+    chances = task_chances(sizes, recipe.temperature)
     if recipe.mixed_batches and len(tasks) > 1:
         training = {task: data[task].train for task in tasks}
         return mixed_batches(training, chances, recipe, seed_for(seed, "tasks"))
@@ -300,7 +306,9 @@ def _stream(
     return _in_turn([streams[task] for task in tasks], chances, seed_for(seed, "tasks"))
 
 
-def _in_turn(streams: Sequence[Iterator[Batch]], chances: np.ndarray, seed: int) -> Iterator[Batch]:
+def _in_turn(
+    streams: Sequence[Iterator[Batch]], chances: Sequence[float], seed: int
+) -> Iterator[Batch]:
     """Endless batches, each the next one of a stream drawn with its chance."""
     rng = np.random.Generator(np.random.PCG64(seed))
     while True:

@@ -17,10 +17,20 @@ from types import ModuleType
 from suite.engine.gpu_memory import GpuMemory
 from suite.engine.progress import Progress
 from suite.engine.settings import Settings
-from suite.engine.worker import Finished, Preparing, Stepped, Unwritable, failure, work
+from suite.engine.worker import (
+    Finished,
+    Order,
+    Preparing,
+    Stepped,
+    TrainingEnded,
+    Unwritable,
+    failure,
+    work,
+)
 from suite.errors import UserError
-from suite.planning.cells import Cell, Plan
+from suite.planning.cells import Cell, Job, Plan
 from suite.registry import Registry
+from suite.registry.schema import Store
 from suite.results.folder import SINGLES, read_results
 from suite.results.records import Result, Status
 
@@ -30,42 +40,56 @@ class _Worker:
     process: SpawnProcess
     pipe: Connection
     cell: Cell | None = None
+    """The running cell."""
+    rest: tuple[Cell, ...] = ()
+    """The cells of the same job that follow."""
+    trained: bool = False
+    """Whether their training is over."""
+    kept: bool = False
+    """Whether the float32 delta of it is there."""
     deadline: float | None = None
 
 
 def run(plan: Plan, registry: Registry, settings: Settings, progress: Progress) -> list[Result]:
-    """Run every cell whose action is `run`; record the unsupported ones.
+    """Run every cell whose action is `run`; record the unsupported ones. Cells that differ only in
+    `store` are trained once.
 
     Returns the results of this call in the order they came. A cell that raises, diverges, runs
     out of memory or time, or ends its process becomes a result with that status; the others
     go on. KeyboardInterrupt stops the workers and is passed on; finished cells keep their results.
     """
     device = resolve_device(settings.device)
-    cells = deque(planned.cell for planned in plan.with_action("run"))
+    jobs = deque(plan.jobs())
     results: list[Result] = []
     for planned in plan.with_action("unsupported"):
         results.append(_record(planned.cell, "unsupported", planned.reason, settings))
-    if not cells:
+    if not jobs:
         return results
-    jobs, threads = _share_cores(plan, len(cells), device, settings.jobs)
-    shared = _gpu_memory(device, settings.out) if jobs > 1 and device != "cpu" else None
-    pool = [_start(registry, settings, device, threads) for _ in range(jobs)]
+    workers, threads = _share_cores(plan, len(jobs), device, settings.jobs)
+    shared = _gpu_memory(device, settings.out) if workers > 1 and device != "cpu" else None
+    pool = [_start(registry, settings, device, threads) for _ in range(workers)]
     try:
-        _hand_out(pool, cells, shared, settings, progress)
+        _hand_out(pool, jobs, shared, settings, progress)
         while any(worker.cell for worker in pool):
-            finished = _next_results(pool, settings, progress)
-            for worker, result in finished:
+            for worker, result in _next_results(pool, settings, progress):
                 results.append(result)
                 progress.finished(result)
-                worker.cell = None
                 if shared:
                     shared.learn(result)
                 if settings.fail_fast and result.status not in ("ok", "unsupported"):
-                    cells.clear()
+                    jobs.clear()
+                    for each in pool:
+                        each.rest = ()
+                worker.cell = None
+            for place, worker in enumerate(pool):
                 # A lost or timed-out cell took its process with it; one at rest lives on.
-                if not worker.process.is_alive() and cells:
-                    pool[pool.index(worker)] = _start(registry, settings, device, threads)
-            _hand_out(pool, cells, shared, settings, progress)
+                if not worker.cell and not worker.process.is_alive():
+                    if worker.rest:
+                        jobs.appendleft(Job(worker.rest, worker.kept))
+                        worker.rest = ()
+                    if jobs:
+                        pool[place] = _start(registry, settings, device, threads)
+            _hand_out(pool, jobs, shared, settings, progress)
     finally:
         for worker in pool:
             _stop(worker)
@@ -144,26 +168,29 @@ def _gpu_memory(device: str, out: Path) -> GpuMemory:
 
 def _hand_out(
     pool: list[_Worker],
-    cells: deque[Cell],
+    jobs: deque[Job],
     shared: GpuMemory | None,
     settings: Settings,
     progress: Progress,
 ) -> None:
-    """Give every idle worker the first cell that there is memory for."""
-    for worker in pool:
+    """Give every idle worker its job's next cell, or the first job that there is memory for."""
+    for worker in sorted(pool, key=lambda each: not each.rest):
         if worker.cell:
             continue
-        running = [other.cell for other in pool if other.cell]
-        fitting = (cell for cell in cells if not shared or shared.admits(cell, running))
-        if (cell := next(fitting, None)) is None:
-            continue
-        cells.remove(cell)
-        worker.cell = cell
+        if not worker.rest:
+            running = [other.cell for other in pool if other.cell]
+            fitting = (j for j in jobs if not shared or shared.admits(j.cells[0], running))
+            if (job := next(fitting, None)) is None:
+                continue
+            jobs.remove(job)
+            worker.rest, worker.trained, worker.kept = job.cells, False, job.trained
+        worker.cell, *rest = worker.rest
+        worker.rest = tuple(rest)
         worker.deadline = settings.timeout and time.monotonic() + settings.timeout
         # A worker that is already dead is noticed when its pipe is read, as one that dies later.
         with contextlib.suppress(BrokenPipeError):
-            worker.pipe.send(cell)
-        progress.started(cell)
+            worker.pipe.send(Order(worker.cell, worker.kept, more=bool(rest)))
+        progress.started(worker.cell)
 
 
 def _next_results(
@@ -174,7 +201,7 @@ def _next_results(
     deadlines = [worker.deadline for worker in busy if worker.deadline]
     patience = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
     ready = wait([worker.pipe for worker in busy], patience)
-    finished = []
+    finished: list[tuple[_Worker, Result]] = []
     for worker in busy:
         assert worker.cell is not None
         if worker.pipe in ready:
@@ -182,15 +209,20 @@ def _next_results(
                 # Before the deadline is looked at: a result that has come in time counts.
                 message = worker.pipe.recv()
             except (EOFError, ConnectionResetError):
-                finished.append((worker, _lost(worker, settings)))
+                own = _lost(worker, settings)
+                finished += _with_rest(worker, own, settings, progress)
                 continue
             match message:
                 case Preparing(what):
                     progress.preparing(worker.cell, what)
                 case Stepped(step, steps):
                     progress.stepped(worker.cell, step, steps)
-                case Finished(result):
-                    finished.append((worker, result))
+                case TrainingEnded():
+                    worker.trained = True
+                case Finished(result, trained):
+                    worker.trained = trained
+                    worker.kept |= result.status == "ok" and result.cell.store is Store.FLOAT32
+                    finished += _with_rest(worker, result, settings, progress)
                 case Unwritable(reason):
                     raise UserError(
                         f"{reason}; what has finished is kept, and the same command continues"
@@ -198,8 +230,22 @@ def _next_results(
         elif worker.deadline and time.monotonic() >= worker.deadline:
             _stop(worker)
             reason = f"not finished after {settings.timeout:g} s"
-            finished.append((worker, _record(worker.cell, "timeout", reason, settings)))
+            own = _record(worker.cell, "timeout", reason, settings)
+            finished += _with_rest(worker, own, settings, progress)
     return finished
+
+
+def _with_rest(
+    worker: _Worker, own: Result, settings: Settings, progress: Progress
+) -> list[tuple[_Worker, Result]]:
+    """The result of the running cell, and those of the job's others if its training failed."""
+    results = [own]
+    if not worker.trained:
+        for cell in worker.rest:
+            progress.started(cell)
+            results.append(_record(cell, own.status, own.reason, settings, worker.cell))
+        worker.rest = ()
+    return [(worker, result) for result in results]
 
 
 def _lost(worker: _Worker, settings: Settings) -> Result:
@@ -215,8 +261,10 @@ def _lost(worker: _Worker, settings: Settings) -> Result:
     return _record(worker.cell, "failed", f"its process ended {how}", settings)
 
 
-def _record(cell: Cell, status: Status, reason: str, settings: Settings) -> Result:
-    result = failure(cell, status, reason)
+def _record(
+    cell: Cell, status: Status, reason: str, settings: Settings, log_of: Cell | None = None
+) -> Result:
+    result = failure(cell, status, reason, log_of)
     result.write(settings.out / SINGLES)
     return result
 

@@ -12,7 +12,8 @@ from suite.data.batching import Batches
 from suite.data.encode import encode_questions
 from suite.data.questions import Question, columns_of
 from suite.engine.cell import adapt_model
-from suite.engine.delta import Origin, load_delta, read_header
+from suite.engine.content import Origin
+from suite.engine.delta import load_delta, read_header
 from suite.engine.loop import predictions
 from suite.engine.seeding import seed_for
 from suite.errors import UserError

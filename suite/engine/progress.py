@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def describe(key: CellKey) -> str:
     """A cell as a reader names it: `taps  glue/rte  bert_mini  seed 0`."""
     tasks = key.tasks[0] if len(key.tasks) == 1 else f"{len(key.tasks)} tasks"
-    return f"{key.method}  {key.track}/{tasks}  {key.backbone}  seed {key.seed}"
+    return f"{key.name}  {key.track}/{tasks}  {key.backbone}  seed {key.seed}"
 
 
 def outcome(result: Result) -> str:

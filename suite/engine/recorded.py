@@ -23,6 +23,7 @@ from suite.planning.cells import Plan, Planned
 from suite.planning.outdated import Group, Outdated, request_for
 from suite.planning.plan import plan
 from suite.registry import Registry
+from suite.registry.schema import Store
 from suite.results.folder import read_results
 from suite.results.records import Carried, Result
 
@@ -106,6 +107,8 @@ class Recorded:
             words += ["--device", _device(result), "-j", "1", "-q"]
             words += ["--steps", str(asked.steps)] if asked.steps else []
             words += ["--batch-size", str(asked.batch_size)] if asked.batch_size else []
+            if result.cell.store is not Store.FLOAT32:
+                words += ["--store", result.cell.store]
             words += [word for option in asked.options for word in ("--set", option)]
             # Its own encoded examples: only it knows when they are out of date.
             own = {

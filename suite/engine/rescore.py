@@ -7,7 +7,7 @@ import torch
 from suite.data.batching import Batches
 from suite.engine.cell import Workspace
 from suite.engine.delta import delta_digest
-from suite.engine.ledger import closed_form, count, disagreement
+from suite.engine.ledger import closed_form, count, disagreement, parameters
 from suite.engine.loop import predictions
 from suite.engine.predictor import load_predictor
 from suite.errors import UserError
@@ -42,7 +42,7 @@ def problems(result: Result, delta: Path, registry: Registry, device: str) -> li
         backbone = workspace.backbone(result.cell.backbone)
         tasks = len(result.cell.tasks)
         expected = closed_form(entry.cost, backbone, tasks, dict(result.options), result.facts)
-        if difference := disagreement(ledger, expected, entry.path.name):
+        if difference := disagreement(parameters(delta), expected, entry.path.name):
             found.append(difference)
     if result.recipe is None:
         return [*found, "recipe is missing"]

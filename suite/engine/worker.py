@@ -8,21 +8,24 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from suite.errors import Diverged, Unsupported, UserError
 from suite.planning.cells import Cell
 from suite.registry import Registry
-from suite.results.folder import SINGLES
+from suite.registry.schema import Store
+from suite.results.folder import SINGLES, Lookup, delta_path, work_folder
 from suite.results.records import Result, Status
 
 if TYPE_CHECKING:
-    from suite.engine.cell import Workspace
+    from suite.engine.cell import Trained, Workspace
 
+T = TypeVar("T")
 REPORT_EVERY_SECONDS = 0.2
 
 
@@ -34,6 +37,17 @@ class Preparing:
 
 
 @dataclass(frozen=True)
+class Order:
+    """A cell to run."""
+
+    cell: Cell
+    trained: bool
+    """Whether the float32 delta of its training is there."""
+    more: bool
+    """Whether a cell of the same training comes next."""
+
+
+@dataclass(frozen=True)
 class Stepped:
     """A running cell has done `step` of `steps` optimizer steps."""
 
@@ -42,10 +56,25 @@ class Stepped:
 
 
 @dataclass(frozen=True)
+class TrainingEnded:
+    """What fails from now on is the storing of the running cell."""
+
+
+@dataclass(frozen=True)
 class Finished:
     """A cell is over and its result is on disk."""
 
     result: Result
+    trained: bool
+    """Whether its training succeeded."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a part of a cell came to no end."""
+
+    status: Status
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -71,6 +100,7 @@ def work(
     from tqdm import tqdm
 
     from suite.engine.announcing import AnnouncingWorkspace
+    from suite.engine.cell import Trained
 
     # tqdm's default lock is a semaphore between processes, which would leak if a worker is killed.
     tqdm.set_lock(threading.RLock())
@@ -83,14 +113,26 @@ def work(
     workspace = AnnouncingWorkspace(
         registry, torch.device(device), threads, say=lambda what: pipe.send(Preparing(what))
     )
-    while (cell := pipe.recv()) is not None:
-        folder = out / work_folder(cell)
+    kept: Trained | None = None
+    while (order := pipe.recv()) is not None:
+        cell = order.cell
+        folder = work_folder(out, cell.key)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with _captured(folder / "log.txt"):
-                result = _attempt(cell, workspace, folder, pipe)
+                # The cell before, if it is kept, differs from this one in nothing but `store`.
+                ready: Trained | Failure = (
+                    _attempt(partial(_trained, order, workspace, out, pipe))
+                    if kept is None
+                    else kept
+                )
+                made = _stored(order, ready, workspace, folder)
+            succeeded = not isinstance(ready, Failure)
+            kept = ready if order.more and not isinstance(ready, Failure) else None
+            del ready
             if device.startswith("cuda"):
                 torch.cuda.empty_cache()  # cells of other processes may need this memory
+            result = failure(cell, made.status, made.reason) if isinstance(made, Failure) else made
             # On disk before the parent hears of it: what it has reported is never lost.
             result.write(out / SINGLES)
         except OSError as error:
@@ -98,13 +140,11 @@ def work(
         except UserError as error:
             pipe.send(Unwritable(str(error)))
         else:
-            pipe.send(Finished(result))
+            pipe.send(Finished(result, succeeded))
 
 
-def _attempt(cell: Cell, workspace: "Workspace", folder: Path, pipe: Connection) -> Result:
-    import torch
-
-    from suite.engine.cell import CellError, run_cell
+def _trained(order: Order, workspace: "Workspace", out: Path, pipe: Connection) -> "Trained":
+    from suite.engine.cell import CellError, train_cell, trained_before
 
     last = 0.0
 
@@ -114,40 +154,66 @@ def _attempt(cell: Cell, workspace: "Workspace", folder: Path, pipe: Connection)
             last = now
             pipe.send(Stepped(step, steps))
 
-    def unfinished(status: Status, error: BaseException) -> Result:
+    cell = order.cell
+    if order.trained:
+        exact = cell.key.stored_as(Store.FLOAT32)
+        result = Lookup(out, Result).get(exact)
+        if result is None:
+            raise CellError(f"the result of {exact.label} is gone")
+        trained = trained_before(cell, result, delta_path(out, exact), workspace)
+    else:
+        trained = train_cell(cell, workspace, progress)
+    pipe.send(TrainingEnded())
+    return trained
+
+
+def _stored(
+    order: Order, trained: "Trained | Failure", workspace: "Workspace", folder: Path
+) -> Result | Failure:
+    from suite.engine.cell import store_cell
+
+    if isinstance(trained, Failure):
+        return trained
+    return _attempt(partial(store_cell, order.cell, trained, workspace, folder))
+
+
+def _attempt(function: Callable[[], T]) -> T | Failure:
+    """What a part of a cell gives, or how it failed; the traceback goes to the log."""
+    import torch
+
+    from suite.engine.cell import CellError
+
+    def failed(status: Status, error: BaseException) -> Failure:
         if status != "unsupported":
             traceback.print_exc()
         reason = " ".join(str(error).split()) or type(error).__name__
         if not isinstance(error, UserError | Unsupported | Diverged | CellError):
             reason = f"{type(error).__name__}: {reason}"
-        return failure(cell, status, reason)
+        return Failure(status, reason)
 
     try:
-        return run_cell(cell, workspace, folder, progress)
+        return function()
     except Unsupported as error:
-        return unfinished("unsupported", error)
+        return failed("unsupported", error)
     except Diverged as error:
-        return unfinished("diverged", error)
+        return failed("diverged", error)
     except (torch.OutOfMemoryError, MemoryError) as error:
-        return unfinished("oom", error)
+        return failed("oom", error)
     except Exception as error:
         # "DefaultCPUAllocator: can't allocate memory" is a plain RuntimeError.
-        return unfinished("oom" if "allocate memory" in str(error) else "failed", error)
+        return failed("oom" if "allocate memory" in str(error) else "failed", error)
 
 
-def work_folder(cell: Cell) -> Path:
-    """Where a cell's log and delta lie, relative to the output folder."""
-    return Path("work") / f"{cell.key.scale}.{cell.key.label}"
-
-
-def failure(cell: Cell, status: Status, reason: str) -> Result:
-    """The result of a cell that produced none: its status and the reason."""
+def failure(cell: Cell, status: Status, reason: str, log_of: Cell | None = None) -> Result:
+    """The result of a cell that produced none: its status and the reason. `log_of` is the cell
+    whose log tells more, if it is another one."""
+    log = work_folder(Path(), (log_of or cell).key) / "log.txt"
     return Result(
         cell=cell.key,
         identity=cell.identity,
         status=status,
         reason=reason[:500],
-        log="" if status == "unsupported" else str(work_folder(cell) / "log.txt"),
+        log="" if status == "unsupported" else str(log),
         recipe=cell.recipe,
         options=dict(cell.options),
     )

@@ -10,7 +10,7 @@ import numpy as np
 from suite.errors import UserError
 from suite.leaderboards.board import Board, Row, TaskColumn
 from suite.leaderboards.rows import Usual, is_joint, listed, make_row, setting_name
-from suite.registry.schema import Scale, TrackEntry
+from suite.registry.schema import Scale, Store, TrackEntry
 from suite.results.moderation import moderated
 from suite.results.noise import Pool, Variance
 from suite.results.packs import FOLDER, pack_name
@@ -127,7 +127,8 @@ def pools_of(board: Board) -> list[Pool]:
     """The run noise that a board of several seeds shows."""
     found = []
     for joint in KINDS:
-        members = [row for row in board.ranked if row.joint == joint]
+        ranked = [row for row in board.ranked if row.joint == joint]
+        members = [ranked[i] for i in sorted(set(_voters(ranked)))]
         if joint not in board.noise or not members or len(members[0].seeds) < 2:
             continue
         tasks = {}
@@ -159,16 +160,18 @@ def _moderated(
     columns = [dict(row.tasks) for row in rows]
     whole = [row.estimate for row in rows]
     known: dict[bool, RunNoise] = {}
+    voters = _voters(rows)
     for joint, pool in ((joint, pools.get(joint)) for joint in KINDS):
         members = [i for i, row in enumerate(rows) if row.joint == joint]
-        judges = {i for i in members if rows[i].estimate and not rows[i].objections}
+        judges = {i for i in members if voters[i] == i and _is_judge(rows[i])}
         for task in track.tasks:
             given = {i: e for i in members if (e := columns[i][task].estimate)}
             start = pool.tasks[task].noise if pool and task in pool.tasks else None
-            for i, estimate in _with_noise(given, judges, start)[0].items():
+            for i, estimate in _with_noise(given, judges, voters, start)[0].items():
                 columns[i][task] = replace(columns[i][task], estimate=estimate)
         start = pool.of_mean(track.tasks) if pool and track.score == "mean" else None
-        found, noise = _with_noise({i: e for i in members if (e := whole[i])}, judges, start)
+        given = {i: e for i in members if (e := whole[i])}
+        found, noise = _with_noise(given, judges, voters, start)
         for i, estimate in found.items():
             whole[i] = estimate
         if noise is not None:
@@ -177,16 +180,35 @@ def _moderated(
     return [replace(row, tasks=own, estimate=estimate) for row, own, estimate in done], known
 
 
+def _is_judge(row: Row) -> bool:
+    return row.estimate is not None and not row.objections
+
+
+def _voters(rows: Sequence[Row]) -> list[int]:
+    """Which row speaks for each row when it is asked how runs vary: one of those that are the same
+    runs in several precisions, so that a training counts once."""
+    speaker: dict[tuple[str, ...], int] = {}
+    for i in sorted(range(len(rows)), key=lambda i: rows[i].store is not Store.FLOAT32):
+        if _is_judge(rows[i]):
+            speaker.setdefault(rows[i].training, i)
+    return [speaker.get(row.training, i) for i, row in enumerate(rows)]
+
+
 def _with_noise(
-    given: Mapping[int, Estimate], judges: Collection[int], start: RunNoise | None
+    given: Mapping[int, Estimate],
+    judges: Collection[int],
+    voters: Sequence[int],
+    start: RunNoise | None,
 ) -> tuple[dict[int, Estimate], RunNoise | None]:
-    """Estimates with the moderated noise of the judges; others take the judges' common noise."""
+    """Estimates with the moderated noise of the judges; rows of the same runs take that of theirs,
+    others the judges' common noise."""
     chosen = [i for i in given if i in judges]
     estimates, noise = moderated([given[i] for i in chosen], start)
     found = dict(zip(chosen, estimates, strict=True))
     for i, estimate in given.items():
         if i not in found:
-            found[i] = replace(estimate, noise=noise)
+            speaker = found.get(voters[i])
+            found[i] = replace(estimate, noise=speaker.noise if speaker else noise)
     return found, noise
 
 

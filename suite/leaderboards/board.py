@@ -9,6 +9,7 @@ from suite.registry.schema import (
     OptionValue,
     PublishedRow,
     Scale,
+    Store,
     TrackEntry,
 )
 from suite.results.ranks import Rank
@@ -53,6 +54,12 @@ class Cost:
     steps: float
 
 
+def needs_no_backbone(entry: MethodEntry, store: Store) -> bool:
+    """Whether what a method stores serves its track without the frozen backbone: in less precision
+    than float32 it is the change of that."""
+    return entry.replaces_backbone and store is Store.FLOAT32
+
+
 @dataclass(frozen=True)
 class Row:
     """One method on one leaderboard. It is ranked if it has no objections."""
@@ -65,6 +72,9 @@ class Row:
     """`OPTION=VALUE,...`; empty for the method as it is."""
     options: Mapping[str, OptionValue]
     """Every option, as it was recorded."""
+    store: Store
+    training: tuple[str, ...]
+    """The same for rows that differ in nothing but `store`: their runs are the same."""
     seeds: tuple[int, ...]
     tasks: Mapping[str, TaskColumn]
     objections: tuple[str, ...]
@@ -75,6 +85,11 @@ class Row:
     """Whether code ran that no commit holds."""
     rank: Rank | None = None
     """None if the row is not ranked, or if it is unknown how its runs vary."""
+
+    @property
+    def needs_no_backbone(self) -> bool:
+        """Whether what is stored serves the track without the frozen backbone."""
+        return self.entry is not None and needs_no_backbone(self.entry, self.store)
 
     @property
     def perhaps_best(self) -> bool:

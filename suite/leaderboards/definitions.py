@@ -1,6 +1,7 @@
 """What every column of a leaderboard means, as printed under it."""
 
 from suite.leaderboards.board import Board
+from suite.registry.schema import Store
 
 _TRACK_SCORE = {
     "mean": "mean over the {tasks} tasks of the task's score, in per cent; a task's score is the "
@@ -38,6 +39,7 @@ def definitions(board: Board) -> str:
         f"**stored ×**: everything stored to serve the {tasks} tasks beside the frozen backbone, "
         "in backbones: the bits of all saved tensors, heads and buffers included, / 32 P. *P*: the "
         "backbone's parameters without a head. A 1-bit mask over P weights counts P / 32.",
+        *_precision(board),
         "**total ×**: the papers' convention, for comparison with published rows: the bits of all "
         "saved tensors without heads and buffers, / 32 P, plus 1 for the frozen backbone if "
         "serving the track needs it (\\*: it does not).",
@@ -61,3 +63,17 @@ def definitions(board: Board) -> str:
         "**settings**: every option of the method, at its default or not.",
     ]
     return "## What the columns mean\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _precision(board: Board) -> list[str]:
+    """What precision is, where a row is not in float32."""
+    if all(row.store is Store.FLOAT32 for row in board.rows):
+        return []
+    return [
+        "**store=**: the precision of what is stored, float32 where a name says none. Rounded is "
+        "the change from where training starts; int8, int4 and binary (signs) hold matrices and "
+        "kernels with a scale for each output (binary: for each matrix), and norms, other vectors "
+        "and heads in bfloat16. Scales count. The score is that of what the file gives back. Rows "
+        "that differ only here are the same runs; all but float32 need the frozen backbone. Every "
+        "cost but *trained %* is in bits / 32 P.",
+    ]

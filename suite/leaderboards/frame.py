@@ -15,6 +15,7 @@ from suite.leaderboards.rows import cost_of, is_joint, label
 from suite.leaderboards.terminal import boards_of_tasks_run, render
 from suite.planning.cells import Planned
 from suite.registry.schema import OptionValue
+from suite.results.folder import delta_path
 from suite.results.records import CellKey, Result, TaskScore
 from suite.results.resampling import resampled_scores
 from suite.results.statistics import Estimate, RunNoise
@@ -45,6 +46,8 @@ class Line:
     setting: str
     """The method with the options that differ from its defaults."""
     options: Mapping[str, OptionValue]
+    store: str
+    """The precision in which what was learned is stored."""
     family: str | None
     backbone: str
     scale: str
@@ -182,7 +185,7 @@ class Results:
             return line
         cost = cost_of([result], 1, entry, joint=joint)
         low, high = interval or (None, None)
-        delta = self.folder / "work" / f"{result.cell.scale}.{result.cell.label}/delta.safetensors"
+        delta = delta_path(self.folder, result.cell)
         return replace(
             line,
             score=score.score,
@@ -225,6 +228,7 @@ class Results:
             method=cell.method,
             setting=cell.method,
             options=options,
+            store=cell.store.value,
             family=backbone.family if backbone else None,
             backbone=cell.backbone,
             scale=cell.scale.value,

@@ -22,6 +22,7 @@ def render(board: Board, *, plot: str | None) -> str:
         f"![Score against what is stored]({plot})" if plot else "",
         _ranking(board),
         _below_the_line(board),
+        _exceptions(board),
         _per_task(board),
         _failures(board),
         _unsupported(board),
@@ -57,7 +58,7 @@ def _sentence(description: str) -> str:
 
 
 def _method(row: Row) -> str:
-    note = "\\*" if row.entry and row.entry.replaces_backbone else ""
+    note = "\\*" if row.needs_no_backbone else ""
     note += UNCOMMITTED if row.uncommitted else ""
     url = row.entry.reference.url if row.entry else None
     name = f"[{row.label}]({url})" if url else row.label
@@ -135,7 +136,7 @@ def _ranking(board: Board) -> str:
         blank = [formats.NONE] * (len(headers) - 4)
         rows.append([formats.NONE, "", "*constant answer*", f"{board.constant_score:.1f}", *blank])
     lines = ["## Ranking", formats.table(rows, headers, left=3)]
-    if any(row.entry and row.entry.replaces_backbone for row in board.ranked):
+    if any(row.needs_no_backbone for row in board.ranked):
         lines.append(
             "\\* Does not need the frozen backbone to serve this track; other tracks would need it."
         )
@@ -184,6 +185,23 @@ def _below_the_line(board: Board) -> str:
         *([] if any(row.uncommitted for row in board.ranked) else _uncommitted(board.unranked)),
     ]
     return "\n\n".join(lines)
+
+
+def _exceptions(board: Board) -> str:
+    """What methods change of their recipe for this track alone, and who says so."""
+    if board.backbone_entry is None:
+        return ""
+    entries = {row.entry.name: row.entry for row in board.rows if row.entry}
+    lines = []
+    for name, entry in sorted(entries.items()):
+        found = entry.exception(board.scale, board.track.name, board.backbone_entry.family)
+        if found is not None:
+            changes = ", ".join(f"{key} {value}" for key, value in found.written.items())
+            lines.append(f"- {name}: {changes} ({found.source})")
+    if not lines:
+        return ""
+    head = "On this track these methods train otherwise than the rest, or than they do elsewhere:"
+    return "\n\n".join(["## Exceptions from the recipe", head, "\n".join(lines)])
 
 
 def _uncommitted(rows: Sequence[Row]) -> list[str]:

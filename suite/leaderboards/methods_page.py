@@ -13,7 +13,9 @@ def render(methods: Sequence[MethodEntry]) -> str:
     sections = [
         f"{MARK}\n\n# Methods",
         "What a method stores is counted from its file, and must equal the expression given here "
-        "in the dimensions of the backbone that `suite/registry/cost_names.py` explains.",
+        "in the dimensions of the backbone that `suite/registry/cost_names.py` explains. "
+        "A departure says where a method is not its paper's form. Systems that have no row are "
+        "[out of scope, with the reason](../docs/scope.md).",
     ]
     for entry in sorted(methods, key=lambda each: each.name):
         sections += [f"## {entry.name}", *_paragraphs(entry)]
@@ -37,6 +39,10 @@ def _paragraphs(entry: MethodEntry) -> list[str]:
     ]
     differences = [f"- Adaptation, {family}: {text}" for family, text in entry.adaptation.items()]
     differences += [f"- Not on {family}: {text}" for family, text in entry.unsupported.items()]
+    differences += [
+        f"- Departure: {departure.differs.strip()} What it costs: {departure.costs}"
+        for departure in entry.departures
+    ]
     if differences:
         found.append("\n".join(differences))
     if entry.notes:

@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from suite.leaderboards.board import Cost, Row, TaskColumn
+from suite.leaderboards.board import Cost, Row, TaskColumn, needs_no_backbone
 from suite.registry.options import default_options, setting_of
-from suite.registry.schema import BUDGET, MethodEntry, TrackEntry
+from suite.registry.schema import BUDGET, MethodEntry, Store, TaskRecipe, TrackEntry
 from suite.results.records import OF_METHOD, Ledger, Result
 
 NOT_RUN = "not run"
@@ -63,6 +63,7 @@ def make_row(
     """The row of a method's cells, not yet estimated nor ranked."""
     cell = cells[0].cell
     joint = is_joint(cells[0], entry)
+    exact = cells[0].model_copy(update={"cell": cell.stored_as(Store.FLOAT32)})
     seeds = tuple(sorted({c.cell.seed for c in cells}))
     ok = [c for c in cells if c.status == "ok"]
     columns = {task: _column(task, cells, seeds) for task in track.tasks}
@@ -75,6 +76,8 @@ def make_row(
         label=label(cells[0], entry, partial=partial),
         setting=setting_name(cells[0], entry).removeprefix(cell.method).strip("[]"),
         options=(ok or cells)[0].options,
+        store=cell.store,
+        training=(setting_name(exact, entry), *(cell.tasks if joint else ())),
         seeds=seeds,
         tasks=columns,
         objections=tuple(_objections(track, cells, columns, usual, partial=partial)),
@@ -102,7 +105,7 @@ def setting_name(result: Result, entry: MethodEntry | None) -> str:
         return cell.name
     known = {key: value for key, value in result.options.items() if key in entry.options}
     changed = setting_of(entry, {**default_options(entry, cell.scale), **known}, cell.scale)
-    return f"{cell.method}[{','.join(changed)}]" if changed else cell.method
+    return cell.model_copy(update={"setting": ",".join(changed)}).name
 
 
 def _column(task: str, cells: Sequence[Result], seeds: Sequence[int]) -> TaskColumn:
@@ -161,8 +164,17 @@ def _objections(
     yield from _other_code(ok, usual)
     if len({(r.identity.method, *map(r.identity.parts.get, OF_METHOD)) for r in ok}) > 1:
         yield "its cells come from different versions of the method"
-    if len({r.identity.recipe for r in ok}) > 1:
+    if _several_recipes(ok):
         yield "its cells come from different versions of the recipe"
+
+
+def _several_recipes(ok: Sequence[Result]) -> bool:
+    """Whether cells of the same tasks had different recipes, or those of different tasks ones that
+    differ in more than a task's own length and augmentation."""
+    recipes = [r.recipe for r in ok if r.recipe]
+    common = {r.model_dump_json(exclude=set(TaskRecipe.model_fields)) for r in recipes}
+    known = {(r.cell.tasks, r.identity.recipe) for r in ok}
+    return len(common) > 1 or len(known) > len({r.cell.tasks for r in ok})
 
 
 def _other_code(ok: Sequence[Result], usual: Usual) -> Iterable[str]:
@@ -194,7 +206,7 @@ def cost_of(ok: Sequence[Result], tasks: int, entry: MethodEntry | None, *, join
     own = counted(sum(bits for ledger in ledgers for bits in ledger.task_bits.values()))
     heads = counted(sum(bits for ledger in ledgers for bits in ledger.head_bits.values()))
     buffers = counted(sum(ledger.buffer_bits for ledger in ledgers))
-    replaces = entry is not None and entry.replaces_backbone
+    replaces = entry is not None and needs_no_backbone(entry, ok[0].cell.store)
     return Cost(
         stored_x=shared + own + heads + buffers,
         shared=shared if joint else 0.0,

@@ -24,13 +24,19 @@ def render(searches: Sequence[Search]) -> str:
         "row for a backbone, its rate was not chosen by a search. "
         "`python -m suite tune METHOD --tasks ...` makes an entry.",
     ]
+    if any(len(search.trials) > TRIALS for search in searches):
+        sections.append(
+            "Where the best rate is the lowest or the highest that was tried, the next one beyond "
+            "it is tried as well, by the same rule for all methods."
+        )
     for (track, scale), members in sorted(by_track.items()):
         sections += [f"## {track}, {scale} scale", _table(members)]
     return "\n\n".join(sections) + "\n"
 
 
 def _table(searches: Sequence[Search]) -> str:
-    trials = [f"trial {number + 1}" for number in range(TRIALS)]
+    most = max(TRIALS, *(len(search.trials) for search in searches))
+    trials = [f"trial {number + 1}" for number in range(most)]
     rows = [
         [
             search.method,
@@ -39,6 +45,7 @@ def _table(searches: Sequence[Search]) -> str:
             ", ".join(map(str, search.seeds)),
             str(search.steps),
             *(_trial(trial, trial is search.best) for trial in search.trials),
+            *[""] * (most - len(search.trials)),
         ]
         for search in sorted(searches, key=lambda each: (each.method, each.backbone))
     ]

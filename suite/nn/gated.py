@@ -28,6 +28,8 @@ class GatedChange(nn.Module):
         self.threshold = threshold
         self.merged: Tensor | None = None
         """The task's weights, written by an arena while it trains them."""
+        self.could_close = False
+        """Whether its training was long enough to close a gate that no task pushes."""
 
     def forward(self, weight: Tensor) -> Tensor:
         """The task's weights, of the shape of the frozen `weight`."""

@@ -1,7 +1,7 @@
 """Trains gate scores and weight changes in an arena; an optimizer trains everything else."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,33 @@ class GateTraining:
     """Of the gate scores, which have no weight decay. Weight changes follow the recipe."""
     lock_after: float = 1.0
     """Share of the training after which no gate moves; 1 is never."""
+
+
+class UnpushedGate:
+    """A gate that starts like the others and feels the penalty alone.
+
+    If training is too short for it to close, none could have closed that its task did not push: how
+    many gates are open then says how short the training was, not what the task needs.
+    """
+
+    def __init__(self, gate_score: float, rule: Rule) -> None:
+        # Alone in an arena on the host, so that it steps as the others do and no step waits for a
+        # device. Clipping is left out: only the device knows by how much it scales.
+        self.arena = Arena(
+            [torch.zeros(1)],
+            [torch.zeros(1)],
+            torch.tensor([gate_score]),
+            replace(rule, clip_norm=None),
+            working=torch.float32,
+        )
+        self.kernels = TorchKernels(self.arena)
+        self.closed = not self.kernels.is_open[0]
+
+    def step(self, rates: Rates) -> None:
+        """Step with the others until it has closed."""
+        if not self.closed:
+            self.kernels.step(rates, None)
+            self.closed = not self.kernels.is_open[0]
 
 
 class GateStepper:
@@ -69,6 +96,7 @@ class GateStepper:
             working=torch.bfloat16 if device.type == "cuda" else self.weights[0].dtype,
         )
         self._attach(arena, self.gates)
+        self.unpushed = UnpushedGate(float(arena.gate_score[0]), arena.rule)
 
     def step(self, factor: float, progress: float, other_norm: Tensor | None) -> Tensor | None:
         """One step at `factor` times the learning rates, `progress` (0 to 1) through training.
@@ -76,19 +104,24 @@ class GateStepper:
         `other_norm` [] is the norm of all other gradients if the recipe clips them; the factor by
         which clipping multiplies every gradient is then returned, a tensor [].
         """
-        penalty = self.training.penalty if progress >= self.training.warmup else 0.0
-        rates = Rates(
-            change=self.recipe.learning_rate * factor,
-            gate_score=self.training.learning_rate * factor,
-            # The derivative for one gate score: the penalty is on the mean of all.
-            penalty=penalty / len(self.gates),
-        )
+        rates = self.rates(factor, progress)
         coefficient = self.kernels.step(rates, other_norm)
+        self.unpushed.step(rates)
         self.arena.zero_grad()
         self.rearranged = not self.arena.locked and progress >= self.training.lock_after
         if self.rearranged:
             self.lock()
         return coefficient
+
+    def rates(self, factor: float, progress: float) -> Rates:
+        """What the step at `factor` times the learning rates and at `progress` uses."""
+        penalty = self.training.penalty if progress >= self.training.warmup else 0.0
+        return Rates(
+            change=self.recipe.learning_rate * factor,
+            gate_score=self.training.learning_rate * factor,
+            # The derivative for one gate score: the penalty is on the mean of all.
+            penalty=penalty / len(self.gates),
+        )
 
     def lock(self) -> None:
         """Keep every gate in its state from now on (reads the device)."""
@@ -108,6 +141,7 @@ class GateStepper:
         """Give the gates tensors of their own, and let the layers compute with the gates again."""
         for gate, weight in zip(self.gates, self.weights, strict=True):
             gate.merged = None
+            gate.could_close = self.unpushed.closed
             gate.gate_score.data = gate.gate_score.data.clone()
             # `lock` has freed the changes of closed gates. They are never saved, so zeros do.
             given_up = gate.change.numel() != weight.numel()

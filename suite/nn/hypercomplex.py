@@ -27,9 +27,9 @@ class HypercomplexLinear(nn.Module):
         self.v = nn.Parameter(torch.empty(count, outputs // count))
         self.bias = nn.Parameter(torch.zeros(outputs))
         for factor in (self.u, self.v):
-            # Glorot-uniform over each rank-one factor, as the matrix [size, 1] it is.
-            bound = (6 / (factor.shape[1] + 1)) ** 0.5
-            nn.init.uniform_(factor, -bound, bound)
+            # Each rank-one factor as the matrix [size, 1] it is, with the gain of the public code.
+            for vector in factor.data.unsqueeze(-1):
+                nn.init.xavier_uniform_(vector, gain=2**0.5)
 
     def weight(self) -> Tensor:
         """The whole matrix [inputs, outputs]."""

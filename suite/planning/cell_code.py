@@ -31,6 +31,7 @@ PARTS: Mapping[str, tuple[Place, ...]] = {
     ),
     "training": (
         Place("suite.engine.cell", "run_cell"),
+        Place("suite.engine.cell", "trained_before"),
         Place("suite.engine.cell", "Workspace"),
     ),
 }
@@ -48,6 +49,7 @@ LEAVES = frozenset(
         "suite.engine.peak_memory",
         "suite.engine.ledger.closed_form",
         "suite.engine.ledger.disagreement",
+        "suite.engine.ledger.parameters",
     )
 )
 """Definitions that decide no result, or whose content counts elsewhere."""

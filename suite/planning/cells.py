@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from suite.console import coloured, table
 from suite.planning.locate import Missing
 from suite.planning.request import Request
-from suite.registry.schema import OptionValue, Recipe
+from suite.registry.schema import OptionValue, Recipe, Store
 from suite.results.records import CellKey, Identity
 
 if TYPE_CHECKING:
@@ -37,6 +37,17 @@ class Planned:
     cell: Cell
     action: Action
     reason: str
+    trained: bool = False
+    """Whether the float32 delta of the same training is there."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Cells to run that differ in nothing but `store`, float32 first: one training serves all of
+    them, or none if it is `trained` already."""
+
+    cells: tuple[Cell, ...]
+    trained: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,6 +64,19 @@ class Plan:
     def with_action(self, action: Action) -> tuple[Planned, ...]:
         """The cells with one action."""
         return tuple(item for item in self.planned if item.action == action)
+
+    def jobs(self) -> tuple[Job, ...]:
+        """What there is to run, in the plan's order."""
+        alike: dict[CellKey, list[Planned]] = {}
+        for item in self.with_action("run"):
+            alike.setdefault(item.cell.key.stored_as(Store.FLOAT32), []).append(item)
+        return tuple(
+            Job(
+                tuple(sorted((i.cell for i in items), key=lambda c: c.key.store != Store.FLOAT32)),
+                trained=items[0].trained,
+            )
+            for items in alike.values()
+        )
 
     def frame(self) -> "pd.DataFrame":
         """One row per cell: method, track, tasks, backbone, seed, action and reason."""

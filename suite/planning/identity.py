@@ -70,6 +70,8 @@ def task_digest(
     split = full and full.model_dump(
         mode="json", include={"split_rule", "splits", "carve", "label", "image"}
     )
+    if split and full and full.drop_labels:
+        split["drop_labels"] = list(full.drop_labels)
     examples = _digest(
         {
             "data": data,
@@ -77,7 +79,7 @@ def task_digest(
             "text": task.text and task.text.model_dump(mode="json"),
             "max_length": recipe.max_length if task.text else None,
             "image_size": None if task.text else image_size,
-            "output": task.output.model_dump(mode="json"),
+            "output": task.output.model_dump(mode="json", exclude_none=True),
             "metrics": task.metrics,
         }
     )

@@ -94,6 +94,7 @@ def request_for(results: Sequence[Result | Past]) -> Request:
         options=tuple(f"{cell.method}.{name}={value}" for name, value in first.options.items()),
         steps=budget.get("steps"),
         batch_size=budget.get("batch_size"),
+        store=(cell.store,),
     )
 
 
@@ -104,7 +105,8 @@ def _alike(results: Iterable[Result]) -> Iterable[list[Result]]:
         cell = result.cell
         several = cell.tasks if len(cell.tasks) > 1 else ()
         options = tuple(sorted(result.options.items()))
-        key = (cell.method, cell.setting, cell.track, cell.backbone, cell.scale, several, options)
+        setting = (cell.method, cell.setting, cell.store)
+        key = (*setting, cell.track, cell.backbone, cell.scale, several, options)
         found[key].append(result)
     return found.values()
 

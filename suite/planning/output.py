@@ -9,7 +9,7 @@ from suite.planning.code_cache import remember
 from suite.planning.plan import plan
 from suite.planning.request import Request
 from suite.registry.entries import Registry
-from suite.results.folder import SINGLES, Lookup
+from suite.results.folder import SINGLES, Lookup, delta_path
 from suite.results.history import Past
 from suite.results.records import Result
 
@@ -21,7 +21,7 @@ def results_folder(out: Path) -> Path:
 
 def planned(request: Request, registry: Registry, out: Path) -> Plan:
     """The plan of a request, in the light of the results below `out`."""
-    made = plan(request, registry, Lookup(out, Past))
+    made = plan(request, registry, Lookup(out, Past), lambda cell: delta_path(out, cell).is_file())
     remember()
     return made
 

@@ -1,11 +1,12 @@
 """From a request to cells, each with the reason why it runs or not. Pure: writes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import Protocol
 
 from suite.errors import UserError
-from suite.planning.cells import Cell, Plan, Planned
+from suite.planning.cells import Cell, Job, Plan, Planned
 from suite.planning.code_cache import Codes
 from suite.planning.identity import (
     NO_CODE,
@@ -18,21 +19,23 @@ from suite.planning.identity import (
     task_digest,
 )
 from suite.planning.locate import Missing, locate_dataset, locate_model
+from suite.planning.recipes import changed_budget, resolve_recipe
 from suite.planning.request import Request
 from suite.registry.entries import Registry
 from suite.registry.names import normal
-from suite.registry.options import Options, resolve_options, setting_of
+from suite.registry.options import Setting, resolve_settings, setting_of
 from suite.registry.schema import (
-    BUDGET,
+    STORE,
     BackboneEntry,
     GeneratedSource,
     MethodEntry,
     Recipe,
+    Store,
     TaskEntry,
     TrackEntry,
 )
 from suite.results.history import Past
-from suite.results.records import CellKey, Result
+from suite.results.records import CellKey, Identity, Result
 
 
 class Known(Protocol):
@@ -41,8 +44,20 @@ class Known(Protocol):
     def get(self, cell: CellKey, /) -> Result | Past | None: ...  # noqa: D102
 
 
-def plan(request: Request, registry: Registry, known: Known | None = None) -> Plan:
-    """Every cell of the request, in the order track, backbone, method, task, seed.
+def _nowhere(cell: CellKey) -> bool:
+    """Whether the delta of a cell is kept, where no folder is looked at."""
+    return False
+
+
+def plan(
+    request: Request,
+    registry: Registry,
+    known: Known | None = None,
+    kept: Callable[[CellKey], bool] = _nowhere,
+) -> Plan:
+    """Every cell of the request, in the order track, backbone, method, setting, task, seed.
+
+    `kept` tells whether the delta of a cell is still there.
 
     Raises `UserError` if a name is unknown, a selected entry is broken, an option does not exist,
     or nothing fits together.
@@ -51,14 +66,14 @@ def plan(request: Request, registry: Registry, known: Known | None = None) -> Pl
     methods = registry.select_methods(request.methods)
     if not methods:
         raise UserError("--methods names no method")
-    options = resolve_options(methods, request.options, request.scale)
-    planner = _Planner(request, registry, history)
+    settings = resolve_settings(methods, request.options, request.scale, request.store)
+    planner = _Planner(request, registry, history, kept)
     planned = [
         item
         for track, tasks in _by_track(registry, request)
         for backbone in _backbones(registry, request, track)
         for method in methods
-        for setting in options[method.name]
+        for setting in settings[method.name]
         for item in planner.cells(track, tasks, backbone, method, setting)
     ]
     if not planned:
@@ -66,7 +81,22 @@ def plan(request: Request, registry: Registry, known: Known | None = None) -> Pl
     if request.only_failed:
         planned = [item for item in planned if _failed(history.get(item.cell.key))]
     left_out = _left_out(registry, request)
-    return Plan(request, tuple(planned), tuple(planner.missing.values()), left_out)
+    made = Plan(request, tuple(planned), tuple(planner.missing.values()), left_out)
+    shared = {cell.key: job for job in made.jobs() for cell in job.cells}
+    return replace(made, planned=tuple(_with_training(item, shared) for item in planned))
+
+
+def _with_training(item: Planned, jobs: Mapping[CellKey, Job]) -> Planned:
+    """A cell to run with the reason why it will not be trained by itself, if there is one."""
+    if item.action != "run":
+        return item
+    job = jobs[item.cell.key]
+    first, *_ = job.cells
+    if job.trained:
+        return replace(item, reason=f"{item.reason}, from the trained float32 delta")
+    if item.cell.key != first.key:
+        return replace(item, reason=f"{item.reason}, from the training of {first.key.name}")
+    return item
 
 
 class _Planner:
@@ -77,7 +107,9 @@ class _Planner:
         request: Request,
         registry: Registry,
         history: Known,
+        kept: Callable[[CellKey], bool],
     ) -> None:
+        self.kept = kept
         self.request = request
         self.registry = registry
         self.history = history
@@ -93,29 +125,32 @@ class _Planner:
         tasks: tuple[TaskEntry, ...],
         backbone: BackboneEntry,
         method: MethodEntry,
-        options: Options,
+        asked: Setting,
     ) -> Iterator[Planned]:
         """The cells of one setting of a method on one backbone and track."""
-        recipe = resolve_recipe(self.request, track, method, backbone)
-        recipe_part = recipe_digest(recipe)
-        budget = _budget(recipe, resolve_recipe(self.request.unlimited(), track, method, backbone))
-        setting = ",".join([*setting_of(method, options, self.request.scale), *budget])
-        method_part = method_digest(method, options)
+        options, store = asked.options, asked.store
+        changed_options = setting_of(method, options, self.request.scale)
+        trained_part = method_digest(method, options)
+        method_part = trained_part
+        if store is not Store.FLOAT32:
+            method_part = method_digest(method, {**options, STORE: store})
         if backbone.family in method.unsupported:
             method_part += ".unsupported"
             code = NO_CODE
         else:
             code = self._codes.of(method, options, backbone, self.request.scale)
         backbone_part = self._backbone(backbone)
-        task_parts = {
-            task.name: self._task(
-                task, recipe, backbone.image_size, self._codes.metrics(task.metrics, method)
-            )
-            for task in tasks
-        }
         groups = [tasks] if method.regime == "joint" else [(task,) for task in tasks]
         for group, seed in product(groups, self.request.seeds):
             names = tuple(task.name for task in group)
+            recipe = resolve_recipe(self.request, track, group, method, backbone)
+            usual = resolve_recipe(self.request.unlimited(), track, group, method, backbone)
+            task_parts = {
+                task.name: self._task(
+                    task, recipe, backbone.image_size, self._codes.metrics(task.metrics, method)
+                )
+                for task in group
+            }
             key = CellKey(
                 method=method.name,
                 backbone=backbone.name,
@@ -123,23 +158,20 @@ class _Planner:
                 track=track.name,
                 tasks=names,
                 seed=seed,
-                setting=setting,
+                setting=",".join([*changed_options, *changed_budget(recipe, usual)]),
+                store=store,
             )
-            cell = Cell(
-                key=key,
-                recipe=recipe,
-                options=options,
-                identity=identity(
-                    method_part,
-                    code,
-                    recipe_part,
-                    {name: task_parts[name] for name in names},
-                    backbone_part,
-                    seed,
-                ),
+            recipe_part = recipe_digest(recipe)
+            made, trained = (
+                identity(part, code, recipe_part, task_parts, backbone_part, seed)
+                for part in (method_part, trained_part)
             )
+            cell = Cell(key=key, recipe=recipe, options=options, identity=made)
             needs = [f"backbone {backbone.name}", *(f"task {track.name}/{name}" for name in names)]
-            yield self._decide(cell, method, backbone, needs)
+            decided = self._decide(cell, method, backbone, needs)
+            if decided.action == "run":
+                decided = replace(decided, trained=self._is_trained(key, trained))
+            yield decided
 
     def _decide(
         self, cell: Cell, method: MethodEntry, backbone: BackboneEntry, needs: list[str]
@@ -163,6 +195,15 @@ class _Planner:
             return Planned(cell, "unsupported", past.reason)
         words = {"oom": "out of memory", "timeout": "timed out"}.get(past.status, past.status)
         return Planned(cell, "run", f"{words} before: {past.reason}".removesuffix(": "))
+
+    def _is_trained(self, key: CellKey, identity: Identity) -> bool:
+        """Whether the training of a cell to run has been stored in float32, and its delta kept."""
+        if key.store is Store.FLOAT32 or self.request.force:
+            return False
+        exact = key.stored_as(Store.FLOAT32)
+        past = self.history.get(exact)
+        same = past is not None and past.identity.digest == identity.digest
+        return same and past is not None and past.status == "ok" and self.kept(exact)
 
     def _backbone(self, backbone: BackboneEntry) -> str:
         if backbone.name not in self._weights:
@@ -189,35 +230,6 @@ class _Planner:
             self._absent[f"task {key}"] = found
             return UNKNOWN
         return found.fingerprint
-
-
-def _budget(recipe: Recipe, usual: Recipe) -> list[str]:
-    """`KEY=VALUE` for every key of the budget that was requested in place of the recipe's own."""
-    return [
-        f"{key}={getattr(recipe, key)}"
-        for key in BUDGET
-        if getattr(recipe, key) != getattr(usual, key)
-    ]
-
-
-def resolve_recipe(
-    request: Request, track: TrackEntry, method: MethodEntry, backbone: BackboneEntry
-) -> Recipe:
-    """Track default, track's family, method default, method's family, trial, command line: the
-    last wins."""
-    values: dict[str, object] = {}
-    for recipes in (track.recipe, method.recipe):
-        changes = recipes.get(request.scale, {})
-        for part in ("default", backbone.family):
-            if part in changes:
-                values |= changes[part].written
-    if request.trial is not None:
-        rates = method.trial_rates(request.scale, backbone.family)
-        values["learning_rate"] = rates[request.trial]
-    asked = {"steps": request.steps, "batch_size": request.batch_size}
-    return Recipe.model_validate(
-        values | {key: value for key, value in asked.items() if value is not None}
-    )
 
 
 def _by_track(

@@ -8,7 +8,8 @@ from suite.errors import UserError
 from suite.planning.limits import positive
 from suite.registry.entries import split_names
 from suite.registry.names import did_you_mean
-from suite.registry.schema import OptionValue, Scale
+from suite.registry.options import stores_named
+from suite.registry.schema import OptionValue, Scale, Store
 
 Names = str | Iterable[str]
 """Names or globs: one text with commas or spaces between them, or several texts. Those that begin
@@ -32,10 +33,13 @@ class Request:
     batch_size: int | None = None
     options: tuple[str, ...] = ()
     """`METHOD.OPTION=VALUE`, several values with commas between them."""
+    store: tuple[Store, ...] = (Store.FLOAT32,)
+    """The precisions in which methods are stored for which `options` assigns none."""
     force: bool = False
     only_failed: bool = False
     trial: int | None = None
-    """Take the learning rate of this place in each method's `tuning`, not its recipe's."""
+    """Take the learning rate at this place of each method's grid, not its recipe's; places below 0
+    and beyond the grid continue it."""
 
     def unlimited(self) -> "Request":
         """The same with every recipe's own budget."""
@@ -52,6 +56,7 @@ def request(
     steps: int | None = None,
     batch_size: int | None = None,
     options: Assignments = (),
+    store: Names = Store.FLOAT32,
     force: bool = False,
     only_failed: bool = False,
 ) -> Request:
@@ -66,6 +71,7 @@ def request(
         steps=None if steps is None else positive(steps, "--steps: "),
         batch_size=None if batch_size is None else positive(batch_size, "--batch-size: "),
         options=_assignments(options),
+        store=_stores(store),
         force=force,
         only_failed=only_failed,
     )
@@ -113,6 +119,12 @@ def _numbers(word: str) -> Iterable[int]:
     if last < first:
         raise ValueError(word)
     return range(first, last + 1)
+
+
+def _stores(words: Names) -> tuple[Store, ...]:
+    if not (found := stores_named(_names(words), "--store")):
+        raise UserError(f"--store names no precision; it could be: {', '.join(Store)}")
+    return found
 
 
 def _assignments(options: Assignments) -> tuple[str, ...]:

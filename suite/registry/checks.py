@@ -10,11 +10,14 @@ from suite.registry.names import did_you_mean, stays_inside
 from suite.registry.problems import Location
 from suite.registry.python_source import functions, method_classes
 from suite.registry.schema import (
+    STORE,
+    TRACK_KEYS,
     BackboneEntry,
     FileEntry,
     GeneratedSource,
     HubSource,
     MethodEntry,
+    MethodRates,
     TaskEntry,
     TrackEntry,
 )
@@ -41,8 +44,55 @@ def method_mistakes(entry: MethodEntry) -> Mistakes:
                 yield (*here, key), problem
         if name in BACKBONE_NAMES or name in SITE_NAMES:
             yield here, f"'{name}' already has a meaning in cost expressions: rename the option"
+        if name == STORE:
+            yield here, f"'{STORE}' is the precision of every method's file: rename the option"
+    yield from _recipe_mistakes(entry)
     yield from _cost_mistakes(entry)
     yield from _class_mistakes(entry)
+
+
+def _recipe_mistakes(entry: MethodEntry) -> Mistakes:
+    for scale, changes in entry.recipe.items():
+        for part, change in changes.items():
+            for key in change.written:
+                if key in TRACK_KEYS:
+                    yield (
+                        ("recipe", scale, part, key),
+                        f"'{key}' belongs to the track: set it for all methods in track.yaml, or "
+                        f"for one track and family under exceptions.{scale}.TRACK.FAMILY, "
+                        "with its source",
+                    )
+
+
+def exception_mistakes(
+    entry: MethodEntry, tracks: Mapping[str, TrackEntry], broken_tracks: Collection[str]
+) -> Mistakes:
+    """The tracks whose recipes a method changes exist at that scale, and it is defined there."""
+    for scale, by_track in entry.exceptions.items():
+        for track, by_family in by_track.items():
+            at: Location = ("exceptions", scale, track)
+            if track in broken_tracks:
+                continue
+            if track not in tracks:
+                yield at, f"there is no track '{track}'{did_you_mean(track, tracks)}"
+            elif scale not in tracks[track].backbones:
+                yield at, f"track {track} has no {scale} scale"
+            for family in by_family:
+                if family in entry.unsupported:
+                    yield (*at, family), f"{entry.name} is not defined on {family}"
+
+
+def rates_mistakes(
+    entry: MethodRates, tracks: Collection[str], backbones: Collection[str]
+) -> Mistakes:
+    """The tracks and backbones exist for which rates were found."""
+    for track, own in entry.rates.items():
+        if track not in tracks:
+            yield ("rates", track), f"there is no track '{track}'{did_you_mean(track, tracks)}"
+        for backbone in own:
+            if backbone not in backbones:
+                near = did_you_mean(backbone, backbones)
+                yield ("rates", track, backbone), f"there is no backbone '{backbone}'{near}"
 
 
 def _cost_mistakes(entry: MethodEntry) -> Mistakes:
@@ -205,6 +255,11 @@ def track_mistakes(
                 yield at, f"'{name}' is a backbone of the {backbones[name].scale} scale"
             elif backbones[name].modality != entry.modality:
                 yield at, f"'{name}' takes {backbones[name].modality}, not {entry.modality}"
+    for scale, searched in entry.search.items():
+        for index, name in enumerate(searched):
+            if name not in entry.tasks:
+                at = ("search", scale, index)
+                yield at, f"'{name}' is not a task here{did_you_mean(name, entry.tasks)}"
     for name in entry.baseline_errors:
         if name not in entry.tasks:
             yield ("baseline_errors", name), f"is not a task here{did_you_mean(name, entry.tasks)}"

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -13,11 +13,14 @@ from suite.errors import UserError
 from suite.registry import checks
 from suite.registry.entries import Broken, Kind, Registry
 from suite.registry.messages import validate
+from suite.registry.names import did_you_mean
 from suite.registry.problems import Problem
+from suite.registry.rates import FOLDER as RATES
 from suite.registry.schema import (
     BackboneEntry,
     FileEntry,
     MethodEntry,
+    MethodRates,
     PublishedRow,
     TaskEntry,
     TrackEntry,
@@ -67,8 +70,13 @@ def load(folder: Path | None = None) -> Registry:
         if backbone.entry:
             backbone.note(checks.backbone_mistakes(backbone.entry))
     tracks, tasks = _load_tracks(roots, backbones)
+    for method in methods.values():
+        if method.entry:
+            method.note(checks.exception_mistakes(method.entry, *_good_and_broken(tracks)))
+    stray = _load_rates(roots, methods, set(tracks), set(backbones))
     everything: list[_Loaded[Any]] = [
         *methods.values(),
+        *stray,
         *backbones.values(),
         *tracks.values(),
         *tasks.values(),
@@ -159,6 +167,38 @@ def _load_track(name: str, path: Path, published: Path | None) -> _Loaded[TrackE
                 update={"published": (*track.entry.published, *rows)}
             )
     return track
+
+
+def _load_rates(
+    roots: Sequence[Path],
+    methods: Mapping[str, _Loaded[MethodEntry]],
+    tracks: Collection[str],
+    backbones: Collection[str],
+) -> list[_Loaded[Any]]:
+    """Give methods the learning rates that searches found, the first folder's before a later one's.
+    A mistake in such a file is one of its method; files without a method are returned."""
+    stray = []
+    for path in (path for root in roots for path in _yaml_files(root / "methods" / RATES)):
+        item = _load_file(path, "method", path.stem, MethodRates)
+        if item.entry:
+            item.note(checks.name_mistakes(item.entry, path.stem))
+            item.note(checks.rates_mistakes(item.entry, tracks, backbones))
+        method = methods.get(path.stem)
+        if method is None:
+            message = f"there is no method '{path.stem}'{did_you_mean(path.stem, methods)}"
+            item.document.problems.append(Problem(path, 1, 1, "", message))
+            stray.append(item)
+            continue
+        root, home = path.parents[2], method.document.path.parents[1]
+        if roots.index(root) > roots.index(home):
+            continue  # It is about the method of that name which this one hides.
+        method.document.problems += item.document.problems
+        if method.entry and item.good:
+            rates = {track: dict(own) for track, own in item.good.rates.items()}
+            for track, own in method.entry.found_rates.items():
+                rates[track] = rates.get(track, {}) | own
+            method.entry = method.entry.model_copy(update={"found_rates": rates})
+    return stray
 
 
 def _load_folders(folders: Iterable[Path], kind: Kind, model: type[E]) -> dict[str, _Loaded[E]]:

@@ -15,7 +15,7 @@ from suite.registry.yaml import Document
 
 T = TypeVar("T")
 
-FILLED_IN = ("path", "track", "cost_stated")
+FILLED_IN = ("path", "track", "cost_stated", "found_rates")
 """Fields of an entry that code fills in; in YAML they are unknown keys."""
 
 _TYPES = {

@@ -1,12 +1,13 @@
-"""Resolves the options of methods from their defaults and `METHOD.OPTION=VALUE[,VALUE...]`."""
+"""Resolves the settings of methods from their defaults and `METHOD.OPTION=VALUE[,VALUE...]`."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 from suite.errors import UserError
 from suite.registry.names import did_you_mean, normal
-from suite.registry.schema import MethodEntry, Option, OptionValue, Scale
+from suite.registry.schema import STORE, MethodEntry, Option, OptionValue, Scale, Store
 
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -14,19 +15,31 @@ _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 Options = Mapping[str, OptionValue]
 
 
+@dataclass(frozen=True)
+class Setting:
+    """A method with values of its options, and the precision in which what it learns is stored."""
+
+    options: Options
+    store: Store
+
+
 def default_options(entry: MethodEntry, scale: Scale) -> Options:
     """Every option of a method at its default."""
     return {name: option.default_at(scale) for name, option in entry.options.items()}
 
 
-def resolve_options(
-    methods: Iterable[MethodEntry], assignments: Iterable[str], scale: Scale
-) -> Mapping[str, tuple[Options, ...]]:
-    """Method name -> its settings, each option name -> value; several where values are listed, in
-    the order in which they were asked for. Raises `UserError` for an option that does not exist and
-    for a value that it does not take."""
+def resolve_settings(
+    methods: Iterable[MethodEntry],
+    assignments: Iterable[str],
+    scale: Scale,
+    stores: Sequence[Store] = (Store.FLOAT32,),
+) -> Mapping[str, tuple[Setting, ...]]:
+    """Method name -> its settings; several where values are listed, in the order in which they were
+    asked for. `stores` hold for every method for which none is assigned. Raises `UserError` for an
+    option that does not exist and for a value that it does not take."""
     entries = {entry.name: entry for entry in methods}
     asked: dict[str, dict[str, list[OptionValue]]] = {name: {} for name in entries}
+    own_stores = {name: tuple(stores) for name in entries}
     for assignment in assignments:
         target, equals, text = assignment.partition("=")
         method_word, dot, option_word = target.partition(".")
@@ -35,16 +48,34 @@ def resolve_options(
             raise UserError(f"{where}: write it as METHOD.OPTION=VALUE, several with commas")
         method = _named(method_word, entries, f"{where}: no selected method")
         options = entries[method].options
-        option = _named(option_word, options, f"{where}: {method} has no option")
-        values = [_parse(word, options[option], where) for word in text.split(",")]
-        asked[method][option] = list(dict.fromkeys(values))
+        option = _named(option_word, (*options, STORE), f"{where}: {method} has no option")
+        words = text.split(",")
+        if option == STORE:
+            own_stores[method] = stores_named(words, where)
+        else:
+            values = [_parse(word, options[option], where) for word in words]
+            asked[method][option] = list(dict.fromkeys(values))
     return {
         name: tuple(
-            {**default_options(entry, scale), **dict(zip(asked[name], values, strict=True))}
-            for values in product(*asked[name].values())
+            Setting({**default_options(entry, scale), **dict(zip(own, values, strict=True))}, store)
+            for own in (asked[name],)
+            for values in product(*own.values())
+            for store in own_stores[name]
         )
         for name, entry in entries.items()
     }
+
+
+def stores_named(words: Iterable[str], where: str) -> tuple[Store, ...]:
+    """The precisions of these names, each once. Raises `UserError` for another word."""
+    found = []
+    for word in words:
+        try:
+            found.append(Store(word.lower()))
+        except ValueError:
+            near = did_you_mean(word, Store)
+            raise UserError(f"{where}: '{word}' is not one of {', '.join(Store)}{near}") from None
+    return tuple(dict.fromkeys(found))
 
 
 def setting_of(entry: MethodEntry, options: Options, scale: Scale) -> tuple[str, ...]:

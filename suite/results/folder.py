@@ -22,6 +22,9 @@ from suite.results.records import CellKey, NoResult, Result, read_record
 SINGLES = "results"
 """Where files of single results lie below an output folder."""
 
+WORK = "work"
+"""Where each cell has a folder below an output folder, with its log and its delta."""
+
 _SHOWN = 10
 
 R = TypeVar("R", bound=Result | Past)
@@ -106,6 +109,16 @@ class Lookup(Generic[R]):
         if name not in self._packs:
             self._packs[name] = read_pack(self.out / FOLDER / name)
         return self._packs[name]
+
+
+def work_folder(out: Path, cell: CellKey) -> Path:
+    """Where the log and the delta of a cell lie."""
+    return out / WORK / Path(cell.file_name).stem
+
+
+def delta_path(out: Path, cell: CellKey) -> Path:
+    """The delta of a cell, if it is kept."""
+    return work_folder(out, cell) / "delta.safetensors"
 
 
 def single_paths(out: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from pydantic import (
 
 from suite.console import shown
 from suite.errors import UserError
-from suite.registry.schema import OptionValue, Recipe, Scale
+from suite.registry.schema import STORE, OptionValue, Recipe, Scale, Store
 
 Status = Literal["ok", "failed", "oom", "timeout", "diverged", "unsupported"]
 R = TypeVar("R", bound=BaseModel)
@@ -50,19 +50,29 @@ class CellKey(Record):
     setting: str = ""
     """`OPTION=VALUE,...` of what differs from the method's defaults, and of a budget that differs
     from the recipe's; empty for the method as it is."""
+    store: Store = Store.FLOAT32
+    """In which precision what is learned is stored."""
 
     @model_serializer(mode="wrap")
     def _without_nothing(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Files name a setting only where there is one."""
+        """Files name a setting and a precision only where they are not the usual ones."""
         content: dict[str, Any] = write(self)
         if not self.setting:
             del content["setting"]
+        if self.store is Store.FLOAT32:
+            del content["store"]
         return content
+
+    def stored_as(self, store: Store) -> "CellKey":
+        """The cell with the same training that is stored in this precision."""
+        return self.model_copy(update={"store": store})
 
     @property
     def name(self) -> str:
-        """The method with its setting: `lora[rank=4]`."""
-        return f"{self.method}[{self.setting}]" if self.setting else self.method
+        """The method with its setting and precision: `lora[rank=4,store=int8]`."""
+        precision = "" if self.store is Store.FLOAT32 else f"{STORE}={self.store}"
+        setting = ",".join(part for part in (self.setting, precision) if part)
+        return f"{self.method}[{setting}]" if setting else self.method
 
     @property
     def label(self) -> str:

@@ -33,7 +33,7 @@ class Trial(Record):
 
 
 class Search(Record):
-    """The trials of one method on one backbone, in the order of its `tuning`."""
+    """The trials of one method on one track and backbone."""
 
     schema_version: Literal[1] = 1
     method: str
@@ -48,8 +48,19 @@ class Search(Record):
     @property
     def best(self) -> Trial | None:
         """The trial with the highest validation score, the lower rate on a tie; None without."""
-        finished = [trial for trial in self.trials if trial.score is not None]
-        return max(finished, key=lambda t: (t.score, -t.learning_rate), default=None)
+        return best_of(self.trials)
+
+    @property
+    def best_is_at_edge(self) -> bool:
+        """Whether no lower rate was tried than the best, or no higher one."""
+        tried = [trial.learning_rate for trial in self.trials]
+        return self.best is not None and self.best.learning_rate in (min(tried), max(tried))
+
+    @property
+    def margin(self) -> float | None:
+        """By how much the best trial is ahead of the second best; None without a second."""
+        scores = sorted(trial.score for trial in self.trials if trial.score is not None)
+        return round(scores[-1] - scores[-2], 2) if len(scores) > 1 else None
 
     @property
     def file_name(self) -> str:
@@ -60,6 +71,12 @@ class Search(Record):
         """Write to the output folder so that a reader sees the old file or the whole new one."""
         text = json.dumps(self.model_dump(mode="json"), indent=1) + "\n"
         return replace_file(out / FOLDER / self.file_name, text)
+
+
+def best_of(trials: Iterable[Trial]) -> Trial | None:
+    """The trial with the highest validation score, the lower rate on a tie; None without."""
+    finished = [trial for trial in trials if trial.score is not None]
+    return max(finished, key=lambda t: (t.score, -t.learning_rate), default=None)
 
 
 def search_paths(out: Path) -> list[Path]:

@@ -42,6 +42,16 @@ def test_show_prints_an_entry_with_its_files(call):
     assert "default: 8" in out
 
 
+def test_show_prints_where_a_method_departs_from_its_paper(call, folder):
+    stated = "departures:\n  - differs: Starts at zero.\n    costs: Nothing.\ncost:"
+    replace(folder / "methods" / "one.yaml", "cost:", stated)
+    assert "differs: Starts at zero.\n      costs: Nothing.\n" in call("show", "one")[1]
+    replace(folder / "methods" / "one.yaml", "    costs: Nothing.\n", "")
+    code, _, err = call("show", "one")
+    assert code == 2
+    assert "departures[0].costs: required key is missing" in err
+
+
 def test_why_names_what_changed_since(call, folder):
     label = write_results(folder)[0].cell.label
     assert "the same identity" in call("why", label)[1]

@@ -7,6 +7,7 @@ from registries import METHOD_YAML, replace, write_registry
 from shell import suite
 from toy import write_method, write_tasks
 
+from suite.engine.search import beyond, search_tasks
 from suite.errors import UserError
 from suite.leaderboards import pages
 from suite.planning.plan import Request, plan
@@ -34,10 +35,10 @@ def test_the_best_validation_score_wins_and_a_second_call_trains_nothing(registr
     assert first.returncode == 0, first.stderr
     (path,) = (tmp_path / "o" / "tuning").glob("*.json")
     search = Search.model_validate_json(path.read_text())
-    assert [trial.learning_rate for trial in search.trials] == [1e-5, 1e-2, 2e-2, 3e-2]
+    assert [trial.learning_rate for trial in search.trials][:TRIALS] == [1e-5, 1e-2, 2e-2, 3e-2]
     assert search.best.score == max(trial.score for trial in search.trials)
     assert search.best.learning_rate > 1e-5, "nothing is learned at the lowest rate"
-    for number, trial in enumerate(search.trials, 1):
+    for number, trial in enumerate(search.trials[:TRIALS], 1):
         found = tmp_path / "o" / "tuning" / f"trial-{number}" / "results"
         scores = {}
         for result in map(json.loads, (each.read_text() for each in found.glob("*.json"))):
@@ -46,28 +47,90 @@ def test_the_best_validation_score_wins_and_a_second_call_trains_nothing(registr
         assert trial.scores == pytest.approx(scores, abs=0.01)
     again = suite(*arguments, cache=tmp_path / "cache")
     assert again.stdout == first.stdout
-    assert again.stderr.count("0 cells to run") == TRIALS
+    assert again.stderr.count(": 0 cells to run") == len(search.trials)
 
 
-def test_a_rate_that_diverges_is_named_and_never_wins(registry, tmp_path):
+def test_a_rate_that_diverges_never_wins_and_runs_take_the_best_that_is_adopted(registry, tmp_path):
     path = registry / "methods" / "good.yaml"
-    replace(path, "1.0e-5, 1.0e-2", "1.0e+30, 1.0e-2")
-    what = ["tune", "good", "--tasks", "colours", "--json"]
+    replace(path, "2.0e-2, 3.0e-2]", "1.0e+29, 1.0e+30]")
+    what = ["tune", "good", "--tasks", "colours", "--steps", "20", "--adopt", "--json"]
     done = suite(*what, "--registry", registry, "--out", tmp_path / "o", cache=tmp_path / "cache")
     assert done.returncode == 1
     (search,) = json.loads(done.stdout)
-    first, *others = search["trials"]
-    assert first["score"] is None
-    assert first["reason"].startswith("diverged")
-    assert all(trial["score"] is not None for trial in others)
+    low, best, *diverged = search["trials"]
+    assert [trial["score"] for trial in diverged] == [None, None]
+    assert diverged[1]["reason"].startswith("diverged")
+    loaded = load(registry)
+    cell = plan(Request(("good",), ("colours",)), loaded).planned[0].cell
+    assert cell.recipe.learning_rate == 1e-2
+    found = loaded.methods["good"].found_rates[cell.key.track][cell.key.backbone]
+    assert (found.score, found.seeds, found.steps) == (best["score"], (100,), 20)
+    assert found.margin == pytest.approx(best["score"] - low["score"], abs=0.01)
+    assert loaded.methods["good"].found_rate(cell.key.track, "another") is None
 
 
-def test_a_method_without_rates_is_told_what_to_add(tmp_path):
+def test_without_rates_of_its_own_a_method_is_searched_around_its_recipes(tmp_path):
+    registry = load(write_registry(tmp_path))
+    made = [plan(Request(("one",), ("toy",), trial=place), registry) for place in range(TRIALS)]
+    rates = [each.planned[0].cell.recipe.learning_rate for each in made]
+    assert rates == pytest.approx([2e-3 / 3, 2e-3, 6e-3, 1.8e-2], rel=1e-3)
+
+
+def trials(scores):
+    return {
+        place: Trial(learning_rate=10.0**place, scores={}, score=score)
+        for place, score in scores.items()
+    }
+
+
+def test_an_optimum_at_the_edge_is_followed_outward_and_one_inside_is_not():
+    assert beyond(trials({0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0})) == 4
+    assert beyond(trials({0: 4.0, 1: 3.0, 2: 2.0, 3: 1.0})) == -1
+    assert beyond(trials({0: 1.0, 1: 3.0, 2: 2.0, 3: 1.0})) is None
+    # A rate that diverged was tried as well: what lies before it is not the edge.
+    assert beyond(trials({0: 1.0, 1: 2.0, 2: 3.0, 3: None})) is None
+    assert beyond(trials({0: None, 1: None})) is None
+
+
+def test_a_grid_continues_by_the_ratio_at_its_edge(tmp_path):
     folder = write_registry(tmp_path)
-    done = suite("tune", "one", "-t", "toy", "--registry", folder, cache=tmp_path / "cache")
-    assert done.returncode == 2
-    assert "one.yaml: no learning rates to try on bert" in done.stderr
-    assert "tuning: {mini: {bert: [4 rates]}}" in done.stderr
+    path = folder / "methods" / "one.yaml"
+    path.write_text(path.read_text() + "tuning: {mini: {default: [4e-3, 1e-3, 2e-3, 1.2e-2]}}\n")
+    registry = load(folder)
+    rates = [
+        plan(Request(("one",), ("toy",), trial=place), registry)
+        .planned[0]
+        .cell.recipe.learning_rate
+        for place in range(-2, 6)
+    ]
+    assert rates == pytest.approx([2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3, 1.2e-2, 3.6e-2, 0.108])
+
+
+def test_a_whole_track_is_searched_on_the_tasks_it_names_at_a_third_of_the_steps(tmp_path):
+    folder = write_registry(tmp_path)
+    replace(folder / "tasks" / "toy" / "track.yaml", "recipe:", "search: {mini: [second]}\nrecipe:")
+    registry = load(folder)
+    assert search_tasks(Request(("one",), ("toy",)), registry) == ("toy/second",)
+    assert search_tasks(Request(("one",), ("first",)), registry) == ("toy/first",)
+    (item,) = plan(Request(("one",), ("second",), trial=0), registry).planned
+    assert item.cell.recipe.steps == 17
+    (item,) = plan(Request(("one",), ("second",)), registry).planned
+    assert item.cell.recipe.steps == 50
+
+
+def test_a_rate_for_what_does_not_exist_is_a_mistake(tmp_path):
+    folder = write_registry(tmp_path)
+    rates = folder / "methods" / "rates"
+    rates.mkdir()
+    found = "{learning_rate: 0.1, score: 50.0, tasks: [first], seeds: [100], steps: 9}"
+    text = "schema: 1\nname: one\nrates: {toys: {bert_toy: FOUND}, toy: {bert: FOUND}}\n"
+    (rates / "one.yaml").write_text(text.replace("FOUND", found))
+    (rates / "ones.yaml").write_text("schema: 1\nname: ones\n")
+    with pytest.raises(UserError) as raised:
+        load(folder).require_valid()
+    assert "rates.toys: there is no track 'toys'; did you mean 'toy'?" in str(raised.value)
+    assert "rates.toy.bert: there is no backbone 'bert'" in str(raised.value)
+    assert "there is no method 'ones'; did you mean 'one'?" in str(raised.value)
 
 
 @pytest.mark.parametrize("rates", ["[1e-3, 1e-2, 3e-2]", "[1e-3, 3e-3, 1e-2, 3e-2, 1e-1]"])

@@ -145,3 +145,18 @@ def test_the_same_seed_gives_the_same_mixed_batches():
     ]
     assert rows[0] == rows[1]
     assert rows[0] != [part.targets.tolist() for parts in other for part in parts]
+
+
+def test_each_task_of_a_joint_method_has_its_own_augmentation():
+    backbone = tiny_backbone("resnet").entry
+    pixels = torch.arange(16 * 16).view(1, 1, 16, 16).expand(40, 3, 16, 16).to(torch.uint8)
+    examples = Examples({"image": pixels}, torch.arange(40), None, np.ones(40, np.int64))
+    recipe = Recipe(batch_size=40, augmentations={"a": "none", "b": "flip"})
+
+    def different(batch):
+        return len(batch.inputs["image"].unique(dim=0))
+
+    of = {task: Batches(task, examples, backbone) for task in "ab"}
+    alone = {task: different(next(of[task].training(recipe, 0))) for task in "ab"}
+    mixed = {b.task: different(b) for b in next(mixed_batches(of, [0.5, 0.5], recipe, 0))}
+    assert alone == mixed == {"a": 1, "b": 2}

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from suite.errors import UserError
-from suite.leaderboards import build, check, formats, markdown, pages
+from suite.leaderboards import build, check, formats, markdown, methods_page, pages
 from suite.leaderboards.aggregate import boards, pools_of
 from suite.leaderboards.front import curves, points
+from suite.planning.identity import recipe_digest
 from suite.registry import load
+from suite.registry.schema import Recipe
 from suite.results.records import Carried, CellKey, Identity, Result
 
 PAGE = "glue-bert_mini-mini.md"
@@ -216,6 +218,28 @@ def test_cells_of_different_versions_of_a_method_are_not_mixed(registry, make):
     assert row.objections == ("its cells come from different versions of the method",)
 
 
+def test_tasks_may_differ_in_length_but_not_in_versions_of_the_recipe(registry, make):
+    def with_recipes(**keys):
+        """Each task trained longer than the one before; `keys` change the last one's recipe."""
+        done, tasks = [], registry.tracks["glue"].tasks
+        for result in make.per_task("full", 0.9):
+            place = tasks.index(result.cell.tasks[0])
+            recipe = Recipe(steps=100 + place, **(keys if place == len(tasks) - 1 else {}))
+            parts = result.identity.model_copy(update={"recipe": recipe_digest(recipe)})
+            done.append(result.model_copy(update={"recipe": recipe, "identity": parts}))
+        return done
+
+    assert not only(with_recipes(), registry).unranked
+    (row,) = only(with_recipes(schedule="cosine"), registry).unranked
+    assert row.objections == ("its cells come from different versions of the recipe",)
+    first, *others = with_recipes()
+    other = first.identity.model_copy(update={"recipe": "of another length"})
+    longer = first.recipe.model_copy(update={"steps": 7})
+    changed = first.model_copy(update={"recipe": longer, "identity": other})
+    (row,) = only([changed, *others], registry).unranked
+    assert row.objections == ("its cells come from different versions of the recipe",)
+
+
 def test_options_that_are_not_the_default_stand_beside_the_name(registry, make):
     width = {"default": 8, "description": "How wide."}
     registry.methods["full"] = make.method("full", options={"width": width})
@@ -248,6 +272,18 @@ def test_rows_of_another_budget_are_not_ranked(registry, make):
     assert [row.label for row in board.ranked] == ["full", "probe"]
     (row,) = board.unranked
     assert row.objections == ("steps=400; most rows have the budget of their recipes",)
+
+
+def test_what_a_method_changes_of_the_tracks_recipe_is_printed_with_its_source(registry, make):
+    own = {"schedule": "constant", "warmup": 0.0, "source": "Full 2020, section 4"}
+    changed = {"mini": {"glue": {"bert": own}, "other": {"bert": own | {"steps": 9}}}}
+    registry.methods["full"] = make.method("full", exceptions=changed)
+    text = page(make.per_task("full", 0.9) + make.per_task("probe", 0.6), registry)
+    found = section(text, "Exceptions from the recipe")
+    assert "- full: schedule constant, warmup 0.0 (Full 2020, section 4)" in found
+    assert "probe" not in found
+    registry.methods["full"] = make.method("full")
+    assert "Exceptions from the recipe" not in page(make.per_task("full", 0.9), registry)
 
 
 def test_an_unsupported_method_is_named_with_its_reason(registry, make):
@@ -351,6 +387,18 @@ def test_every_measured_method_is_described_with_its_closed_form():
     assert all(" ".join(term.count.split()) in page for term in entry.cost.shared)
     assert all(reason in page for reason in entry.unsupported.values())
     assert "(methods.md)" in files["README.md"].decode()
+
+
+def test_the_page_of_methods_says_where_they_depart_from_their_papers(make):
+    departures = [
+        {"differs": "Starts at zero.", "costs": "Nothing stored."},
+        {"differs": "No dropout.", "costs": "Unknown."},
+    ]
+    page = methods_page.render([make.method("one", departures=departures), make.method("two")])
+    one, two = page.split("## two")
+    assert "- Departure: Starts at zero. What it costs: Nothing stored." in one
+    assert "- Departure: No dropout. What it costs: Unknown." in one
+    assert "Departure" not in two
 
 
 def write(results, folder):

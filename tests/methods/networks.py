@@ -5,6 +5,7 @@ import torch
 from tiny import wrap
 from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
 
+from suite.backbones import cifar
 from suite.backbones.base import Backbone
 
 
@@ -22,11 +23,30 @@ def _t5(width: int, hidden: int, layers: int, heads: int) -> tuple[str, T5ForCon
     return "t5", T5ForConditionalGeneration(config)
 
 
+def _bert(width: int, hidden: int, layers: int, heads: int) -> BertModel:
+    config = BertConfig(
+        hidden_size=width,
+        intermediate_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+    )
+    return BertModel(config, add_pooling_layer=False)
+
+
 BUILDERS = {
     "t5_base": lambda: _t5(768, 3072, 12, 12),
     "t5_small": lambda: _t5(512, 2048, 6, 8),
     "bert_base": lambda: ("bert", BertModel(BertConfig(), add_pooling_layer=False)),
+    "minilm": lambda: ("bert", _bert(384, 1536, 6, 12)),
+    "vit_tiny": lambda: ("vit", timm.create_model("vit_tiny_patch16_224", num_classes=0)),
+    "vit_tiny_96": lambda: (
+        "vit",
+        timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=96),
+    ),
     "vit_b16": lambda: ("vit", timm.create_model("vit_base_patch16_224", num_classes=0)),
+    "resnet18": lambda: ("resnet", timm.create_model("resnet18", num_classes=0)),
     "resnet50": lambda: ("resnet", timm.create_model("resnet50", num_classes=0)),
+    "resnet20": lambda: ("resnet", cifar.resnet(20)),
+    "densenet_bc": lambda: ("densenet", cifar.densenet(12, (6, 12, 24), 24)),
     "densenet121": lambda: ("densenet", timm.create_model("densenet121", num_classes=0)),
 }

@@ -6,13 +6,21 @@ from dataclasses import dataclass
 import pytest
 import torch
 from registered import ENTRIES, PAIRS, mini_options
+from safetensors.torch import load_file
 from tiny import tiny_backbone, tiny_batch, tiny_tasks, train_briefly
 
-from suite.engine.delta import changed_tensors, load_delta, save_delta, stored_tensors
-from suite.engine.ledger import closed_form, count
+from suite.engine.delta import (
+    changed_tensors,
+    load_delta,
+    make_rounding,
+    rounded,
+    save_delta,
+    stored_tensors,
+)
+from suite.engine.ledger import closed_form, count, parameters
 from suite.method import Method
 from suite.method.load import load_method
-from suite.registry.schema import MethodEntry
+from suite.registry.schema import MethodEntry, Store
 
 JOINT_PAIRS = [(name, family) for name, family in PAIRS if ENTRIES[name].regime == "joint"]
 
@@ -83,6 +91,32 @@ def test_the_closed_form_cost_is_what_the_file_holds(trained, tmp_path):
         trained.method.facts(trained.model),
     )
     assert (ledger.shared_bits, sum(ledger.task_bits.values())) == tuple(32 * n for n in expected)
+
+
+@pytest.mark.parametrize("store", [Store.INT4, Store.BINARY])
+def test_a_rounded_file_gives_back_the_rounded_model(trained, store, tmp_path):
+    fresh = []
+    for seed in (2, 3):
+        torch.manual_seed(seed)
+        fresh.append(trained.method.adapt(tiny_backbone(trained.family), trained.tasks).eval())
+    rounding = make_rounding(store, *fresh)
+    exact, path = tmp_path / "exact.safetensors", tmp_path / "rounded.safetensors"
+    regime = trained.entry.regime
+    save_delta(exact, trained.model, trained.method, regime)
+    save_delta(path, trained.model, trained.method, regime, rounding=rounding)
+    before = outputs(trained, trained.model)
+    load_delta(path, fresh[0], trained.method)
+    with rounded(trained.model, trained.method, regime, rounding) as model:
+        assert_same(outputs(trained, model), outputs(trained, fresh[0]))
+    assert_same(before, outputs(trained, trained.model))
+    # Closed forms count parameters, whatever the precision.
+    assert parameters(path) == parameters(exact)
+    assert count(path).tensor_bytes < 0.55 * count(exact).tensor_bytes + bitmaps(exact)
+
+
+def bitmaps(path):
+    """Bytes of masks, which stay as they are."""
+    return sum(t.numel() for t in load_file(path).values() if t.dtype == torch.uint8)
 
 
 def test_what_is_not_stored_of_the_backbone_has_not_changed(trained):

@@ -1,4 +1,4 @@
-"""LoRA, DoRA and (IA)^3 equal models that the peft library makes of the same networks.
+"""Methods in the forms of the peft library equal models that it makes of the same networks.
 
 What is adapted is written down here for every family anew, and the library's own way of wrapping,
 merging and unloading a model is used.
@@ -8,12 +8,21 @@ import copy
 
 import pytest
 import torch
-from peft import IA3Config, LoraConfig, get_peft_model
+from peft import (
+    FourierFTConfig,
+    IA3Config,
+    LoraConfig,
+    OFTConfig,
+    VeraConfig,
+    get_peft_model,
+)
 from registered import ENTRIES, mini_options
 from tiny import tiny_backbone, tiny_batch, tiny_tasks
 from torch.nn.functional import conv2d
 
+from suite.engine.delta import stored_tensors
 from suite.method.load import load_method
+from suite.nn.principal import PrincipalLinear
 
 QUERIES_AND_VALUES = {"vit": ["qkv"], "bert": ["query", "value"], "t5": ["q", "v"]}
 CONVOLUTIONS = {"resnet": ["conv1", "conv2"], "densenet": ["conv0", "conv1", "conv2", "conv"]}
@@ -36,6 +45,21 @@ def lora(targets, dora=False):
     return LoraConfig(r=4, lora_alpha=8, target_modules=targets, use_dora=dora)
 
 
+def vera(targets):
+    return VeraConfig(r=64, target_modules=targets, projection_prng_key=0)
+
+
+def fourierft(targets):
+    return FourierFTConfig(
+        n_frequency=100, scaling=10.0, target_modules=targets, random_loc_seed=777
+    )
+
+
+def oft(targets):
+    return OFTConfig(oft_block_size=8, target_modules=targets, use_cayley_neumann=False)
+
+
+LINEAR_FORMS = {"vera": vera, "fourierft": fourierft, "oft": oft}
 CASES = [
     *[
         ("lora", family, {}, lora(t))
@@ -49,6 +73,15 @@ CASES = [
     *[
         ("ia3", family, {}, IA3Config(target_modules=t, feedforward_modules=ff))
         for family, (t, ff) in RESCALED.items()
+    ],
+    *[
+        (name, family, {}, form(targets))
+        for name, form in LINEAR_FORMS.items()
+        for family, targets in QUERIES_AND_VALUES.items()
+    ],
+    *[
+        (name, "bert", {"targets": "all"}, form(LINEAR["bert"]))
+        for name, form in LINEAR_FORMS.items()
     ],
 ]
 IDS = [f"{name}-{family}{'-all' if changes else ''}" for name, family, changes, _ in CASES]
@@ -70,7 +103,7 @@ def ours(name, family, changes):
 def theirs(family, config):
     """peft's model of the pristine network."""
     network = copy.deepcopy(tiny_backbone(family).network).double()
-    return get_peft_model(network, config).eval()
+    return get_peft_model(network, config).double().eval()
 
 
 def added(network):
@@ -152,3 +185,65 @@ def test_lora_is_a_low_rank_change_of_plain_weights(family):
         torch.testing.assert_close(
             outputs(family, model.backbone.network), outputs(family, network)
         )
+
+
+@pytest.mark.parametrize("family", list(QUERIES_AND_VALUES))
+def test_pissa_trains_what_peft_takes_out_of_the_weights(family):
+    """peft changes the frozen weights in float32; ours stay, and the change is the same."""
+    model = ours("pissa", family, {}).float()
+    network = model.backbone.network
+    targets = QUERIES_AND_VALUES[family]
+    config = LoraConfig(r=4, lora_alpha=4, target_modules=targets, init_lora_weights="pissa")
+    reference = get_peft_model(copy.deepcopy(tiny_backbone(family).network), config).eval()
+    theirs_by_name = added(reference)
+    own = added(network)
+    assert len(own) == len(theirs_by_name)
+    for name, module in network.named_modules():
+        if not isinstance(module, PrincipalLinear):
+            continue
+        a, b = (theirs_by_name[f"{name}.lora_{part}.default.weight"] for part in "AB")
+        # The same part of the weights, whatever the signs of singular vectors.
+        torch.testing.assert_close(module.first_b @ module.first_a, b @ a, rtol=1e-3, atol=1e-5)
+        with torch.no_grad():
+            a.copy_(module.a)
+            b.copy_(module.b)
+    batch = tiny_batch(family, "a")
+    results = [
+        net(**batch.inputs, labels=batch.target_ids).logits
+        if family == "t5"
+        else net(**batch.inputs).last_hidden_state
+        if family == "bert"
+        else net(batch.inputs["image"])
+        for net in (network, reference)
+    ]
+    torch.testing.assert_close(*results, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", list(QUERIES_AND_VALUES))
+def test_pissa_starts_as_the_frozen_network(family):
+    entry = ENTRIES["pissa"]
+    method = load_method(entry, mini_options(entry))
+    model = method.adapt(tiny_backbone(family), tiny_tasks(family, 1)).double().eval()
+    pristine = tiny_backbone(family).network.double()
+    assert torch.equal(outputs(family, model.backbone.network), outputs(family, pristine))
+
+
+@pytest.mark.parametrize(("name", "own"), [("vera", "vera_lambda_"), ("fourierft", "spectrum")])
+def test_what_is_drawn_from_a_seed_is_not_stored_and_the_seed_decides(name, own):
+    """Whatever torch's own generator has drawn before."""
+    entry = ENTRIES[name]
+    (seed,) = (option for option in entry.options if option.endswith("_seed"))
+
+    def answer(seeded, drawn_before):
+        method = load_method(entry, mini_options(entry) | {seed: seeded})
+        torch.manual_seed(drawn_before)
+        model = method.adapt(tiny_backbone("bert"), tiny_tasks("bert", 1)).eval()
+        stored = [key for key in stored_tensors(model, method) if not key.startswith("heads.")]
+        assert stored and all(own in key for key in stored)
+        with torch.no_grad():
+            for parameter in added(model.backbone.network).values():
+                parameter.fill_(0.5)
+            return model.backbone(tiny_batch("bert", "a").inputs)
+
+    assert torch.equal(answer(3, drawn_before=0), answer(3, drawn_before=1))
+    assert not torch.allclose(answer(3, drawn_before=0), answer(4, drawn_before=0))

@@ -25,7 +25,12 @@ def build(name="taps", family="resnet", tasks=1, **changes):
 def test_an_overwhelming_penalty_leaves_norms_and_head():
     method, model = build(gate_penalty=1e4, gate_warmup=0.0, score_learning_rate=0.1)
     train_briefly(model, method, "resnet", learning_rate=0.1)
-    assert method.facts(model) == {"gated_layers@a": 7, "open_layers@a": 0, "open_weights@a": 0}
+    assert method.facts(model) == {
+        "gated_layers@a": 7,
+        "closable_layers@a": 7,
+        "open_layers@a": 0,
+        "open_weights@a": 0,
+    }
     assert not [name for name in stored_tensors(model, method) if ".transforms." in name]
 
 
@@ -35,6 +40,7 @@ def test_without_penalty_every_layer_stays_open():
     weights = sum(gate.change.numel() for gate in gates(model, "a"))
     assert method.facts(model) == {
         "gated_layers@a": 7,
+        "closable_layers@a": 0,
         "open_layers@a": 7,
         "open_weights@a": weights,
     }

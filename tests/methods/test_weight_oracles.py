@@ -49,7 +49,7 @@ def test_piggyback_keeps_weights_and_passes_gradients_straight_through(family):
 
 @pytest.mark.parametrize("family", RCM)
 def test_rcm_mixes_the_responses_of_a_frozen_filter_bank(family):
-    _, model = adapted_model("rcm", family)
+    _, model = adapted_model("rcm", family, normalised=False)
     mixtures = named(model, "transforms", "mixture")
     weights = pristine_weights(family)
     kernels = {name for name, tensor in weights.items() if tensor.ndim == 4}

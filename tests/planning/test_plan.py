@@ -85,6 +85,18 @@ def test_a_method_family_wins_over_a_method_default(folder):
     assert item.cell.recipe.learning_rate == 0.5
 
 
+def test_an_exception_changes_the_recipe_of_the_track_and_family_it_names_alone(folder):
+    path = folder / "methods" / "one.yaml"
+    stated = "exceptions: {mini: {toy: {vit: {steps: 9, source: S}, bert: {steps: 70, source: S}}}}"
+    path.write_text(f"{path.read_text()}{stated}\n")
+    request = Request(methods=("one", "together"), tasks=("first",))
+    assert [item.cell.recipe.steps for item in plan(request, load(folder)).planned] == [70, 50]
+    asked = plan(changed(request, steps=7), load(folder))
+    assert {item.cell.recipe.steps for item in asked.planned} == {7}
+    # It is the recipe's own budget, not a setting that was asked for.
+    assert plan(request, load(folder)).planned[0].cell.key.setting == ""
+
+
 def test_a_method_may_have_other_defaults_at_the_mini_scale(folder):
     replace(folder / "methods" / "one.yaml", "    default: 8\n", "    default: 8\n    mini: 2\n")
     (item,) = plan(Request(methods=("one",), tasks=("first",)), load(folder)).planned

@@ -34,9 +34,9 @@ def test_fields_may_be_inherited_within_the_file(folder):
 
 
 def test_only_the_keys_that_are_written_change_a_recipe(folder):
-    replace(folder / "methods" / "one.yaml", "learning_rate: 2e-3", "clip_norm: null")
+    replace(folder / "methods" / "one.yaml", "learning_rate: 2e-3", "head_learning_rate: null")
     recipe = load(folder).methods["one"].recipe["mini"]
-    assert recipe["default"].written == {"clip_norm": None}
+    assert recipe["default"].written == {"head_learning_rate": None}
     assert recipe["bert"].written == {"weight_decay": 0.1}
 
 

@@ -71,8 +71,55 @@ MISTAKES = [
         id="number out of range",
     ),
     pytest.param(
-        "methods/one.yaml", "learning_rate: 2e-3", "steps: null",
-        ["one.yaml:24:14: recipe.mini.default.steps: must be a whole number, not nothing"],
+        "methods/one.yaml", "learning_rate: 2e-3", "schedule: cosine",
+        ["one.yaml:24:17: recipe.mini.default.schedule: 'schedule' belongs to the track: set it for"
+         " all methods in track.yaml, or for one track and family under "
+         "exceptions.mini.TRACK.FAMILY, with its source"],
+        id="a method that sets what is the track's",
+    ),
+    pytest.param(
+        "methods/one.yaml", "cost:",
+        "exceptions: {mini: {toys: {bert: {steps: 9, source: S}}}}\ncost:",
+        ["one.yaml:27:27: exceptions.mini.toys: there is no track 'toys'; did you mean 'toy'?"],
+        id="exception for an unknown track",
+    ),
+    pytest.param(
+        "methods/one.yaml", "cost:",
+        "exceptions: {full: {toy: {bert: {steps: 9, source: S}}}}\ncost:",
+        ["one.yaml:27:26: exceptions.full.toy: track toy has no full scale"],
+        id="exception at a scale that the track lacks",
+    ),
+    pytest.param(
+        "methods/one.yaml", "cost:",
+        "exceptions: {mini: {toy: {brt: {steps: 9, source: S}}}}\ncost:",
+        ["one.yaml:27:27: exceptions.mini.toy.brt: 'brt' is not one of"],
+        id="exception for an unknown family",
+    ),
+    pytest.param(
+        "methods/one.yaml", "cost:",
+        "exceptions: {mini: {toy: {t5: {steps: 9, source: S}}}}\ncost:",
+        ["one.yaml:27:31: exceptions.mini.toy.t5: one is not defined on t5"],
+        id="exception where the method is not defined",
+    ),
+    pytest.param(
+        "methods/one.yaml", "cost:",
+        "exceptions: {mini: {toy: {bert: {steps: 9}}}}\ncost:",
+        ["one.yaml:27:33: exceptions.mini.toy.bert.source: required key is missing"],
+        id="exception without a source",
+    ),
+    pytest.param(
+        "tasks/toy/track.yaml", "recipe:", "search: {mini: [firts]}\nrecipe:",
+        ["track.yaml:8:17: search.mini[0]: 'firts' is not a task here; did you mean 'first'?"],
+        id="search on an unknown task",
+    ),
+    pytest.param(
+        "tasks/toy/first.yaml", "licence:", "recipe: {mini: {steps: 9}}\nlicence:",
+        ["first.yaml:18:16: recipe.mini.source: required key is missing"],
+        id="a task's own recipe without a source",
+    ),
+    pytest.param(
+        "methods/one.yaml", "learning_rate: 2e-3", "momentum: null",
+        ["one.yaml:24:17: recipe.mini.default.momentum: must be a number, not nothing"],
         id="no value",
     ),
     pytest.param(

@@ -16,9 +16,22 @@ from suite.registry.schema.base import (
     Reference,
     SiteKind,
 )
-from suite.registry.schema.method import Cost, CostTerm, MethodEntry, Option
-from suite.registry.schema.recipe import BUDGET, TRIALS, Recipe, RecipeChange, Recipes, Tuning
+from suite.registry.schema.method import Cost, CostTerm, Departure, MethodEntry, Option
+from suite.registry.schema.rates import FoundRate, MethodRates
+from suite.registry.schema.recipe import (
+    BUDGET,
+    TRACK_KEYS,
+    TRIALS,
+    Recipe,
+    RecipeChange,
+    RecipeException,
+    Recipes,
+    TaskRecipe,
+    Tuning,
+    on_grid,
+)
 from suite.registry.schema.scale import Scale
+from suite.registry.schema.store import STORE, Store
 from suite.registry.schema.task import (
     Classification,
     GeneratedSource,
@@ -35,19 +48,24 @@ from suite.registry.schema.track import PublishedRow, TrackEntry
 __all__ = [
     "BUDGET",
     "FAMILIES",
+    "STORE",
+    "TRACK_KEYS",
     "TRIALS",
     "BackboneEntry",
     "BackboneSource",
     "Classification",
     "Cost",
     "CostTerm",
+    "Departure",
     "Entry",
     "Family",
     "FileEntry",
+    "FoundRate",
     "GeneratedSource",
     "HubSource",
     "Library",
     "MethodEntry",
+    "MethodRates",
     "Modality",
     "Name",
     "Option",
@@ -56,6 +74,7 @@ __all__ = [
     "PublishedRow",
     "Recipe",
     "RecipeChange",
+    "RecipeException",
     "Recipes",
     "Reference",
     "Regression",
@@ -63,8 +82,11 @@ __all__ = [
     "SiteKind",
     "Sources",
     "SplitName",
+    "Store",
     "TaskEntry",
+    "TaskRecipe",
     "Text",
     "TrackEntry",
     "Tuning",
+    "on_grid",
 ]

@@ -13,7 +13,16 @@ Modality = Literal["text", "image"]
 Family = Literal["resnet", "densenet", "vit", "bert", "t5"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 SiteKind = Literal[
-    "attention", "feed_forward", "block", "conv", "linear", "norm", "patch_embedding", "head"
+    "attention",
+    "feed_forward",
+    "block",
+    "conv",
+    "linear",
+    "norm",
+    "patch_embedding",
+    "head",
+    "tokens",
+    "keys",
 ]
 OptionValue = bool | int | float | str
 

@@ -15,7 +15,8 @@ from suite.registry.schema.base import (
     Reference,
     SiteKind,
 )
-from suite.registry.schema.recipe import Recipes, Tuning
+from suite.registry.schema.rates import FoundRate
+from suite.registry.schema.recipe import RecipeException, RecipeExceptions, Recipes, Tuning
 from suite.registry.schema.scale import Scale
 
 
@@ -65,6 +66,14 @@ class Option(Entry):
         return self.mini if scale == Scale.MINI and self.mini is not None else self.default
 
 
+class Departure(Entry):
+    """One way in which a method is not the form of its paper or of the paper's code."""
+
+    differs: str
+    costs: str
+    """What the difference means for the score or for the parameters stored, as far as known."""
+
+
 class MethodEntry(FileEntry):
     """A way to adapt a backbone to one task (`per_task`) or to a whole track at once (`joint`)."""
 
@@ -76,6 +85,8 @@ class MethodEntry(FileEntry):
     """Why the method is not defined on a family; every family is in `families` or here."""
     adaptation: dict[Family, str] = {}
     """On which families this is our own form of the method, not its paper's, and what differs."""
+    departures: tuple[Departure, ...] = ()
+    """Where the method is not its paper's form on families that the paper does treat."""
     python: str | None = None
     """The file that defines the method, beside the YAML; default: NAME.py."""
     reference: Reference
@@ -83,7 +94,12 @@ class MethodEntry(FileEntry):
     facts: dict[Name, str] = {}
     """Measured quantities the method reports (name -> meaning), usable in `cost`."""
     recipe: Recipes = {}
+    """Keys that are the method's own; those of `TRACK_KEYS` only in `exceptions`."""
+    exceptions: RecipeExceptions = {}
     tuning: Tuning = {}
+    """Without rates for a family, a search begins around the recipe's rate."""
+    found_rates: dict[str, dict[str, FoundRate]] = Field(default={}, exclude=True)
+    """Track -> backbone -> what a search found; filled in by the loader, never written here."""
     cost: Cost
     cost_stated: bool = Field(default=True, exclude=True)
     """False only for a class that is tried out without a closed form, never written in YAML."""
@@ -99,9 +115,18 @@ class MethodEntry(FileEntry):
         return self.path.parent / self.python if self.python else self.path.with_suffix(".py")
 
     def trial_rates(self, scale: Scale, family: Family) -> tuple[float, ...]:
-        """The learning rates that a search tries on a family; none if the file names none."""
+        """The learning rates at which a search on a family begins; none if the file names none."""
         rates = self.tuning.get(scale, {})
         return rates.get(family) or rates.get("default") or ()
+
+    def exception(self, scale: Scale, track: str, family: Family) -> RecipeException | None:
+        """What the method changes of a track's recipe on a family; None almost everywhere."""
+        return self.exceptions.get(scale, {}).get(track, {}).get(family)
+
+    def found_rate(self, track: str, backbone: str) -> float | None:
+        """The learning rate that a search found on a track and backbone, and somebody adopted."""
+        found = self.found_rates.get(track, {}).get(backbone)
+        return found.learning_rate if found else None
 
     @model_validator(mode="after")
     def _every_family_is_covered(self) -> "MethodEntry":

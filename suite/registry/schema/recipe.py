@@ -1,20 +1,29 @@
 """How cells are trained: whole recipes, what entries change in them, and the rates to search."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from suite.registry.schema.base import Entry, Family
+from suite.registry.schema.base import Entry, Family, Name
 from suite.registry.schema.scale import Scale
 
 BUDGET = ("steps", "batch_size")
 """What a request may change of every recipe: how long methods train, and on how much at a time."""
 
+TRACK_KEYS = (
+    "schedule", "warmup", *BUDGET, "evaluations", "clip_norm", "label_smoothing", "augmentation",
+    "max_length",
+)  # fmt: skip
+"""What the track decides for all methods, so that a board compares like with like: how long they
+train, on what, and along which schedule. The other keys are each method's own."""
 
-class Recipe(Entry):
-    """How a cell is trained. `steps` counts optimizer steps per task: a joint method over T tasks
-    takes T times as many, so that every method sees the same number of examples per task."""
+
+Augmentation = Literal["none", "flip", "crop", "crop_flip"]
+
+
+class RecipeKeys(Entry):
+    """What YAML may say of how cells are trained, with the defaults."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
@@ -28,17 +37,37 @@ class Recipe(Entry):
     evaluations: Annotated[int, Field(ge=1)] = 4
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
-    augmentation: Literal["none", "flip", "crop", "crop_flip"] = "none"
+    augmentation: Augmentation = "none"
     temperature: Annotated[float, Field(ge=1)] = 10.0
     mixed_batches: bool = False
     """Whether each batch of a joint method holds examples of several tasks, not of one."""
     max_length: Annotated[int, Field(ge=4)] = 128
 
 
-class RecipeChange(Recipe):
+class Recipe(RecipeKeys):
+    """How a cell is trained. `steps` counts optimizer steps per task: a joint method over T tasks
+    takes T times as many, so that every method sees the same number of examples per task."""
+
+    augmentations: dict[str, Augmentation] = {}
+    """Task -> its own augmentation, where the tasks of a joint method have several."""
+
+    def augmentation_of(self, task: str) -> Augmentation:
+        """How a task's training images are augmented."""
+        return self.augmentations.get(task, self.augmentation)
+
+
+class TaskRecipe(Entry):
+    """What differs from the track's recipe on one task, for all methods, and who says so."""
+
+    steps: Annotated[int, Field(ge=1)] | None = None
+    augmentation: Augmentation | None = None
+    source: Annotated[str, Field(min_length=1)]
+
+
+class RecipeChange(RecipeKeys):
     """The recipe keys that a track or a method sets; the rest is inherited.
 
-    An attribute that was not written has the default of `Recipe`: read `written`.
+    An attribute that was not written has the default of `RecipeKeys`: read `written`.
     """
 
     @property
@@ -47,14 +76,44 @@ class RecipeChange(Recipe):
         return self.model_dump(exclude_unset=True)
 
 
+class RecipeException(RecipeChange):
+    """What a method changes of one track's recipe on one family, and who says so."""
+
+    source: Annotated[str, Field(min_length=1)]
+    """The paper, section or file of code that the change is taken from."""
+
+    @property
+    def written(self) -> Mapping[str, object]:
+        """The keys that were set, the source aside."""
+        return self.model_dump(exclude_unset=True, exclude={"source"})
+
+
 RecipeKey = Literal["default", Family]
 Recipes = dict[Scale, dict[RecipeKey, RecipeChange]]
 """Scale -> `default` or a backbone family -> what changes; the family wins over the default."""
+RecipeExceptions = dict[Scale, dict[Name, dict[Family, RecipeException]]]
+"""Scale -> track -> backbone family -> what a method changes there of the track's recipe."""
 
 TRIALS = 4
-"""Learning rates that a search tries: as many for every method, so that none is favoured."""
+"""Learning rates on the grid of a search: as many for every method, so that none is favoured."""
+RATIO = 3.0
+"""Between neighbours of a grid that is made around a recipe's rate."""
 Rates = Annotated[
     tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=TRIALS, max_length=TRIALS)
 ]
 Tuning = dict[Scale, dict[RecipeKey, Rates]]
-"""Scale -> `default` or a backbone family -> the learning rates that `tune` tries."""
+"""Scale -> `default` or a backbone family -> the learning rates at which `tune` begins."""
+
+
+def on_grid(rates: Sequence[float], recipe_rate: float, place: int) -> float:
+    """The learning rate at a place of a search's grid: of `rates`, in ascending order, or without
+    any of the recipe's rate / 3, itself, x 3 and x 9. Places below 0 and from `TRIALS` on continue
+    the grid by the ratio at its edge."""
+    grid = sorted(rates) or [recipe_rate * RATIO**power for power in range(-1, TRIALS - 1)]
+    if place < 0:
+        rate = grid[0] * (grid[0] / grid[1]) ** -place
+    elif place < len(grid):
+        rate = grid[place]
+    else:
+        rate = grid[-1] * (grid[-1] / grid[-2]) ** (place - len(grid) + 1)
+    return float(f"{rate:.3g}")

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from suite.registry.schema.base import DIGEST_PATTERN, Entry, FileEntry, Modality, Reference
+from suite.registry.schema.recipe import TaskRecipe
 from suite.registry.schema.scale import Scale
 
 
@@ -24,11 +25,24 @@ class Classification(Entry):
 
 
 class Regression(Entry):
-    """A number in a closed range."""
+    """A number in a closed range.
+
+    A text-to-text backbone writes it rounded to a multiple of `step` above `minimum`, and is scored
+    against answers rounded alike; by default there are 25 steps, as of 0.2 in T5's form of STS-B.
+    """
 
     type: Literal["regression"]
     minimum: float
     maximum: float
+    step: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> "Regression":
+        if not self.minimum < self.maximum:
+            raise ValueError("maximum: must be larger than minimum")
+        if self.step is not None and self.step > self.maximum - self.minimum:
+            raise ValueError("step: must not be larger than the range")
+        return self
 
 
 Output = Annotated[Classification | Regression, Field(discriminator="type")]
@@ -78,6 +92,8 @@ class HubSource(Entry):
     split_rule: Literal["halve_validation", "carve_from_train", "named"]
     splits: dict[SplitName, str] = {}
     carve: Annotated[int, Field(ge=1)] = 1000
+    drop_labels: tuple[int | str | None, ...] = ()
+    """Rows with one of these labels are left out: -1 or null where annotators did not agree."""
 
 
 class Sources(Entry):
@@ -101,6 +117,8 @@ class TaskEntry(FileEntry):
     """Names of `suite.registry.metrics`."""
     text: Text | None = None
     sources: Sources
+    recipe: dict[Scale, TaskRecipe] = {}
+    """Where the task is trained longer, shorter or on other images than the track's others."""
     official: dict[str, int] = {}
     """Official row counts by hub split, so that a subset is recognised and named."""
     licence: str

@@ -48,4 +48,7 @@ class TrackEntry(FileEntry):
     baseline_errors: dict[Name, float] = {}
     """Decathlon only: the error (0-1) of full fine-tuning, from which the score starts."""
     recipe: Recipes = {}
+    search: dict[Scale, Annotated[tuple[Name, ...], Field(min_length=1)]] = {}
+    """Tasks on which `tune` searches learning rates, given the track's name, at a third of the
+    steps; at a scale without any: all of them at the recipe's steps."""
     published: tuple[PublishedRow, ...] = ()

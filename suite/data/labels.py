@@ -1,0 +1,112 @@
+"""The answers and texts of a data set's rows: read as the task means them, or refused by row."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from suite.errors import UserError
+from suite.registry.names import did_you_mean
+from suite.registry.schema import Classification, Regression
+
+T = TypeVar("T", int, float)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A column of a split, as messages name it."""
+
+    task: str
+    """The task's file."""
+    split: str
+    column: str
+    rows: int
+
+    def problem(self, row: int, what: str) -> UserError:
+        """The error of one row; rows count from 0, as in pandas."""
+        return UserError(
+            f"{self.task}: {self.split}, row {row} of 0 to {self.rows - 1}, "
+            f"column '{self.column}': {what}"
+        )
+
+
+def texts(values: Sequence[object], place: Place) -> list[str]:
+    """Texts as they are; an empty one is a text, a missing one or another type is not."""
+    for row, value in enumerate(values):
+        if not isinstance(value, str):
+            found = "no text (null)" if value is None else f"not a text but {value!r:.60}"
+            raise place.problem(row, found)
+    return list(values)  # type: ignore[arg-type]
+
+
+def classes(
+    values: Sequence[object], output: Classification, names: Sequence[str] | None, place: Place
+) -> np.ndarray:
+    """Class indices int64 [N] from whole numbers, or from names of `output.labels`.
+
+    `names` are those that the file gives its numbers, if it does. If they are the task's labels in
+    another order, the numbers are translated; otherwise the task's order counts.
+    """
+    labels = list(output.labels)
+    index = {label: number for number, label in enumerate(labels)}
+    order = [index[name] for name in names] if names and set(names) == set(labels) else None
+
+    def read(value: object) -> int | str:
+        if isinstance(value, str):
+            if value in index:
+                return index[value]
+            return f"'{value:.60}' is not in output.labels{did_you_mean(value, labels)}"
+        number = _whole(value)
+        if number is None:
+            return f"{_said(value)} is no class: a whole number or a name of output.labels is"
+        if not 0 <= number < len(labels):
+            hint = "; to drop such rows: drop_labels: [-1]" if number == -1 else ""
+            return f"class {number}, but output.labels has {len(labels)}, from 0{hint}"
+        return order[number] if order else number
+
+    return np.array(_each(values, read, place), np.int64)
+
+
+def numbers(values: Sequence[object], output: Regression, place: Place) -> np.ndarray:
+    """Numbers float32 [N] in the task's range."""
+
+    def read(value: object) -> float | str:
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            return f"{_said(value)} is no number"
+        if not math.isfinite(value):
+            return f"{value} is not finite"
+        if not output.minimum <= value <= output.maximum:
+            return f"{value:g} is outside {output.minimum:g} to {output.maximum:g}"
+        return float(value)
+
+    return np.array(_each(values, read, place), np.float32)
+
+
+def keep(values: Sequence[object], drop: Sequence[object]) -> np.ndarray:
+    """The rows to keep, int64 [N]: all but those whose label is one of `drop`."""
+    return np.array([row for row, value in enumerate(values) if value not in drop], np.int64)
+
+
+def _each(values: Sequence[object], read: Callable[[object], T | str], place: Place) -> list[T]:
+    found: list[T] = []
+    for row, value in enumerate(values):
+        result = read(value)
+        if isinstance(result, str):
+            raise place.problem(row, result)
+        found.append(result)
+    return found
+
+
+def _whole(value: object) -> int | None:
+    """A number without a fraction, whatever its type; None for anything else."""
+    if isinstance(value, bool | int | np.integer | np.bool_):
+        return int(value)
+    if isinstance(value, float | np.floating) and math.isfinite(value) and value == int(value):
+        return int(value)
+    return None
+
+
+def _said(value: object) -> str:
+    return "null" if value is None else repr(value)[:60]
