@@ -11,10 +11,9 @@ from suite.planning.output import results_folder
 from suite.planning.request import Request, request
 from suite.registry import Registry, load
 from suite.registry.schema import Store
-from suite.results.folder import Results, read_history
-from suite.results.history import Past
+from suite.results.folder import R, Results
 
-__all__ = ["Invocation", "history_with_warnings", "load_with_warnings", "results_folder"]
+__all__ = ["Invocation", "load_with_warnings", "results_folder", "warned"]
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,8 @@ def load_with_warnings(folder: Path | None) -> Registry:
     return registry
 
 
-def history_with_warnings(out: Path) -> Results[Past]:
-    """The heads of all results; files that are not results are named on stderr."""
-    history = read_history(out)
-    if history.warning:
-        say(history.warning)
-    return history
+def warned(results: Results[R]) -> Results[R]:
+    """The results that were read; files that are not results are named on stderr."""
+    if results.warning:
+        say(results.warning)
+    return results

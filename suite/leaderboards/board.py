@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from suite.registry.schema import BackboneEntry, MethodEntry, PublishedRow, Scale, Store, TrackEntry
+from suite.registry.schema import (
+    BackboneEntry,
+    MethodEntry,
+    OptionValue,
+    PublishedRow,
+    Scale,
+    Store,
+    TrackEntry,
+)
 from suite.results.ranks import Rank
 from suite.results.records import Carried, Environment, Result, TaskScore
 from suite.results.statistics import Estimate, RunNoise
@@ -62,6 +70,8 @@ class Row:
     label: str
     setting: str
     """`OPTION=VALUE,...`; empty for the method as it is."""
+    options: Mapping[str, OptionValue]
+    """Every option, as it was recorded."""
     store: Store
     training: tuple[str, ...]
     """The same for rows that differ in nothing but `store`: their runs are the same."""

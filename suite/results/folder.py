@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from suite.console import shown
 from suite.errors import UserError
-from suite.results.history import Past
+from suite.results.history import Listed, Past
 from suite.results.packs import (
     FOLDER,
     Pack,
@@ -70,6 +70,11 @@ def read_results(out: Path) -> Results[Result]:
 def read_history(out: Path) -> Results[Past]:
     """The head of every result of an output folder, as `read_results`."""
     return _read(out, Past)
+
+
+def read_listed(out: Path) -> Results[Listed]:
+    """The same with scores and costs."""
+    return _read(out, Listed)
 
 
 class Lookup(Generic[R]):
