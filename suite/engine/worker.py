@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from suite.errors import Diverged, Unsupported, UserError
 from suite.planning.cells import Cell
 from suite.registry import Registry
-from suite.results.folder import SINGLES
+from suite.results.folder import SINGLES, work_folder
 from suite.results.records import Result, Status
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def work(
         torch.backends.cudnn.benchmark = True
     workspace = Workspace(registry, torch.device(device), threads)
     while (cell := pipe.recv()) is not None:
-        folder = out / work_folder(cell)
+        folder = out / work_folder(cell.key)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with _captured(folder / "log.txt"):
@@ -126,11 +126,6 @@ def _attempt(cell: Cell, workspace: "Workspace", folder: Path, pipe: Connection)
         return unfinished("oom" if "allocate memory" in str(error) else "failed", error)
 
 
-def work_folder(cell: Cell) -> Path:
-    """Where a cell's log and delta lie, relative to the output folder."""
-    return Path("work") / f"{cell.key.scale}.{cell.key.label}"
-
-
 def failure(cell: Cell, status: Status, reason: str) -> Result:
     """The result of a cell that produced none: its status and the reason."""
     return Result(
@@ -138,7 +133,7 @@ def failure(cell: Cell, status: Status, reason: str) -> Result:
         identity=cell.identity,
         status=status,
         reason=reason[:500],
-        log="" if status == "unsupported" else str(work_folder(cell) / "log.txt"),
+        log="" if status == "unsupported" else str(work_folder(cell.key) / "log.txt"),
         recipe=cell.recipe,
         options=dict(cell.options),
     )

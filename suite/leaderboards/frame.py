@@ -15,6 +15,7 @@ from suite.leaderboards.rows import cost_of, is_joint, label
 from suite.leaderboards.terminal import boards_of_tasks_run, render
 from suite.planning.cells import Planned
 from suite.registry.schema import OptionValue
+from suite.results.folder import delta_path
 from suite.results.records import CellKey, Result, TaskScore
 from suite.results.resampling import resampled_scores
 from suite.results.statistics import Estimate, RunNoise
@@ -86,6 +87,8 @@ class Line:
     device: str | None = None
     commit: str | None = None
     dirty: bool | None = None
+    verified: bool | None = None
+    """Whether the delta was submitted and scored again before the result was accepted."""
     delta: str | None = None
     """The saved file, if it still exists: see `suite.load_delta`."""
 
@@ -142,7 +145,7 @@ class Results:
         frame = pd.DataFrame(values, columns=names)
         # Whole numbers and truth values stay what they are beside rows that have none.
         frame = frame.astype(dict.fromkeys(_WHOLE, "Int64"))
-        frame = frame.astype({"closed_form": "boolean", "dirty": "boolean"})
+        frame = frame.astype({"closed_form": "boolean", "dirty": "boolean", "verified": "boolean"})
         place = names.index("validation_score") + 1
         for number, metric in enumerate(dict.fromkeys(m for own in metrics for m in own)):
             frame.insert(place + number, metric, [own.get(metric) for own in metrics])
@@ -182,7 +185,7 @@ class Results:
             return line
         cost = cost_of([result], 1, entry, joint=joint)
         low, high = interval or (None, None)
-        delta = self.folder / "work" / f"{result.cell.scale}.{result.cell.label}/delta.safetensors"
+        delta = delta_path(self.folder, result.cell)
         return replace(
             line,
             score=score.score,
@@ -204,6 +207,7 @@ class Results:
             device=where.device if where else None,
             commit=where.commit if where else None,
             dirty=where.dirty if where else None,
+            verified=result.verified is not None,
             delta=str(delta) if delta.is_file() else None,
         )
 

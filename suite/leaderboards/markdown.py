@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from suite.console import shown
-from suite.leaderboards import formats
+from suite.leaderboards import formats, provenance
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.definitions import definitions
 from suite.registry.loader import own_registry
@@ -61,6 +61,7 @@ def _sentence(description: str) -> str:
 def _method(row: Row) -> str:
     note = "\\*" if row.entry and row.entry.replaces_backbone else ""
     note += UNCOMMITTED if row.uncommitted else ""
+    note += f" {provenance.VERIFIED}" if row.verified else ""
     url = row.entry.reference.url if row.entry else None
     name = f"[{row.label}]({url})" if url else row.label
     return f"**{name}**{note}" if row.perhaps_best else f"{name}{note}"
@@ -142,6 +143,7 @@ def _ranking(board: Board) -> str:
             "\\* Does not need the frozen backbone to serve this track; other tracks would need it."
         )
     lines += _uncommitted(board.ranked)
+    lines += provenance.verified(board.ranked)
     lines += _certainty(board)
     return "\n\n".join(lines)
 
@@ -184,6 +186,7 @@ def _below_the_line(board: Board) -> str:
         "Not comparable with the ranking above, for the reason given.",
         formats.table(rows, ["method", "reason", *_headers(board)], left=2),
         *([] if any(row.uncommitted for row in board.ranked) else _uncommitted(board.unranked)),
+        *provenance.verified(board.unranked),
     ]
     return "\n\n".join(lines)
 

@@ -21,6 +21,8 @@ from suite.results.records import CellKey, NoResult, Result, read_record
 
 SINGLES = "results"
 """Where files of single results lie below an output folder."""
+WORK = "work"
+"""Where logs and deltas lie, a folder a cell."""
 
 _SHOWN = 10
 
@@ -53,6 +55,16 @@ class Results(Mapping[CellKey, R]):
         more = len(self.left_out) - len(lines)
         lines += [f"  and {more} more"] if more else []
         return "\n".join(["warning: left out, because it is no result:", *lines])
+
+
+def work_folder(cell: CellKey) -> Path:
+    """Where a cell's log and delta lie, relative to the output folder."""
+    return Path(WORK) / f"{cell.scale}.{cell.label}"
+
+
+def delta_path(out: Path, cell: CellKey) -> Path:
+    """Where the delta of a cell lies, or would lie, in an output folder."""
+    return out / work_folder(cell) / "delta.safetensors"
 
 
 def read_results(out: Path) -> Results[Result]:
