@@ -84,7 +84,7 @@ def stale(results: Iterable[Result], registry: Registry) -> dict[CellKey, str]:
 
     Where data or weights are missing, nothing is known, and the reason says so.
     """
-    found = {}
+    found: dict[CellKey, str] = {}
     for alike in _alike(results):
         try:
             today = {item.cell.key: item for item in plan(request_for(alike), registry).planned}
