@@ -76,7 +76,7 @@ def make_optimizer(
 
 
 def _start_momentum(inner: torch.optim.SGD) -> None:
-    """Start every momentum at zero, which gives the same steps as starting it at the first gradient.
+    """Start every momentum at zero, which gives the same steps as starting at the first gradient.
 
     What belongs to one task of a joint method has no gradient until that task is drawn, and torch's
     fused form does not take a step in which some momentums exist and others do not.

@@ -87,7 +87,7 @@ def written(pools: Iterable[Pool]) -> bytes:
 def published() -> tuple[Pool, ...]:
     """The pools that come with the package; none if its boards are absent.
 
-    Raises `UserError` for a file that is not such a list, such as one that a merge left in conflict.
+    Raises `UserError` for a file that is no such list, as one that a merge left in conflict.
     """
     for path in (_PACKAGE / "_registry" / NAME, _PACKAGE.parent / "leaderboards" / NAME):
         if path.is_file():
