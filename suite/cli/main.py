@@ -145,13 +145,30 @@ def build_parser() -> argparse.ArgumentParser:
         "--export", type=Path, metavar="FILE", help="write all rows to a .csv or .parquet instead"
     )
     _out(board)
+    submit = verb("submit", "submit", "put results and their deltas into one file for others")
+    submit.add_argument("-m", "--methods", nargs="+", default=[], metavar="NAME")
+    submit.add_argument("-t", "--tasks", nargs="+", default=[], metavar="NAME")
+    submit.add_argument("-b", "--backbones", nargs="+", default=[], metavar="NAME")
+    submit.add_argument(
+        "-o", dest="file", type=Path, required=True, metavar="FILE", help="ends in .zip"
+    )
+    _out(submit)
     verify = verb("verify", "verify", "hold results against themselves and their deltas")
-    verify.add_argument("cells", nargs="*", help="as in 'list results'; globs allowed")
+    verify.add_argument(
+        "cells", nargs="*", metavar="CELL | FILE.zip",
+        help="as in 'list results', globs allowed; or a submission",
+    )  # fmt: skip
     verify.add_argument(
         "--rescore", action="store_true", help="load each stored delta and score it again"
     )
     verify.add_argument("--device", default="auto", help=argparse.SUPPRESS)
     _out(verify)
+    accept = verb("accept", "submit", "score a submission again and add its results")
+    accept.add_argument("file", type=Path, metavar="FILE.zip")
+    accept.add_argument("--by", metavar="NAME", help="who verifies (default: git's user.name)")
+    accept.add_argument("--device", type=_device, default="auto", metavar="DEVICE")
+    accept.add_argument("--allow-dirty", action="store_true", help="with code not committed")
+    _out(accept)
     pack = verb("pack", "results", "pack results, one file a board; settle what a merge left")
     _out(pack)
     carry = verb("carry", "carry", "keep results through changes of code that change no result")

@@ -13,7 +13,7 @@ from suite.registry.schema import (
     TrackEntry,
 )
 from suite.results.ranks import Rank
-from suite.results.records import Carried, Environment, Result, TaskScore
+from suite.results.records import Carried, Environment, Result, TaskScore, Verified
 from suite.results.statistics import Estimate, RunNoise
 
 
@@ -83,6 +83,8 @@ class Row:
     hardware: tuple[str, ...]
     uncommitted: bool = False
     """Whether code ran that no commit holds."""
+    verified: tuple[Verified, ...] = ()
+    """Of each of its cells, if all were submitted and scored again; empty otherwise."""
     rank: Rank | None = None
     """None if the row is not ranked, or if it is unknown how its runs vary."""
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from suite.leaderboards import export, formats
+from suite.leaderboards import export, formats, provenance
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.commands import commands
 from suite.leaderboards.definitions import definitions
@@ -60,6 +60,7 @@ def _sentence(description: str) -> str:
 def _method(row: Row) -> str:
     note = "\\*" if row.needs_no_backbone else ""
     note += UNCOMMITTED if row.uncommitted else ""
+    note += f" {provenance.VERIFIED}" if row.verified else ""
     url = row.entry.reference.url if row.entry else None
     name = f"[{row.label}]({url})" if url else row.label
     return f"**{name}**{note}" if row.perhaps_best else f"{name}{note}"
@@ -141,6 +142,7 @@ def _ranking(board: Board) -> str:
             "\\* Does not need the frozen backbone to serve this track; other tracks would need it."
         )
     lines += _uncommitted(board.ranked)
+    lines += provenance.verified(board.ranked)
     lines += _certainty(board)
     return "\n\n".join(lines)
 
@@ -183,6 +185,7 @@ def _below_the_line(board: Board) -> str:
         "Not comparable with the ranking above, for the reason given.",
         formats.table(rows, ["method", "reason", *_headers(board)], left=2),
         *([] if any(row.uncommitted for row in board.ranked) else _uncommitted(board.unranked)),
+        *provenance.verified(board.unranked),
     ]
     return "\n\n".join(lines)
 

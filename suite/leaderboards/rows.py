@@ -85,7 +85,12 @@ def make_row(
         cost=cost_of(ok, len(track.tasks), entry, joint=joint) if complete else None,
         hardware=tuple(sorted({c.environment.hardware for c in ok if c.environment})),
         uncommitted=any(c.environment is not None and bool(c.environment.dirty) for c in ok),
+        verified=tuple(v for c in cells if (v := c.verified)) if _all_verified(cells) else (),
     )
+
+
+def _all_verified(cells: Sequence[Result]) -> bool:
+    return all(cell.verified for cell in cells)
 
 
 def label(result: Result, entry: MethodEntry | None, *, partial: bool) -> str:

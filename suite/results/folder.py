@@ -21,6 +21,8 @@ from suite.results.records import CellKey, NoResult, Result, read_record
 
 SINGLES = "results"
 """Where files of single results lie below an output folder."""
+WORK = "work"
+"""Where logs and deltas lie, a folder a cell."""
 
 WORK = "work"
 """Where each cell has a folder below an output folder, with its log and its delta."""
