@@ -6,8 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from suite.results.folder import read_results
+from suite.results.records import Result
 
 FOLDER = Path(__file__).parents[1] / "leaderboards"
+
+
+@cache
+def results(backbone: str, method: str) -> list[Result]:
+    """The results of a method on a backbone that have scores."""
+    return [
+        result
+        for result in read_results(FOLDER).values()
+        if (result.cell.backbone, result.cell.method, result.status) == (backbone, method, "ok")
+    ]
 
 
 @cache

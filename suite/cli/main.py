@@ -16,6 +16,7 @@ from suite import __version__
 from suite.console import coloured, say
 from suite.errors import UserError
 from suite.planning.limits import device, positive, seconds
+from suite.results.seeds import FIRST_SEARCH_SEED
 
 T = TypeVar("T")
 DESCRIPTION = (
@@ -99,7 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
     tune = verb("tune", "tune", "search each method's learning rate on validation data")
     what = tune.add_argument_group("what")
     what.add_argument("methods", nargs="+", metavar="METHOD")
-    _cells(what, seeds="100")
+    _cells(what, seeds=f"{FIRST_SEARCH_SEED},{FIRST_SEARCH_SEED + 1}")
     tune.add_argument(
         "--adopt", action="store_true", help="let runs take the best rates: write methods/rates"
     )

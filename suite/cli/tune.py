@@ -8,16 +8,18 @@ from suite.cli.run import interrupted
 from suite.cli.selection import Invocation, load_with_warnings
 from suite.console import out, out_json, say, shown, table
 from suite.engine.execution import require_committed
-from suite.engine.search import search
+from suite.engine.search import search, search_tasks
 from suite.errors import UserError
 from suite.planning.output import require_writable
+from suite.planning.request import Request
 from suite.registry import Registry
 from suite.registry.loader import own_registry
 from suite.registry.rates import as_yaml, rates_path, read_rates, with_rates
 from suite.registry.schema import FoundRate, MethodRates
+from suite.results.margins import margin_of
 from suite.results.packing import is_packed, pack
 from suite.results.records import replace_file
-from suite.results.searches import Search, pack_path
+from suite.results.searches import Search, pack_path, read_searches
 
 
 def tune(options: argparse.Namespace) -> int:
@@ -30,6 +32,7 @@ def tune(options: argparse.Namespace) -> int:
     out_folder = asked.settings.out
     if options.adopt:
         _require_own_registry(registry)
+    _require_same_tasks(asked.request, registry, read_searches(out_folder))
     require_writable(out_folder)
     require_committed(asked.settings)
     try:
@@ -55,6 +58,27 @@ def tune(options: argparse.Namespace) -> int:
             )
     good = all(each.best is not None and not each.best_is_at_edge for each in searches)
     return 0 if good and all(t.score is not None for s in searches for t in s.trials) else 1
+
+
+def _require_same_tasks(asked: Request, registry: Registry, recorded: Sequence[Search]) -> None:
+    """All methods of a track are searched on the same tasks, for else the rate of one would rest
+    on more evidence than that of another."""
+    chosen: dict[str, set[str]] = {}
+    for name in search_tasks(asked, registry):
+        track, _, task = name.partition("/")
+        chosen.setdefault(track, set()).add(task)
+    methods = {entry.name for entry in registry.select_methods(asked.methods)}
+    for each in recorded:
+        # A search of a method that is asked for is replaced; one with scored seeds is of before
+        # this rule.
+        if each.scale != asked.scale or each.method in methods or not each.apart:
+            continue
+        if each.track in chosen and chosen[each.track] != set(each.tasks):
+            raise UserError(
+                f"{each.track}: {each.method} was searched on {','.join(each.tasks)}, so that "
+                "every method must be; give these tasks, or search all methods anew in another "
+                "--out"
+            )
 
 
 def _require_own_registry(registry: Registry) -> None:
@@ -99,6 +123,6 @@ def _row(each: Search) -> tuple[str, ...]:
         for trial in each.trials
     )
     best = f"{each.best.learning_rate:g}" if each.best else "none finished"
-    margin = "" if each.margin is None else f"{each.margin:.1f}"
+    margin = str(margin_of(each) or "")
     tasks = f"{each.track}/{','.join(each.tasks)}"
     return each.method, each.backbone, tasks, trials, best, margin

@@ -250,6 +250,7 @@ def store_cell(cell: Cell, trained: Trained, workspace: Workspace, folder: Path)
         options=dict(cell.options),
         steps=trained.training.steps,
         train_seconds=round(trained.training.seconds, 3),
+        processor_seconds=round(trained.training.processor_seconds, 3),
         total_seconds=round(trained.seconds + time.perf_counter() - started, 3),
         peak_memory_bytes=max(trained.peak_memory_bytes, peak_memory.peak_bytes(workspace.device)),
         environment=environment.describe(str(workspace.device), workspace.threads),

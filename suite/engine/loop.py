@@ -59,6 +59,9 @@ class Training:
 
     steps: int
     seconds: float
+    """By the clock."""
+    processor_seconds: float
+    """Of the process, all its threads together."""
     validation: Mapping[str, float]
     """Validation score of every task at the state that was kept."""
     trained_parameters: int
@@ -78,7 +81,7 @@ def train(
     task, and ValueError if the phases take more steps than the recipe gives. Raises Diverged if a
     loss is not finite; the loss is read only at evaluations, so that no step waits for the device.
     """
-    started = time.perf_counter()
+    started, computed = time.perf_counter(), time.process_time()
     trainable = ParameterSet(p for p in model.parameters() if p.requires_grad)
     # Decided before the first phase: each phase below turns the gradients of the others off.
     stretches = _stretches(method.phases(model), trainable, data, recipe, seed)
@@ -102,6 +105,7 @@ def train(
     return Training(
         steps=done,
         seconds=time.perf_counter() - started,
+        processor_seconds=time.process_time() - computed,
         validation=validation,
         trained_parameters=_trained(stretches),
     )

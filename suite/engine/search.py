@@ -12,10 +12,7 @@ from suite.planning.request import Request
 from suite.registry import Registry
 from suite.registry.schema import TRIALS
 from suite.results.records import CellKey, Result
-from suite.results.searches import FOLDER, Search, Trial, best_of, trial_of
-
-EXTENSIONS = 4
-"""Most rates that a search tries beyond its grid. Every method's grid grows by the same rule."""
+from suite.results.searches import EXTENSIONS, FOLDER, Search, Trial, best_of, trial_of
 
 Board = tuple[str, str, str]
 """Method, backbone and track: what one search is about."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from suite.errors import UserError
 from suite.leaderboards.board import Board, Row, TaskColumn
+from suite.leaderboards.papers import paper_orders
 from suite.leaderboards.rows import Usual, is_joint, listed, make_row, setting_name
 from suite.registry.schema import Scale, Store, TrackEntry
 from suite.results.moderation import moderated
@@ -96,16 +97,18 @@ def board(
     )
     solved = [score for r in tried for score in r.scores]
     constants = _constants(track, rows)
+    ranked = _ranked(comparable)
     return Board(
         track=track,
         backbone=backbone,
         backbone_entry=registry.backbones.get(backbone),
         scale=scale,
-        ranked=tuple(_ranked(comparable)),
+        ranked=tuple(ranked),
         unranked=tuple(row for row in rows if row.objections),
         unsupported=refused,
         failures=tuple(r for r in tried if r.status != "ok"),
         published=tuple(row for row in track.published if row.backbone == backbone),
+        orders=tuple(paper_orders(track, ranked, backbone, registry)),
         data_notes={s.task: s.data for s in solved if s.data},
         metrics={s.task: tuple(s.metrics) for s in solved},
         constants=constants,

@@ -12,6 +12,7 @@ from suite.registry.schema import (
     Store,
     TrackEntry,
 )
+from suite.results.agreement import Agreement
 from suite.results.ranks import Rank
 from suite.results.records import Carried, Environment, Result, TaskScore, Verified
 from suite.results.statistics import Estimate, RunNoise
@@ -118,6 +119,18 @@ class Row:
 
 
 @dataclass(frozen=True)
+class PaperOrder:
+    """How the order of methods agrees with that of one published table on the same family."""
+
+    source: str
+    backbone: str
+    """The one that the table is of."""
+    methods: tuple[str, ...]
+    """Those that both have, best first as published."""
+    agreement: Agreement
+
+
+@dataclass(frozen=True)
 class Board:
     """Everything that is known about one (track, backbone, scale)."""
 
@@ -131,6 +144,7 @@ class Board:
     """Method -> why it is not defined on this backbone."""
     failures: tuple[Result, ...]
     published: tuple[PublishedRow, ...]
+    orders: tuple[PaperOrder, ...]
     data_notes: Mapping[str, str]
     """Task -> how its data differ from the official ones."""
     metrics: Mapping[str, tuple[str, ...]]

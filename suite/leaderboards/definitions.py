@@ -25,8 +25,9 @@ def definitions(board: Board) -> str:
         "half the 95 % interval over seeds and test examples: the variance over 1000 bootstrap "
         "resamples of the test examples plus the variance between seeds. Three seeds determine "
         "the variance of one method poorly, so it is moved towards that of the page's other "
-        "methods of its kind, per task or joint (Smyth 2004). The interval does not include the "
-        "choice of the learning rate. *Constant answer*: the best score that one fixed answer to "
+        "methods of its kind, per task or joint (Smyth 2004). The interval is for the learning "
+        "rate that was chosen: it does not include the choice."
+        " *Constant answer*: the best score that one fixed answer to "
         "every example reaches.",
     ]
     if board.several_metrics:

@@ -84,6 +84,9 @@ class Line:
     """Parameters that received gradients."""
     steps: int | None = None
     train_seconds: float | None = None
+    """By the clock."""
+    processor_seconds: float | None = None
+    """Processor time of the training, of all threads: what to compare methods by on a CPU."""
     seconds: float | None = None
     peak_memory_bytes: int | None = None
     device: str | None = None
@@ -204,6 +207,7 @@ class Results:
             trained=result.trained_parameters,
             steps=result.steps,
             train_seconds=result.train_seconds,
+            processor_seconds=result.processor_seconds,
             seconds=result.total_seconds,
             peak_memory_bytes=result.peak_memory_bytes,
             device=where.device if where else None,

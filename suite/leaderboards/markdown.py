@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from suite.leaderboards import export, formats, provenance
+from suite.leaderboards import export, formats, papers, provenance
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.commands import commands
 from suite.leaderboards.definitions import definitions
@@ -26,6 +26,7 @@ def render(board: Board, *, plot: str | None) -> str:
         _per_task(board),
         _failures(board),
         _unsupported(board),
+        papers.section(board),
         _published(board),
         definitions(board) if board.rows else "",
         _how_made(board),

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from suite.leaderboards import formats
 from suite.leaderboards.markdown import MARK
 from suite.registry.schema import TRIALS
-from suite.results.searches import Search, Trial
+from suite.results.margins import margin_of
+from suite.results.searches import EXTENSIONS, Search, Trial
+from suite.results.seeds import FIRST_SEARCH_SEED
 
 NAME = "searches.md"
 
@@ -19,15 +21,22 @@ def render(searches: Sequence[Search]) -> str:
     sections = [
         f"{MARK}\n\n# How learning rates were chosen",
         f"Every method that was searched tried {TRIALS} learning rates, on the tasks and with the "
-        "seeds of its row. Each entry is a rate and its mean score on validation examples; the "
-        "**best** one is the recipe's. Test examples were not looked at. Where a method has no "
-        "row for a backbone, its rate was not chosen by a search. "
+        "seeds of its row, and was judged on validation examples; test examples were not looked "
+        "at. While its best rate was the lowest or the highest one tried, it tried one more, by "
+        f"the ratio of the outermost two, at most {EXTENSIONS} times. The **best** rate is the "
+        "recipe's, or stands under `methods/rates`. Where a method has no row for a backbone, its "
+        "rate was not chosen by a search. "
         "`python -m suite tune METHOD --tasks ...` makes an entry.",
+        "*Margin*: how far the best rate is ahead of the next best, ± half the 95 % interval of "
+        "that difference, paired by task, over tasks. Where it is *within noise* the two rates "
+        "are not told apart, and the other one might as well have been chosen; scores on the "
+        "leaderboards are for the rate that was chosen, and their intervals do not include the "
+        "choice. *Edge*: the best rate is the last one tried, so that a better one may lie beyond.",
     ]
-    if any(len(search.trials) > TRIALS for search in searches):
+    if any(not search.apart for search in searches):
         sections.append(
-            "Where the best rate is the lowest or the highest that was tried, the next one beyond "
-            "it is tried as well, by the same rule for all methods."
+            "† Made with seeds that results are scored with, and without going on at an edge. The "
+            f"others took seeds from {FIRST_SEARCH_SEED} on, which no result has."
         )
     for (track, scale), members in sorted(by_track.items()):
         sections += [f"## {track}, {scale} scale", _table(members)]
@@ -35,21 +44,27 @@ def render(searches: Sequence[Search]) -> str:
 
 
 def _table(searches: Sequence[Search]) -> str:
-    most = max(TRIALS, *(len(search.trials) for search in searches))
-    trials = [f"trial {number + 1}" for number in range(most)]
-    rows = [
-        [
+    most = max(len(search.trials) for search in searches)
+    rows = []
+    for search in sorted(searches, key=lambda each: (each.method, each.backbone)):
+        ordered = sorted(search.trials, key=lambda trial: trial.learning_rate)
+        trials = [_trial(trial, trial is search.best) for trial in ordered]
+        margin = margin_of(search)
+        row = [
             search.method,
             search.backbone,
             ", ".join(search.tasks),
-            ", ".join(map(str, search.seeds)),
+            ", ".join(map(str, search.seeds)) + ("" if search.apart else " †"),
             str(search.steps),
-            *(_trial(trial, trial is search.best) for trial in search.trials),
-            *[""] * (most - len(search.trials)),
+            *trials,
+            *[""] * (most - len(trials)),
+            formats.NONE if margin is None else str(margin),
+            "edge" if search.best_is_at_edge else "",
         ]
-        for search in sorted(searches, key=lambda each: (each.method, each.backbone))
-    ]
-    return formats.table(rows, ["method", "backbone", "tasks", "seeds", "steps", *trials], left=3)
+        rows.append(row)
+    headers = ["method", "backbone", "tasks", "seeds", "steps"]
+    headers += [*(f"trial {number + 1}" for number in range(most)), "margin", "edge"]
+    return formats.table(rows, headers, left=3)
 
 
 def _trial(trial: Trial, best: bool) -> str:

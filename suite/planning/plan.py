@@ -36,6 +36,7 @@ from suite.registry.schema import (
 )
 from suite.results.history import Past
 from suite.results.records import CellKey, Identity, Result
+from suite.results.seeds import FIRST_SEARCH_SEED
 
 
 class Known(Protocol):
@@ -60,8 +61,9 @@ def plan(
     `kept` tells whether the delta of a cell is still there.
 
     Raises `UserError` if a name is unknown, a selected entry is broken, an option does not exist,
-    or nothing fits together.
+    a seed is kept for searches or for results, or nothing fits together.
     """
+    _require_own_seeds(request)
     history: Known = {} if known is None else known
     methods = registry.select_methods(request.methods)
     if not methods:
@@ -97,6 +99,20 @@ def _with_training(item: Planned, jobs: Mapping[CellKey, Job]) -> Planned:
     if item.cell.key != first.key:
         return replace(item, reason=f"{item.reason}, from the training of {first.key.name}")
     return item
+
+
+def _require_own_seeds(request: Request) -> None:
+    """No seed is both searched with and scored."""
+    for seed in request.seeds:
+        if request.trial is None and seed >= FIRST_SEARCH_SEED:
+            raise UserError(
+                f"--seeds: {seed} is kept for searches (tune); give seeds below {FIRST_SEARCH_SEED}"
+            )
+        if request.trial is not None and seed < FIRST_SEARCH_SEED:
+            raise UserError(
+                f"--seeds: {seed} is a seed that results are scored with; "
+                f"searches take seeds from {FIRST_SEARCH_SEED} on"
+            )
 
 
 class _Planner:

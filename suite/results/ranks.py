@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 from scipy import special
 
-from suite.results.statistics import LEVEL, Estimate, compare, holm
+from suite.results.statistics import LEVEL, Array, Estimate, compare, holm
 
 DRAWS = 4000
 SEED = 20240
@@ -50,8 +50,20 @@ def ranks(estimates: Sequence[Estimate]) -> list[Rank]:
 
 
 def _intervals(estimates: Sequence[Estimate]) -> tuple[list[int], list[int]]:
-    """The 2.5th and the 97.5th percentile of every method's rank when all scores are drawn anew:
-    test examples by their resamples, the same for all methods; runs from Student's t."""
+    """The 2.5th and the 97.5th percentile of every method's rank when all scores are drawn anew."""
+    scores = drawn_scores(estimates)
+    above = (scores[None, :, :] > scores[:, None, :]).sum(axis=1) + 1
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(above, [tail, 1 - tail], axis=1, method="inverted_cdf").astype(int)
+    return low.tolist(), high.tolist()
+
+
+def drawn_scores(estimates: Sequence[Estimate]) -> Array:
+    """Scores drawn anew [methods, DRAWS]: test examples by their resamples, the same for all
+    methods; runs from Student's t.
+
+    Raises ValueError if the run noise of one of them is unknown.
+    """
     rng = np.random.Generator(np.random.PCG64(SEED))
     # One draw of examples for all methods: luck with the test set moves all of them together, and
     # a rank depends on differences alone.
@@ -65,10 +77,7 @@ def _intervals(estimates: Sequence[Estimate]) -> tuple[list[int], list[int]]:
         t = special.stdtrit(noise.freedom, rng.random(DRAWS))
         examples = one.resampled[drawn] - one.resampled.mean()
         scores[i] = one.score + examples + t * (noise.variance / one.seeds) ** 0.5
-    above = (scores[None, :, :] > scores[:, None, :]).sum(axis=1) + 1
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(above, [tail, 1 - tail], axis=1, method="inverted_cdf").astype(int)
-    return low.tolist(), high.tolist()
+    return scores
 
 
 def perhaps_best(estimates: Sequence[Estimate]) -> list[bool]:

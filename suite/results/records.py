@@ -228,6 +228,10 @@ class Result(Record):
     options: dict[str, OptionValue] = {}
     steps: int = 0
     train_seconds: float = 0.0
+    processor_seconds: float | None = None
+    """Processor time of the training, of all threads. It can be compared between methods where the
+    time by the clock, `train_seconds`, cannot: other programs lengthen it little. With a GPU it is
+    the host's part alone. None in results of before it was recorded."""
     total_seconds: float = 0.0
     peak_memory_bytes: int = 0
     environment: Environment | None = None

@@ -13,9 +13,12 @@ from suite.errors import UserError
 from suite.registry.schema import Scale
 from suite.results import packs
 from suite.results.records import Record, Result, mismatch, read_record, replace_file
+from suite.results.seeds import FIRST_SEARCH_SEED
 
 FOLDER = "tuning"
 """Folder of the files of single searches, below an output folder."""
+EXTENSIONS = 4
+"""Most rates that a search tries beyond its grid. Every method's grid grows by the same rule."""
 PACK = "tuning.jsonl"
 """The file of all searches below an output folder that is packed, a line each."""
 
@@ -49,6 +52,11 @@ class Search(Record):
     def best(self) -> Trial | None:
         """The trial with the highest validation score, the lower rate on a tie; None without."""
         return best_of(self.trials)
+
+    @property
+    def apart(self) -> bool:
+        """Whether its seeds are ones that no result is scored with."""
+        return min(self.seeds) >= FIRST_SEARCH_SEED
 
     @property
     def best_is_at_edge(self) -> bool:

@@ -53,9 +53,9 @@ def _problems(result: Result, tasks: dict[str, TaskEntry]) -> Iterator[str]:
             yield f"{name} is {getattr(result, name)}"
     if result.trained_parameters < 0:
         yield f"trained_parameters is {result.trained_parameters}"
-    for name in ("train_seconds", "total_seconds"):
+    for name in ("train_seconds", "processor_seconds", "total_seconds"):
         value = getattr(result, name)
-        if not math.isfinite(value) or value < 0:
+        if value is not None and (not math.isfinite(value) or value < 0):
             yield f"{name} is {value}"
     if result.recipe is None:
         yield "recipe is missing"

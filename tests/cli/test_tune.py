@@ -1,9 +1,11 @@
 """A search tries as many rates for every method and judges them on validation data alone."""
 
 import json
+from statistics import fmean
 
 import pytest
 from registries import METHOD_YAML, replace, write_registry
+from scipy.stats import ttest_rel
 from shell import suite
 from toy import write_method, write_tasks
 
@@ -13,6 +15,7 @@ from suite.leaderboards import pages
 from suite.planning.plan import Request, plan
 from suite.registry import load
 from suite.registry.schema import TRIALS
+from suite.results.margins import margin_of
 from suite.results.searches import Search, Trial
 
 TUNING = "tuning:\n  mini:\n    default: [1.0e-5, 1.0e-2, 2.0e-2, 3.0e-2]\n"
@@ -29,7 +32,7 @@ def registry(tmp_path):
 
 
 def test_the_best_validation_score_wins_and_a_second_call_trains_nothing(registry, tmp_path):
-    what = ["tune", "good", "--tasks", "colours", "--steps", "40"]
+    what = ["tune", "good", "--tasks", "colours", "--steps", "40", "--seeds", "100"]
     arguments = [*what, "--registry", registry, "--out", tmp_path / "o"]
     first = suite(*arguments, cache=tmp_path / "cache")
     assert first.returncode == 0, first.stderr
@@ -53,7 +56,18 @@ def test_the_best_validation_score_wins_and_a_second_call_trains_nothing(registr
 def test_a_rate_that_diverges_never_wins_and_runs_take_the_best_that_is_adopted(registry, tmp_path):
     path = registry / "methods" / "good.yaml"
     replace(path, "2.0e-2, 3.0e-2]", "1.0e+29, 1.0e+30]")
-    what = ["tune", "good", "--tasks", "colours", "--steps", "20", "--adopt", "--json"]
+    what = [
+        "tune",
+        "good",
+        "--tasks",
+        "colours",
+        "--steps",
+        "20",
+        "--seeds",
+        "100",
+        "--adopt",
+        "--json",
+    ]
     done = suite(*what, "--registry", registry, "--out", tmp_path / "o", cache=tmp_path / "cache")
     assert done.returncode == 1
     (search,) = json.loads(done.stdout)
@@ -71,7 +85,10 @@ def test_a_rate_that_diverges_never_wins_and_runs_take_the_best_that_is_adopted(
 
 def test_without_rates_of_its_own_a_method_is_searched_around_its_recipes(tmp_path):
     registry = load(write_registry(tmp_path))
-    made = [plan(Request(("one",), ("toy",), trial=place), registry) for place in range(TRIALS)]
+    made = [
+        plan(Request(("one",), ("toy",), seeds=(100,), trial=place), registry)
+        for place in range(TRIALS)
+    ]
     rates = [each.planned[0].cell.recipe.learning_rate for each in made]
     assert rates == pytest.approx([2e-3 / 3, 2e-3, 6e-3, 1.8e-2], rel=1e-3)
 
@@ -98,7 +115,7 @@ def test_a_grid_continues_by_the_ratio_at_its_edge(tmp_path):
     path.write_text(path.read_text() + "tuning: {mini: {default: [4e-3, 1e-3, 2e-3, 1.2e-2]}}\n")
     registry = load(folder)
     rates = [
-        plan(Request(("one",), ("toy",), trial=place), registry)
+        plan(Request(("one",), ("toy",), seeds=(100,), trial=place), registry)
         .planned[0]
         .cell.recipe.learning_rate
         for place in range(-2, 6)
@@ -112,7 +129,7 @@ def test_a_whole_track_is_searched_on_the_tasks_it_names_at_a_third_of_the_steps
     registry = load(folder)
     assert search_tasks(Request(("one",), ("toy",)), registry) == ("toy/second",)
     assert search_tasks(Request(("one",), ("first",)), registry) == ("toy/first",)
-    (item,) = plan(Request(("one",), ("second",), trial=0), registry).planned
+    (item,) = plan(Request(("one",), ("second",), seeds=(100,), trial=0), registry).planned
     assert item.cell.recipe.steps == 17
     (item,) = plan(Request(("one",), ("second",)), registry).planned
     assert item.cell.recipe.steps == 50
@@ -150,9 +167,35 @@ def test_a_trial_changes_the_rate_and_nothing_else(tmp_path):
     path.write_text(path.read_text() + f"tuning: {rates}\n")
     registry = load(folder)
     plain = plan(Request(("one",), ("toy",)), registry).planned[0].cell
-    trial = plan(Request(("one",), ("toy",), trial=1), registry).planned[0].cell
+    trial = plan(Request(("one",), ("toy",), seeds=(100,), trial=1), registry).planned[0].cell
     assert trial.recipe == plain.recipe.model_copy(update={"learning_rate": 5e-3})
     assert trial.identity.digest != plain.identity.digest
+
+
+def a_search(trials, seeds=(100, 101)):
+    return Search(
+        method="taps", backbone="bert_mini", scale="mini", track="glue", tasks=("cola",),
+        seeds=seeds, steps=100, trials=trials,
+    )  # fmt: skip
+
+
+def test_the_margin_is_that_of_a_paired_t_test_over_tasks():
+    better = {"cola": 70.0, "rte": 64.0, "mrpc": 71.0, "stsb": 66.0}
+    worse = {"cola": 69.0, "rte": 60.5, "mrpc": 71.5, "stsb": 64.0}
+    tried = [
+        Trial(learning_rate=rate, scores=scores, score=fmean(scores.values()))
+        for rate, scores in ((0.1, worse), (0.2, better), (0.3, dict.fromkeys(better, 50.0)))
+    ]
+    margin = margin_of(a_search(tried))
+    found = ttest_rel([*better.values()], [*worse.values()]).confidence_interval(0.95)
+    assert margin.points == pytest.approx(1.5)
+    assert margin.points + margin.half_width == pytest.approx(found.high)
+    assert margin.points - margin.half_width == pytest.approx(found.low)
+    assert margin.within_noise
+    clear = margin_of(a_search([tried[0], tried[2]]))
+    assert not clear.within_noise
+    one = [Trial(learning_rate=r, scores={"cola": s}, score=s) for r, s in ((1, 4.0), (2, 3.0))]
+    assert margin_of(a_search(one)).within_noise is None, "one task says nothing about noise"
 
 
 def test_the_page_shows_every_trial_and_marks_the_best():
@@ -162,13 +205,14 @@ def test_the_page_shows_every_trial_and_marks_the_best():
         Trial(learning_rate=1e-1, scores={}, score=None, reason="diverged: not finite by step 3"),
         Trial(learning_rate=1e-4, scores={"cola": 20.0}, score=20.0),
     )
-    search = Search(
-        method="taps", backbone="bert_mini", scale="mini", track="glue", tasks=("cola",),
-        seeds=(0,), steps=100, trials=trials,
-    )  # fmt: skip
+    search = a_search(trials)
     files = pages([], load(), [search])
     row = next(line for line in files["searches.md"].decode().splitlines() if "taps" in line)
     cells = [cell.strip() for cell in row.split("|")]
-    assert cells[-5:-2] == ["0.001: 40.0", "**0.01: 61.2**", "0.1: *diverged*"]
+    assert cells[6:10] == ["0.0001: 20.0", "0.001: 40.0", "**0.01: 61.2**", "0.1: *diverged*"]
+    assert cells[10:12] == ["21.2", ""], "its margin; it is not at an edge: a higher rate diverged"
+    old = pages([], load(), [a_search(trials, seeds=(0,))])["searches.md"].decode()
+    assert "† Made with seeds that results are scored with" in old
+    assert "†" not in files["searches.md"].decode()
     assert "searches.md" in files["README.md"].decode()
     assert "searches.md" not in pages([], load())

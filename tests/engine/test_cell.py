@@ -108,6 +108,7 @@ def test_the_result_says_where_and_with_what(run):
     assert {"python", "torch"} <= result.environment.versions.keys()
     assert result.peak_memory_bytes > 50_000_000
     assert 0 < result.train_seconds <= result.total_seconds
+    assert result.processor_seconds > 0
     assert result.steps == 12
     norms = result.trained_parameters - 2 * 65
     assert result.ledger.task_bits == {"reds": 32 * norms}

@@ -24,11 +24,16 @@ def entry(name: str) -> dict:
 
 
 @cache
-def splits(name: str) -> Splits:
+def module():
     spec = importlib.util.spec_from_file_location("glue_mini", FOLDER / "mini.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, entry(name)["sources"]["mini"]["function"])()
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+@cache
+def splits(name: str) -> Splits:
+    return getattr(module(), entry(name)["sources"]["mini"]["function"])()
 
 
 def rows(name: str, split: str) -> list[tuple[str, ...]]:
@@ -45,6 +50,25 @@ def words(row: tuple[str, ...]) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_task_is_the_one_its_yaml_froze(name):
     assert splits(name).digest() == entry(name)["sources"]["mini"]["digest"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sizes_follow_from_those_of_the_real_task(name):
+    official = entry(name)["official"]["train"]
+    own = splits(name)
+    assert len(own.train["label"]) == min(4000, round(8 * official**0.5, -1))
+    assert len(own.validation["label"]) == 300
+    assert len(own.test["label"]) == 2000
+
+
+@pytest.mark.parametrize("name", ["cola", "stsb", "rte"])
+def test_other_splits_have_no_say_in_the_test_examples(name, monkeypatch):
+    monkeypatch.setattr(module(), "training_examples", lambda task: 120)
+    monkeypatch.setattr(module(), "VALIDATION", 40)
+    other = getattr(module(), name)()
+    assert len(other.train["label"]) == 120
+    for column, values in splits(name).test.items():
+        assert np.array_equal(values, other.test[column])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -71,6 +71,21 @@ def test_no_image_is_in_two_splits(name):
 
 
 @every_task
+def test_there_are_two_thousand_test_images_where_they_are_drawn(name):
+    count = len(splits(name).test["label"])
+    assert count == 740 if name == "digits" else 2000 <= count < 2012
+
+
+def test_other_splits_have_no_say_in_the_test_images():
+    def draw(rng, count):
+        return [rng.integers(0, 256, (count, 2, 2, 3)).astype(np.uint8) for _ in range(3)]
+
+    few, more = (module()._splits(5, draw, train, 4, 50) for train in (6, 9))
+    assert np.array_equal(few.test["image"], more.test["image"])
+    assert not rows(few.test["image"]) & rows(few.train["image"])
+
+
+@every_task
 def test_labels_are_shuffled(name):
     label = splits(name).train["label"]
     assert (np.diff(label) != 0).mean() > 0.7
