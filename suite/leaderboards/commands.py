@@ -24,13 +24,13 @@ def commands(board: Board) -> list[str]:
     for (tasks, seeds, setting), methods in sorted(
         by_words.items(), key=lambda item: item[0][::-1]
     ):
-        words = [
+        parts = [
             f"python -m suite run{board.scale.argument} --methods {','.join(sorted(methods))}",
             f"--tasks {tasks} --backbones {board.backbone} --seeds {seeds}",
             setting,
             _registry(board),
         ]
-        found.append(" ".join(word for word in words if word))
+        found.append(" ".join(part for part in parts if part))
     return found
 
 
