@@ -1,15 +1,13 @@
-"""`list` and `show`."""
+"""`list`."""
 
 import argparse
-from collections.abc import Iterable
-from pathlib import Path
 
-from suite.cli.selection import history_with_warnings, results_folder
-from suite.console import coloured, out, out_json, say, shown, table
-from suite.errors import UserError
+from suite.cli.selection import results_folder, warned
+from suite.console import coloured, out, out_json, say, table
 from suite.registry import Registry, load
-from suite.registry.names import did_you_mean, normal
-from suite.registry.schema import FileEntry, MethodEntry, Scale, TaskEntry
+from suite.registry.schema import Scale, TaskEntry
+from suite.results.folder import read_listed
+from suite.results.history import Listed
 
 Row = tuple[str, ...]
 
@@ -17,16 +15,14 @@ Row = tuple[str, ...]
 def list_entries(options: argparse.Namespace) -> int:
     """Print one kind of entry as a table, broken entries included."""
     if options.what == "results":
-        header, rows = _results(options.out)
-        broken: list[Row] = []
-    else:
-        registry = load(options.registry)
-        header, rows = _LISTINGS[options.what](registry)
-        broken = [
-            (entry.name, f"BROKEN {entry.problems[0]}")
-            for entry in registry.broken
-            if f"{entry.kind}s" == options.what
-        ]
+        return _list_results(options)
+    registry = load(options.registry)
+    header, rows = _LISTINGS[options.what](registry)
+    broken = [
+        (entry.name, f"BROKEN {entry.problems[0]}")
+        for entry in registry.broken
+        if f"{entry.kind}s" == options.what
+    ]
     if options.json:
         out_json(
             [dict(zip(header, row, strict=True)) for row in rows]
@@ -38,61 +34,49 @@ def list_entries(options: argparse.Namespace) -> int:
     for name, problem in broken:
         out(f"{name}  {coloured(problem, 'red')}")
     if not rows and not broken:
-        where = f" in {results_folder(options.out)}" if options.what == "results" else ""
-        say(f"no {options.what}{where}")
+        say(f"no {options.what}")
     return 0
 
 
-def show(options: argparse.Namespace) -> int:
-    """Print every entry of this name."""
-    registry = load(options.registry)
-    entries: dict[str, list[tuple[str, FileEntry]]] = {}
-    for kind, mapping in _kinds(registry):
-        for name, entry in mapping.items():
-            for called in {normal(name), normal(entry.name)}:
-                entries.setdefault(called, []).append((kind, entry))
-    for broken in registry.broken:
-        if normal(options.name) == normal(broken.name):
-            raise UserError("\n".join(map(str, broken.problems)))
-    found = entries.get(normal(options.name))
-    if not found:
-        raise UserError(f"nothing is called '{options.name}'{did_you_mean(options.name, entries)}")
-    out("\n\n".join(_described(kind, entry) for kind, entry in found))
+def _list_results(options: argparse.Namespace) -> int:
+    """Print every result, with its score and what it stores."""
+    found = [*warned(read_listed(options.out)).values()]
+    if options.json:
+        out_json([_as_json(result) for result in found])
+    elif found:
+        header = ("cell", "scale", "status", "score", "stored ×", "identity", "reason")
+        out(table(header, map(_row, found)))
+    else:
+        say(f"no results in {results_folder(options.out)}")
     return 0
 
 
-def _kinds(registry: Registry) -> Iterable[tuple[str, dict[str, FileEntry]]]:
+def _row(result: Listed) -> Row:
+    score, stored = result.score, result.stored_x
     return (
-        ("method", dict(registry.methods)),
-        ("task", dict(registry.tasks)),
-        ("track", dict(registry.tracks)),
-        ("backbone", dict(registry.backbones)),
+        result.cell.label,
+        result.cell.scale,
+        result.status,
+        "-" if score is None else f"{score:.1f}",
+        "-" if stored is None else f"{stored:.3g}",
+        result.identity.digest[:8],
+        result.reason,
     )
 
 
-def _described(kind: str, entry: FileEntry) -> str:
-    lines = [coloured(f"{kind} {entry.name}", "bold"), f"  file: {shown(entry.path)}"]
-    if isinstance(entry, MethodEntry):
-        lines.append(f"  code: {shown(entry.python_path)}")
-    fields = entry.model_dump(mode="json", exclude={"schema_version", "name"}, exclude_unset=True)
-    return "\n".join([*lines, *_tree(fields, "  ")])
-
-
-def _tree(value: object, indent: str) -> Iterable[str]:
-    """Plain indented lines: keys, followed by the values that fit on the line."""
-    items: Iterable[tuple[str, object]]
-    if isinstance(value, dict):
-        items = ((f"{key}:", item) for key, item in value.items())
-    elif isinstance(value, list):
-        items = (("-", item) for item in value)
-    else:
-        return
-    for head, item in items:
-        if isinstance(item, list) and not any(isinstance(part, dict | list) for part in item):
-            item = ", ".join(map(str, item))
-        nested = isinstance(item, dict | list)
-        yield f"{indent}{head}" if nested else f"{indent}{head} {str(item).strip()}"
-        yield from _tree(item, indent + "  ")
+def _as_json(result: Listed) -> dict[str, object]:
+    return {
+        "label": result.cell.label,
+        **result.cell.model_dump(mode="json"),
+        "setting": result.cell.setting,
+        "status": result.status,
+        "score": result.score,
+        "scores": {one.task: one.score for one in result.scores},
+        "stored_x": result.stored_x,
+        "options": result.options,
+        "identity": result.identity.digest,
+        "reason": result.reason,
+    }
 
 
 def _methods(registry: Registry) -> tuple[Row, list[Row]]:
@@ -136,14 +120,6 @@ def _backbones(registry: Registry) -> tuple[Row, list[Row]]:
         for entry in registry.backbones.values()
     ]
     return ("name", "family", "modality", "scale", "description"), rows
-
-
-def _results(folder: Path) -> tuple[Row, list[Row]]:
-    rows: list[Row] = [
-        (past.cell.label, past.cell.scale, past.status, past.identity.digest[:8], past.reason)
-        for past in history_with_warnings(folder).values()
-    ]
-    return ("cell", "scale", "status", "identity", "reason"), rows
 
 
 _LISTINGS = {"methods": _methods, "tasks": _tasks, "tracks": _tracks, "backbones": _backbones}

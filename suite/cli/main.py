@@ -23,9 +23,10 @@ DESCRIPTION = (
     "How much accuracy per stored parameter when one frozen backbone must serve many tasks?"
 )
 EPILOGUE = """\
-lists of names are comma- or space-separated and take globs and 'all':
+lists of names are comma- or space-separated and take globs, 'all' and exceptions:
   python -m suite run --methods taps,hyperformer --tasks glue
-  python -m suite plan -m 'hyper*' -t glue/rte glue/cola -b bert_mini --seeds 0,1,2
+  python -m suite plan -m 'hyper*' -t glue/rte glue/cola -b bert_mini --seeds 0-2
+  python -m suite plan -m 'all,!hyper*' -t 'glue,!rte'
 
 exit codes:
   0    every cell is ok        2    wrong usage or invalid registry
@@ -114,11 +115,13 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     _out(listing)
     _json(listing)
-    show = verb("show", "catalogue", "show one method, task, track or backbone")
+    show = verb("show", "show", "show one method, task, track or backbone")
     show.add_argument("name")
+    _json(show)
     why = verb("why", "results", "say what a result depends on and what has changed since")
     why.add_argument("cell", metavar="CELL", help="as in 'list results'; globs allowed")
     _out(why)
+    _json(why)
 
     validate = verb("validate", "contributing", "check every registry entry without running it")
     validate.add_argument("names", nargs="*", help="only these entries (default: all)")
@@ -135,15 +138,38 @@ def build_parser() -> argparse.ArgumentParser:
     fetch.add_argument("-t", "--tasks", nargs="+", default=[])
     fetch.add_argument("-b", "--backbones", nargs="+", default=[])
     board = verb("leaderboard", "results", "write the leaderboards again from the results")
-    board.add_argument("--check", action="store_true", help="write nothing, exit 1 if they differ")
+    instead = board.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--check", action="store_true", help="write nothing, exit 1 if they differ"
+    )
+    instead.add_argument(
+        "--export", type=Path, metavar="FILE", help="write all rows to a .csv or .parquet instead"
+    )
     _out(board)
+    submit = verb("submit", "submit", "put results and their deltas into one file for others")
+    submit.add_argument("-m", "--methods", nargs="+", default=[], metavar="NAME")
+    submit.add_argument("-t", "--tasks", nargs="+", default=[], metavar="NAME")
+    submit.add_argument("-b", "--backbones", nargs="+", default=[], metavar="NAME")
+    submit.add_argument(
+        "-o", dest="file", type=Path, required=True, metavar="FILE", help="ends in .zip"
+    )
+    _out(submit)
     verify = verb("verify", "verify", "hold results against themselves and their deltas")
-    verify.add_argument("cells", nargs="*", help="as in 'list results'; globs allowed")
+    verify.add_argument(
+        "cells", nargs="*", metavar="CELL | FILE.zip",
+        help="as in 'list results', globs allowed; or a submission",
+    )  # fmt: skip
     verify.add_argument(
         "--rescore", action="store_true", help="load each stored delta and score it again"
     )
     verify.add_argument("--device", default="auto", help=argparse.SUPPRESS)
     _out(verify)
+    accept = verb("accept", "submit", "score a submission again and add its results")
+    accept.add_argument("file", type=Path, metavar="FILE.zip")
+    accept.add_argument("--by", metavar="NAME", help="who verifies (default: git's user.name)")
+    accept.add_argument("--device", type=_device, default="auto", metavar="DEVICE")
+    accept.add_argument("--allow-dirty", action="store_true", help="with code not committed")
+    _out(accept)
     pack = verb("pack", "results", "pack results, one file a board; settle what a merge left")
     _out(pack)
     carry = verb("carry", "carry", "keep results through changes of code that change no result")
@@ -211,7 +237,8 @@ def _cells(group: argparse._ArgumentGroup, *, seeds: str = "0") -> None:
     add("-b", "--backbones", nargs="+", default=[], metavar="NAME", help="default: the track's")
     add("--scale", choices=("mini", "full"), default="mini",
         help="mini: embedded, minutes on a CPU (default); full: real data and weights")  # fmt: skip
-    add("--seeds", nargs="+", default=[seeds], metavar="N", help=f"default: {seeds}")
+    add("--seeds", nargs="+", default=[seeds], metavar="N",
+        help=f"numbers and ranges such as 0-4; default: {seeds}")  # fmt: skip
     add("--steps", type=_positive, metavar="N", help="optimizer steps per task")
     add("--batch-size", type=_positive, metavar="N")
     add("--set", action="append", default=[], dest="settings", metavar="METHOD.OPTION=VALUE")

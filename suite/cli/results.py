@@ -4,14 +4,15 @@ import argparse
 import fnmatch
 from pathlib import Path
 
-from suite.cli.selection import history_with_warnings, load_with_warnings, results_folder
-from suite.console import out, say, shown
+from suite.cli.selection import load_with_warnings, results_folder, warned
+from suite.console import out, out_json, say, shown
 from suite.errors import UserError
 from suite.planning.identity import differences
 from suite.planning.outdated import request_for
 from suite.planning.plan import plan
 from suite.registry import Registry
 from suite.registry.names import did_you_mean
+from suite.results.folder import read_history
 from suite.results.history import Past
 from suite.results.packing import is_packed
 from suite.results.packing import pack as pack_results
@@ -19,7 +20,7 @@ from suite.results.packing import pack as pack_results
 
 def why(options: argparse.Namespace) -> int:
     """Print what each matching result depends on, and what the plan says about it today."""
-    history = history_with_warnings(options.out)
+    history = warned(read_history(options.out))
     found = [past for past in history.values() if fnmatch.fnmatch(past.cell.label, options.cell)]
     if not found:
         labels = [past.cell.label for past in history.values()]
@@ -28,16 +29,24 @@ def why(options: argparse.Namespace) -> int:
             f"{did_you_mean(options.cell, labels)}; see: python -m suite list results"
         )
     registry = load_with_warnings(options.registry)
-    out("\n\n".join(_explained(past, registry) for past in found))
+    if options.json:
+        out_json([_as_json(past, registry) for past in found])
+    else:
+        out("\n\n".join(_explained(past, registry) for past in found))
     return 0
 
 
 def leaderboard(options: argparse.Namespace) -> int:
-    """Write the leaderboards from the results, or compare them with what is there."""
+    """Write the leaderboards from the results, or their rows to one file, or compare them with
+    what is there."""
     from suite import leaderboards
 
     _require_results(options.out)
     registry = load_with_warnings(options.registry)
+    if options.export:
+        leaderboards.export_to(options.export, options.out, registry)
+        out(shown(options.export))
+        return 0
     if options.check:
         stale = leaderboards.check(options.out, registry)
         for line in stale:
@@ -91,6 +100,11 @@ def _explained(past: Past, registry: Registry) -> str:
         f"  today     {_today(past, registry)}",
     ]
     return "\n".join(lines)
+
+
+def _as_json(past: Past, registry: Registry) -> dict[str, object]:
+    kept = past.model_dump(mode="json", exclude={"schema_version", "environment"})
+    return {"label": past.cell.label, **kept, "today": _today(past, registry)}
 
 
 def _today(past: Past, registry: Registry) -> str:

@@ -2,19 +2,30 @@
 
 import argparse
 import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from suite.console import say
 from suite.engine.settings import Settings
+from suite.errors import UserError
 from suite.planning.output import results_folder
 from suite.planning.request import Request, request
 from suite.registry import Registry, load
+from suite.registry.entries import split_names
+from suite.registry.names import did_you_mean, normal
 from suite.registry.schema import Store
-from suite.results.folder import Results, read_history
-from suite.results.history import Past
+from suite.results.folder import R, Results
+from suite.results.records import CellKey, Result
 
-__all__ = ["Invocation", "history_with_warnings", "load_with_warnings", "results_folder"]
+__all__ = [
+    "Invocation",
+    "load_with_warnings",
+    "matching",
+    "results_folder",
+    "warned",
+]
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,47 @@ class Invocation:
         return shlex.join(["python", "-m", "suite", *words])
 
 
+def matching(
+    results: Iterable[Result],
+    methods: Sequence[str],
+    tasks: Sequence[str],
+    backbones: Sequence[str],
+) -> list[Result]:
+    """The results of these methods, tasks (or tracks) and backbones; no names mean all.
+
+    A method's name stands for all its settings. Raises `UserError` for a name of no result.
+    """
+    kept = list(results)
+    for kind, words, names in (
+        ("method", methods, lambda cell: (cell.method, cell.name)),
+        ("task or track", tasks, _task_names),
+        ("backbone", backbones, lambda cell: (cell.backbone,)),
+    ):
+        patterns = split_names(words)
+        if not patterns or "all" in patterns:
+            continue
+        known = {name for result in kept for name in names(result.cell)}
+        for pattern in patterns:
+            if not any(_is_meant(name, pattern) for name in known):
+                near = did_you_mean(pattern, known)
+                raise UserError(f"there is no result of the {kind} '{pattern}'{near}")
+        kept = [
+            result
+            for result in kept
+            if any(_is_meant(name, p) for name in names(result.cell) for p in patterns)
+        ]
+    return kept
+
+
+def _task_names(cell: CellKey) -> tuple[str, ...]:
+    return (cell.track, *cell.tasks, *(f"{cell.track}/{task}" for task in cell.tasks))
+
+
+def _is_meant(name: str, pattern: str) -> bool:
+    # The brackets of `lora[rank=4]` are a set of characters to a glob.
+    return name == pattern or fnmatchcase(normal(name), normal(pattern))
+
+
 def load_with_warnings(folder: Path | None) -> Registry:
     """The registry; broken entries are named on stderr, and refused only if selected."""
     registry = load(folder)
@@ -66,9 +118,8 @@ def load_with_warnings(folder: Path | None) -> Registry:
     return registry
 
 
-def history_with_warnings(out: Path) -> Results[Past]:
-    """The heads of all results; files that are not results are named on stderr."""
-    history = read_history(out)
-    if history.warning:
-        say(history.warning)
-    return history
+def warned(results: Results[R]) -> Results[R]:
+    """The results that were read; files that are not results are named on stderr."""
+    if results.warning:
+        say(results.warning)
+    return results

@@ -2,21 +2,26 @@
 
 import argparse
 from fnmatch import fnmatchcase
+from pathlib import Path
 
+from suite.cli.checking import check, rescorer, submitted
 from suite.cli.selection import load_with_warnings
-from suite.console import coloured, out, say
+from suite.console import coloured, out, say, shown
 from suite.errors import UserError
-from suite.planning.identity import holds, recipe_digest
-from suite.registry import Registry
-from suite.registry.schema import TaskEntry
-from suite.results.folder import delta_path, read_results
-from suite.results.records import Result
-from suite.results.verify import problems
+from suite.results.folder import read_results
+from suite.results.submission import SUFFIX
 
 
 def verify(options: argparse.Namespace) -> int:
     """Name every result that contradicts itself or its delta; 1 if there is one."""
     registry = load_with_warnings(options.registry)
+    scorer = rescorer(options, registry) if options.rescore else None
+    files = [word for word in options.cells if word.endswith(SUFFIX)]
+    if files:
+        if len(options.cells) > 1:
+            raise UserError(f"{files[0]}: a submission is verified alone, and whole")
+        opened = submitted(Path(files[0]), registry, scorer)
+        return report(files[0], opened.wrong, len(opened.results))
     found = read_results(options.out)
     for reason in found.left_out:
         out(f"{reason.place}: {reason.reason}")
@@ -30,36 +35,21 @@ def verify(options: argparse.Namespace) -> int:
         raise UserError(f"--out {options.out}: there is no such result")
     wrong = len(found.left_out)
     without_delta = 0
-    for result in chosen:
-        said = [*_of_identity(result), *problems(result, _tasks(result, registry))]
-        if options.rescore and not said and result.status == "ok":
-            delta = delta_path(options.out, result.cell)
-            if delta.is_file():
-                from suite.engine import rescore
-                from suite.engine.pool import resolve_device
-
-                said = rescore.problems(result, delta, registry, resolve_device(options.device))
-            else:
-                without_delta += 1
-        for problem in said:
-            out(f"{coloured(result.cell.label, 'red')}: {problem}")
-        wrong += bool(said)
+    for each in check(chosen, options.out, registry, scorer):
+        for problem in each.problems:
+            out(f"{coloured(each.result.cell.label, 'red')}: {problem}")
+        wrong += bool(each.problems)
+        good = each.result.status == "ok" and not each.problems
+        without_delta += scorer is not None and good and each.rescored is None
     if without_delta:
         say(f"{without_delta} results have no delta here and were not scored again")
     say(f"{len(chosen)} results, {wrong or 'none'} wrong.")
     return 1 if wrong else 0
 
 
-def _of_identity(result: Result) -> list[str]:
-    found = []
-    if not holds(result.identity):
-        found.append("identity.digest is not that of its parts")
-    current = result.identity.schema_version > 1
-    if current and result.recipe and recipe_digest(result.recipe) != result.identity.recipe:
-        found.append("recipe is not the one that identity.recipe stands for")
-    return found
-
-
-def _tasks(result: Result, registry: Registry) -> dict[str, TaskEntry]:
-    names = {task: f"{result.cell.track}/{task}" for task in result.cell.tasks}
-    return {task: registry.tasks[name] for task, name in names.items() if name in registry.tasks}
+def report(file: str | Path, wrong: tuple[str, ...], results: int) -> int:
+    """Print what is wrong with a submission; 1 if anything is."""
+    for line in wrong:
+        out(f"{coloured(shown(Path(file)), 'red')}: {line}")
+    say(f"{results} results, {'the submission is refused' if wrong else 'none wrong'}.")
+    return 1 if wrong else 0

@@ -173,6 +173,7 @@ def trained_before(cell: Cell, result: Result, delta: Path, workspace: Workspace
             "and the cell will be trained"
         )
     peak_memory.reset_peak(workspace.device)
+    assert result.processor_seconds is not None, "results of this identity have it"
     method = load_method(workspace.registry.methods[cell.key.method], cell.options)
     model = _adapted(cell, method, workspace, "adapt")
     load_delta(delta, model, method)
@@ -185,6 +186,7 @@ def trained_before(cell: Cell, result: Result, delta: Path, workspace: Workspace
         training=Training(
             steps=result.steps,
             seconds=result.train_seconds,
+            processor_seconds=result.processor_seconds,
             validation={score.task: score.validation_score for score in result.scores},
             trained_parameters=result.trained_parameters,
         ),

@@ -131,16 +131,18 @@ def load_delta(path: Path, model: AdaptedModel, method: Method) -> None:
 def rounded(
     model: AdaptedModel, method: Method, regime: str, rounding: Rounding
 ) -> Iterator[AdaptedModel]:
-    """The model with what it stores rounded, as its file would give it back; everything else, and
-    afterwards the whole, as it was."""
+    """The model, in evaluation mode, with what it stores rounded, as its file would give it back;
+    everything else, and afterwards the whole, as it was."""
     exact = {name: tensor.clone() for name, tensor in stored_tensors(model, method).items()}
     content = _content(model, method, regime, None, rounding)
     with torch.no_grad():
         method.load(model, values_of(content, rounding.starts))
         try:
-            yield model
+            # Drops what layers have kept from passes before: weights that a hypernetwork generates.
+            yield model.eval()
         finally:
             method.load(model, exact)
+            model.eval()
 
 
 def _content(

@@ -20,6 +20,7 @@ from suite.engine.settings import Settings
 from suite.engine.worker import (
     Finished,
     Order,
+    Preparing,
     Stepped,
     TrainingEnded,
     Unwritable,
@@ -212,6 +213,8 @@ def _next_results(
                 finished += _with_rest(worker, own, settings, progress)
                 continue
             match message:
+                case Preparing(what):
+                    progress.preparing(worker.cell, what)
                 case Stepped(step, steps):
                     progress.stepped(worker.cell, step, steps)
                 case TrainingEnded():

@@ -1,6 +1,7 @@
 """Progress on stderr: a live bar on a terminal, plain lines everywhere else."""
 
 import sys
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,27 @@ def outcome(result: Result) -> str:
     return f"{mean:.1f}  ({result.total_seconds:.1f} s)"
 
 
+def time_left(elapsed: float, done: int, cells: int) -> str:
+    """`about 3 min left`, if the others take as long as those that are done; `elapsed` in seconds.
+
+    Empty before the first cell is done and after the last.
+    """
+    if not 0 < done < cells:
+        return ""
+    seconds = elapsed / done * (cells - done)
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s left"
+    minutes = seconds / 60
+    return f"about {minutes:.0f} min left" if minutes < 90 else f"about {minutes / 60:.1f} h left"
+
+
 class Progress:
     """Plain lines, one for each finished cell."""
 
     def __init__(self, cells: int) -> None:
         self.cells = cells
         self.done = 0
+        self.began = time.monotonic()
 
     def __enter__(self) -> "Progress":
         return self
@@ -46,14 +62,22 @@ class Progress:
     def started(self, cell: Cell) -> None:
         """A worker has taken the cell."""
 
+    def preparing(self, cell: Cell, what: str) -> None:
+        """The cell waits for `what` before its first step."""
+
     def stepped(self, cell: Cell, step: int, steps: int) -> None:
         """The cell has done `step` of `steps` optimizer steps."""
 
     def finished(self, result: Result) -> None:
         """The cell is over."""
         self.done += 1
-        line = f"[{self.done}/{self.cells}] {describe(result.cell)}  {outcome(result)}"
-        self._print(line)
+        parts = [f"[{self.done}/{self.cells}] {describe(result.cell)}", outcome(result), self.left]
+        self._print("  ".join(part for part in parts if part))
+
+    @property
+    def left(self) -> str:
+        """How long the other cells will take."""
+        return time_left(time.monotonic() - self.began, self.done, self.cells)
 
     def _print(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)  # noqa: T201
@@ -65,17 +89,17 @@ class LiveProgress(Progress):
     def __init__(self, cells: int) -> None:
         super().__init__(cells)
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bars
 
         self.bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
             TimeElapsedColumn(),
             console=Console(stderr=True, highlight=False),
         )
-        self.overall = self.bars.add_task("cells", total=cells)
+        self.overall = self.bars.add_task("cells", total=cells, state=self._state)
         self.running: dict[CellKey, TaskID] = {}
 
     def __enter__(self) -> "LiveProgress":
@@ -92,17 +116,29 @@ class LiveProgress(Progress):
 
     def started(self, cell: Cell) -> None:
         """Give the cell a bar of its own."""
-        self.running[cell.key] = self.bars.add_task(describe(cell.key), total=None)
+        self.running[cell.key] = self.bars.add_task(
+            describe(cell.key), total=None, state="starting"
+        )
+
+    def preparing(self, cell: Cell, what: str) -> None:
+        """Say beside the cell's bar what it waits for."""
+        self.bars.update(self.running[cell.key], state=what)
 
     def stepped(self, cell: Cell, step: int, steps: int) -> None:
         """Move the cell's bar."""
-        self.bars.update(self.running[cell.key], completed=step, total=steps)
+        state = f"step {step} of {steps}"
+        self.bars.update(self.running[cell.key], completed=step, total=steps, state=state)
 
     def finished(self, result: Result) -> None:
         """Retire the cell's bar and count it."""
         super().finished(result)
         self.bars.remove_task(self.running.pop(result.cell))
-        self.bars.advance(self.overall)
+        self.bars.update(self.overall, completed=self.done, state=self._state)
+
+    @property
+    def _state(self) -> str:
+        said = f"{self.done} of {self.cells}"
+        return f"{said}, {self.left}" if self.left else said
 
     def _print(self, line: str) -> None:
         self.bars.console.print(line, markup=False)

@@ -1,7 +1,10 @@
 """A result against its delta: loaded and scored again, without training."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from suite.data.batching import Batches
@@ -9,61 +12,134 @@ from suite.engine.cell import Workspace
 from suite.engine.delta import delta_digest
 from suite.engine.ledger import closed_form, count, disagreement, parameters
 from suite.engine.loop import predictions
-from suite.engine.predictor import load_predictor
-from suite.errors import UserError
+from suite.engine.predictor import Predictor, load_predictor
+from suite.errors import Diverged, UserError
 from suite.planning.cells import Cell
 from suite.registry import Registry
-from suite.registry.schema import Classification
-from suite.results.records import Result
-
-TOLERANCE = 0.02
-"""Share of a regression's range by which answers may differ from machine to machine."""
-FEW = 0.01
-"""Share of the answers that may differ there."""
+from suite.registry.schema import Classification, TaskEntry
+from suite.results.records import Result, TaskScore
+from suite.results.scores import evaluate, score
 
 
-def problems(result: Result, delta: Path, registry: Registry, device: str) -> list[str]:
-    """What the delta contradicts in a result that agrees with itself, in words; empty if nothing.
+@dataclass(frozen=True)
+class Tolerance:
+    """How much another machine may answer otherwise: single answers near a boundary move where it
+    rounds differently. One answer always may."""
 
-    Raises `UserError` if the delta cannot be loaded because what it belongs to is not here.
-    """
-    if result.delta and delta_digest(delta) != result.delta:
-        return [f"{delta.name} is not the file that was scored"]
-    model = load_predictor(delta, registry, device)
-    if model.origin.cell != result.cell:
-        return [f"{delta.name} belongs to {model.origin.cell.label}"]
-    found = []
-    ledger = count(delta)
-    if result.ledger and ledger != result.ledger.model_copy(update={"closed_form": True}):
-        found.append("ledger is not what the delta holds")
-    entry = registry.methods[result.cell.method]
-    workspace = Workspace(registry, torch.device(device), torch.get_num_threads())
-    if entry.cost_stated:
-        backbone = workspace.backbone(result.cell.backbone)
-        tasks = len(result.cell.tasks)
-        expected = closed_form(entry.cost, backbone, tasks, dict(result.options), result.facts)
-        if difference := disagreement(parameters(delta), expected, entry.path.name):
-            found.append(difference)
-    if result.recipe is None:
-        return [*found, "recipe is missing"]
-    cell = Cell(result.cell, result.recipe, result.options, result.identity)
-    for own in result.scores:
-        task = registry.tasks[f"{result.cell.track}/{own.task}"]
-        encoded = workspace.task(cell, task)
-        entry_of_backbone = registry.backbones[result.cell.backbone]
-        answers = predictions(model.model, Batches(task.name, encoded.test, entry_of_backbone))
-        targets = encoded.test.targets.cpu().numpy()
-        if len(targets) != len(own.targets):
-            raise UserError(
-                f"{own.task}: {len(targets)} test examples are here, the result has "
-                f"{len(own.targets)}"
-            )
-        # Another machine may round differently, which moves single answers near a boundary.
+    answers: float
+    """Share of a task's answers."""
+    numbers: float
+    """Share of a regression's range by which a number may move without being another answer."""
+
+
+SAME_KIND = Tolerance(answers=0.001, numbers=0.001)
+"""From CPU to CPU or GPU to GPU: they add in another order."""
+OTHER_KIND = Tolerance(answers=0.01, numbers=0.02)
+"""From a GPU to a CPU or back: one computes in bfloat16."""
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """What scoring a delta again shows."""
+
+    problems: tuple[str, ...] = ()
+    """What the delta contradicts in its result, in words."""
+    answers: int = 0
+    """Answers of all tasks."""
+    otherwise: int = 0
+    """Those that are not the recorded ones."""
+    difference: float = 0.0
+    """Largest difference between a task's recorded score and the one found here, in points."""
+
+
+class Rescorer:
+    """Scores deltas again on one device (`cpu`, `cuda:0`)."""
+
+    def __init__(self, registry: Registry, device: str) -> None:
+        self.registry = registry
+        self.device = device
+        self._workspace = Workspace(registry, torch.device(device), torch.get_num_threads())
+
+    def rescore(self, result: Result, delta: Path) -> Rescored:
+        """Load the delta of a result that agrees with itself into a fresh backbone, and score it.
+
+        Raises `UserError` if the delta cannot be loaded, or if what it belongs to is not here.
+        """
+        if result.delta and delta_digest(delta) != result.delta:
+            return Rescored((f"{delta.name} is not the file that was scored",))
+        if "data" not in result.identity.parts:
+            raise UserError(f"{result.cell.label} is too old to be scored again")
+        model = load_predictor(delta, self.registry, self.device)
+        if model.origin.cell != result.cell:
+            return Rescored((f"{delta.name} belongs to {model.origin.cell.label}",))
+        if model.origin.options != result.options:
+            return Rescored((f"options are not those that {delta.name} was trained with",))
+        if result.recipe is None:
+            return Rescored(("recipe is missing",))
+        problems = [*self._costs(result, delta)]
+        cell = Cell(result.cell, result.recipe, result.options, result.identity)
+        tolerance = self._tolerance(result)
+        otherwise, difference = 0, 0.0
+        for own in result.scores:
+            task = self.registry.tasks[f"{result.cell.track}/{own.task}"]
+            try:
+                moved, here = self._scored(own, task, model, cell, tolerance)
+            except (ValueError, Diverged) as error:
+                problems.append(str(error))
+                continue
+            if moved > max(1, tolerance.answers * len(own.targets)):
+                problems.append(
+                    f"{own.task}: the delta answers {moved} of {len(own.targets)} otherwise and "
+                    f"scores {here:.4f}, not {own.score}"
+                )
+            otherwise += moved
+            difference = max(difference, abs(here - own.score))
+        answers = sum(len(own.targets) for own in result.scores)
+        return Rescored(tuple(problems), answers, otherwise, round(difference, 4))
+
+    def _costs(self, result: Result, delta: Path) -> Iterator[str]:
+        """What is wrong with the numbers from which costs are computed."""
+        try:
+            ledger = count(delta)
+        except ValueError as error:
+            yield str(error)
+            return
+        if result.ledger and ledger != result.ledger.model_copy(update={"closed_form": True}):
+            yield "ledger is not what the delta holds"
+        backbone = self._workspace.backbone(result.cell.backbone)
+        total = backbone.parameter_count()
+        if result.backbone_parameters != total:
+            yield f"backbone_parameters is {result.backbone_parameters}, not {total}"
+        entry = self.registry.methods[result.cell.method]
+        if result.ledger and result.ledger.closed_form != entry.cost_stated:
+            yield f"ledger.closed_form is {result.ledger.closed_form}"
+        if entry.cost_stated:
+            tasks = len(result.cell.tasks)
+            expected = closed_form(entry.cost, backbone, tasks, dict(result.options), result.facts)
+            if difference := disagreement(parameters(delta), expected, entry.path.name):
+                yield difference
+
+    def _scored(
+        self, own: TaskScore, task: TaskEntry, model: Predictor, cell: Cell, tolerance: Tolerance
+    ) -> tuple[int, float]:
+        """How many answers are not the recorded ones, and the score of those given here.
+
+        Raises ValueError if the result is of other test examples.
+        """
+        test = self._workspace.task(cell, task).test
+        targets = test.targets.cpu().numpy()
+        # Numbers are recorded with four digits.
+        if len(targets) != len(own.targets) or not np.allclose(targets, own.targets, 0, 1e-4):
+            raise ValueError(f"{own.task}: targets are not those of the test examples here")
+        backbone = self._workspace.backbone(cell.key.backbone).entry
+        answers = predictions(model.model, Batches(task.name, test, backbone))
         room = 0.0
         if not isinstance(task.output, Classification):
-            room = TOLERANCE * (max(own.targets) - min(own.targets))
-        pairs = zip(answers, own.predictions, strict=True)
-        apart = sum(abs(float(answer) - recorded) > room for answer, recorded in pairs)
-        if apart > FEW * len(own.targets):
-            found.append(f"{own.task}: the delta answers {apart} of {len(own.targets)} otherwise")
-    return found
+            room = tolerance.numbers * (task.output.maximum - task.output.minimum)
+        moved = int((np.abs(answers - np.array(own.predictions)) > room).sum())
+        return moved, score(evaluate(task, answers, targets))
+
+    def _tolerance(self, result: Result) -> Tolerance:
+        there = result.environment.device if result.environment else ""
+        alike = there.partition(":")[0] == self.device.partition(":")[0]
+        return SAME_KIND if alike else OTHER_KIND

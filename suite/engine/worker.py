@@ -30,6 +30,13 @@ REPORT_EVERY_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
+class Preparing:
+    """A running cell waits for something before its first step."""
+
+    what: str
+
+
+@dataclass(frozen=True)
 class Order:
     """A cell to run."""
 
@@ -92,7 +99,8 @@ def work(
     import torch
     from tqdm import tqdm
 
-    from suite.engine.cell import Trained, Workspace
+    from suite.engine.announcing import AnnouncingWorkspace
+    from suite.engine.cell import Trained
 
     # tqdm's default lock is a semaphore between processes, which would leak if a worker is killed.
     tqdm.set_lock(threading.RLock())
@@ -102,7 +110,9 @@ def work(
         # Images of a task have one size, so that cuDNN's trials for each shape pay off.
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
-    workspace = Workspace(registry, torch.device(device), threads)
+    workspace = AnnouncingWorkspace(
+        registry, torch.device(device), threads, say=lambda what: pipe.send(Preparing(what))
+    )
     kept: Trained | None = None
     while (order := pipe.recv()) is not None:
         cell = order.cell

@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suite.console import say
-from suite.leaderboards import explorer, index, markdown, methods_page, plot, searches_page
+from suite.leaderboards import (
+    explorer,
+    export,
+    index,
+    markdown,
+    methods_page,
+    plot,
+    searches_page,
+)
 from suite.leaderboards.aggregate import boards, pools_of
 from suite.results import noise
 from suite.results.folder import read_results
@@ -16,24 +24,35 @@ from suite.results.searches import Search, read_searches
 if TYPE_CHECKING:
     from suite.registry import Registry
 
-__all__ = ["build", "check", "pages"]
+__all__ = ["build", "check", "export_to", "pages"]
 
 
 def pages(
-    results: Iterable[Result], registry: "Registry", found: Sequence[Search] = ()
+    results: Iterable[Result],
+    registry: "Registry",
+    found: Sequence[Search] = (),
+    *,
+    quoted: bool = True,
 ) -> dict[str, bytes]:
     """Every file of the leaderboards: path below their folder -> content.
 
-    `found` are the searches for learning rates that the recipes rest on.
+    `found` are the searches for learning rates that the recipes rest on; `quoted`: with pages for
+    boards of which there are published numbers alone.
     """
     files: dict[str, bytes] = {}
-    every = boards(results, registry, noise.published())
+    every = [
+        board
+        for board in boards(results, registry, noise.published())
+        if quoted or board.rows or board.unsupported
+    ]
     for board in every:
         image = plot.render(board)
         if image:
             files[f"plots/{board.name}.svg"] = image
         page = markdown.render(board, plot=f"plots/{board.name}.svg" if image else None)
         files[f"{board.name}.md"] = page.encode()
+        if board.rows or board.published:
+            files[f"{export.FOLDER}/{board.name}.csv"] = export.table(board)
     entries = {row.method: row.entry for board in every for row in board.rows if row.entry}
     if entries:
         files[methods_page.NAME] = methods_page.render([*entries.values()]).encode()
@@ -41,7 +60,7 @@ def pages(
         files[noise.NAME] = noise.written(pools)
     if any(board.rows for board in every):
         files[explorer.NAME] = explorer.render(every)
-    files["README.md"] = index.render(every, searched=bool(found)).encode()
+    files["README.md"] = index.render(every, [*registry.methods], found).encode()
     if found:
         files[searches_page.NAME] = searches_page.render(found).encode()
     return files
@@ -50,14 +69,15 @@ def pages(
 def build(out: Path, registry: "Registry") -> list[Path]:
     """Write the leaderboards of an output folder into it; returns the files, sorted.
 
-    In a folder that keeps packs, new results are packed first. Generated pages that no longer
+    In a folder that keeps packs, new results are packed first, and published numbers have pages
+    where nothing was measured. Generated pages that no longer
     belong to any result are removed, with their plots; other files stay.
     """
     results, searches = _read(out)
     # Only after reading, which refuses to choose between the sides of a merge.
     if is_packed(out):
         pack(out)
-    files = pages(results, registry, searches)
+    files = pages(results, registry, searches, quoted=is_packed(out))
     for name in _stale(out, files):
         (out / name).unlink()
     for name, content in files.items():
@@ -68,13 +88,24 @@ def build(out: Path, registry: "Registry") -> list[Path]:
 def check(out: Path, registry: "Registry") -> list[str]:
     """The files below `out` that do not follow from the results: changed, missing or left over."""
     results, searches = _read(out)
-    files = pages(results, registry, searches)
+    files = pages(results, registry, searches, quoted=is_packed(out))
     different = [
         name
         for name, content in files.items()
         if not (out / name).is_file() or (out / name).read_bytes() != content
     ]
     return sorted([*different, *_stale(out, files)])
+
+
+def export_to(path: Path, out: Path, registry: "Registry") -> None:
+    """Write the rows of all boards of an output folder to one file, CSV or parquet by its ending.
+
+    Raises `UserError` for another ending, and if the file cannot be written.
+    """
+    export.require_ending(path)
+    results, _ = _read(out)
+    every = boards(results, registry, noise.published())
+    export.write([b for b in every if is_packed(out) or b.rows], path)
 
 
 def _read(out: Path) -> tuple[list[Result], list[Search]]:
@@ -92,5 +123,10 @@ def _stale(out: Path, files: dict[str, bytes]) -> list[str]:
         for path in sorted(out.glob("*.md"))
         if path.name not in files and path.read_bytes().startswith(mark)
     ]
-    plots = [f"plots/{stem}.svg" for stem in left_over if (out / f"plots/{stem}.svg").is_file()]
-    return [*(f"{stem}.md" for stem in left_over), *plots]
+    beside = [
+        name
+        for stem in left_over
+        for name in (f"plots/{stem}.svg", f"{export.FOLDER}/{stem}.csv")
+        if (out / name).is_file()
+    ]
+    return [*(f"{stem}.md" for stem in left_over), *beside]

@@ -3,10 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from suite.registry.schema import BackboneEntry, MethodEntry, PublishedRow, Scale, Store, TrackEntry
+from suite.registry.schema import (
+    BackboneEntry,
+    MethodEntry,
+    OptionValue,
+    PublishedRow,
+    Scale,
+    Store,
+    TrackEntry,
+)
 from suite.results.agreement import Agreement
 from suite.results.ranks import Rank
-from suite.results.records import Carried, Environment, Result, TaskScore
+from suite.results.records import Carried, Environment, Result, TaskScore, Verified
 from suite.results.statistics import Estimate, RunNoise
 
 
@@ -63,6 +71,8 @@ class Row:
     label: str
     setting: str
     """`OPTION=VALUE,...`; empty for the method as it is."""
+    options: Mapping[str, OptionValue]
+    """Every option, as it was recorded."""
     store: Store
     training: tuple[str, ...]
     """The same for rows that differ in nothing but `store`: their runs are the same."""
@@ -74,6 +84,8 @@ class Row:
     hardware: tuple[str, ...]
     uncommitted: bool = False
     """Whether code ran that no commit holds."""
+    verified: tuple[Verified, ...] = ()
+    """Of each of its cells, if all were submitted and scored again; empty otherwise."""
     rank: Rank | None = None
     """None if the row is not ranked, or if it is unknown how its runs vary."""
 

@@ -61,6 +61,7 @@ def definitions(board: Board) -> str:
         "**steps**: optimizer steps of all tasks of one seed.",
         "**seeds**: how many runs were averaged. Costs are averages over seeds as well.",
         "**hardware**: letters, explained below.",
+        "**settings**: every option of the method, at its default or not.",
     ]
     return "## What the columns mean\n\n" + "\n".join(f"- {line}" for line in lines)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from suite.leaderboards.board import Row, TaskColumn
+from suite.registry.options import written
 from suite.results.statistics import Estimate
 
 NONE = "–"
@@ -42,6 +43,11 @@ def score(row: Row) -> str:
 def task_score(column: TaskColumn) -> str:
     """A task's score with its interval, or why there is none."""
     return with_interval(column.estimate) if column.estimate else f"*{column.missing}*"
+
+
+def settings(row: Row) -> str:
+    """`rank=4, alpha=8`: every option of a row, at its default or not."""
+    return ", ".join(f"{name}={written(value)}" for name, value in row.options.items())
 
 
 def multiple(x: float) -> str:

@@ -92,6 +92,8 @@ class Line:
     device: str | None = None
     commit: str | None = None
     dirty: bool | None = None
+    verified: bool | None = None
+    """Whether the delta was submitted and scored again before the result was accepted."""
     delta: str | None = None
     """The saved file, if it still exists: see `suite.load_delta`."""
 
@@ -148,7 +150,7 @@ class Results:
         frame = pd.DataFrame(values, columns=names)
         # Whole numbers and truth values stay what they are beside rows that have none.
         frame = frame.astype(dict.fromkeys(_WHOLE, "Int64"))
-        frame = frame.astype({"closed_form": "boolean", "dirty": "boolean"})
+        frame = frame.astype({"closed_form": "boolean", "dirty": "boolean", "verified": "boolean"})
         place = names.index("validation_score") + 1
         for number, metric in enumerate(dict.fromkeys(m for own in metrics for m in own)):
             frame.insert(place + number, metric, [own.get(metric) for own in metrics])
@@ -211,6 +213,7 @@ class Results:
             device=where.device if where else None,
             commit=where.commit if where else None,
             dirty=where.dirty if where else None,
+            verified=result.verified is not None,
             delta=str(delta) if delta.is_file() else None,
         )
 

@@ -1,48 +1,100 @@
-"""The first page of the leaderboards: methods by backbones, one table per track and scale."""
+"""The first page of the leaderboards: the story, then methods by backbones for every track."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from suite.leaderboards import explorer, formats, methods_page, searches_page
+from suite.leaderboards import explorer, export, formats, methods_page, searches_page, story
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.markdown import MARK
+from suite.registry.schema import Scale
+from suite.results.searches import Search
+
+SCALES = (Scale.FULL, Scale.MINI)
+"""In the order in which they are shown: real data come first."""
 
 
-def render(boards: Sequence[Board], *, searched: bool = False) -> str:
-    """`README.md` of the leaderboards."""
-    by_track: dict[tuple[str, str], list[Board]] = defaultdict(list)
-    for board in boards:
-        by_track[board.track.name, board.scale].append(board)
-    sections = [
-        f"{MARK}\n\n# Leaderboards",
-        "Score @ stored ×: how well a method solves all tasks of a track, and how many backbones "
-        "it stores beside the frozen one. Rows are sorted by their mean rank. Each column's page "
-        "ranks the methods, says how sure the scores are and defines every number. **Bold**: not "
-        "told apart from the best score of its column. *Italic*: not ranked; its page says why. "
-        "`6/8`: how many tasks have a score. The `mini` scale is the embedded miniature of a "
-        "track; its scores cannot be compared with published ones.",
-    ]
-    links = (
-        [f"[What each method is and stores]({methods_page.NAME})"]
-        if any(b.rows for b in boards)
-        else []
-    )
-    if any(b.rows for b in boards):
-        links.insert(0, f"[Explore the results interactively]({explorer.NAME})")
-    if searched:
-        links.append(f"[How the learning rates were chosen]({searches_page.NAME})")
-    if links:
-        sections.append(" · ".join(links))
-    for (track, scale), members in sorted(by_track.items()):
-        if measured := [board for board in members if board.rows]:
-            sections += [f"## {track}, {scale} scale", _table(measured)]
+def render(
+    boards: Sequence[Board], methods: Sequence[str] = (), searches: Sequence[Search] = ()
+) -> str:
+    """`README.md` of the leaderboards; `methods` are all there are, measured or not."""
+    sections = [f"{MARK}\n\n# Leaderboards", *_links(boards, searches)]
+    measured = [board for board in boards if board.rows]
+    for scale in SCALES:
+        if own := [board for board in measured if board.scale == scale]:
+            sections += _story(scale, own)
+    if measured:
+        sections += ["## What is not known", _unknown(measured, methods, searches)]
+    for scale in SCALES:
+        sections += _methods([board for board in measured if board.scale == scale])
     if quoted := [board for board in boards if not board.rows]:
         lines = [
             f"- [{b.track.name} on {b.backbone}, {b.scale} scale]({b.name}.md)" for b in quoted
         ]
         sections += ["## Published results only", "\n".join(lines)]
     return "\n\n".join(sections) + "\n"
+
+
+def _links(boards: Sequence[Board], searches: Sequence[Search]) -> list[str]:
+    links = []
+    if any(board.rows for board in boards):
+        links.append(f"[Explore the results interactively]({explorer.NAME})")
+        links.append(f"[What each method is and stores]({methods_page.NAME})")
+    if searches:
+        links.append(f"[How the learning rates were chosen]({searches_page.NAME})")
+    if boards:
+        links.append(f"[All rows as CSV]({export.FOLDER}/)")
+    return [" · ".join(links)] if links else []
+
+
+def _story(scale: Scale, boards: Sequence[Board]) -> list[str]:
+    sections = [
+        f"## Which method at which budget, {scale} scale",
+        "The highest score on each board among the methods that store at most so much beside the "
+        "frozen backbone, for all tasks together (score @ stored ×). *= 3 more*: three others "
+        "within the budget are not told apart from it (paired tests, Holm's correction). **Bold**: "
+        "not told apart from the best of the whole board. *detects*: the true difference between "
+        "two methods that the board finds with 80 % power.",
+        story.by_board(boards),
+    ]
+    if scale.embedded:
+        sections.append(
+            "The mini scale is the embedded miniature of a track: its scores cannot be compared "
+            "with published ones."
+        )
+    if sum(bool(board.ranked) and story.is_tested(board) for board in boards) > 1:
+        sections += [
+            "Over these boards. `3 of 5`: on three of the five where the method is within the "
+            "budget, it is not told apart from the best within it. *outscores*: the share of the "
+            "other methods with a lower score, mean over the boards that have the method; it "
+            "orders the rows, and was not tested.",
+            story.over_boards(boards),
+        ]
+    return sections
+
+
+def _unknown(boards: Sequence[Board], methods: Sequence[str], searches: Sequence[Search]) -> str:
+    shown = {row.method for board in boards for row in board.rows}
+    shown |= {method for board in boards for method in board.unsupported}
+    searched = {(s.method, s.track, s.backbone, s.scale.value) for s in searches}
+    return story.unknown(boards, [name for name in methods if name not in shown], searched)
+
+
+def _methods(boards: Sequence[Board]) -> list[str]:
+    """Every method on the boards of one scale, a table for each track."""
+    by_track: dict[str, list[Board]] = defaultdict(list)
+    for board in boards:
+        by_track[board.track.name].append(board)
+    sections = []
+    for track, members in sorted(by_track.items()):
+        sections += [
+            f"## Every method: {track}, {members[0].scale} scale",
+            "Score @ stored ×, sorted by score; over several boards, by the mean share of methods "
+            "with a higher one. **Bold**: not told apart from the best score of its column. "
+            "*Italic*: not ranked; its page says why. `6/8`: how many tasks have a score.",
+            _table(members),
+        ]
+    return sections
 
 
 def _table(boards: Sequence[Board]) -> str:

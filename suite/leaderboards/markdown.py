@@ -3,12 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from suite.console import shown
-from suite.leaderboards import formats, papers
+from suite.leaderboards import export, formats, papers, provenance
 from suite.leaderboards.board import Board, Row
+from suite.leaderboards.commands import commands
 from suite.leaderboards.definitions import definitions
-from suite.registry.loader import own_registry
-from suite.registry.schema import BUDGET, STORE
 from suite.results.ranks import detectable_difference
 from suite.results.records import Carried
 
@@ -63,6 +61,7 @@ def _sentence(description: str) -> str:
 def _method(row: Row) -> str:
     note = "\\*" if row.needs_no_backbone else ""
     note += UNCOMMITTED if row.uncommitted else ""
+    note += f" {provenance.VERIFIED}" if row.verified else ""
     url = row.entry.reference.url if row.entry else None
     name = f"[{row.label}]({url})" if url else row.label
     return f"**{name}**{note}" if row.perhaps_best else f"{name}{note}"
@@ -83,6 +82,7 @@ def _headers(board: Board) -> list[str]:
         "steps",
         "seeds",
         "hardware",
+        "settings",
     ]
 
 
@@ -95,10 +95,10 @@ def _cells(row: Row, board: Board) -> list[str]:
     mean = [f"{row.all_metrics:.1f}" if row.estimate else formats.NONE]
     known = [formats.score(row), *(mean if board.several_metrics else [])]
     hardware = ", ".join(_hardware(board)[name] for name in row.hardware) or formats.NONE
-    seeds = str(len(row.seeds))
+    made = [str(len(row.seeds)), hardware, formats.settings(row) or formats.NONE]
     if row.cost is None:
-        unknown = len(_headers(board)) - len(known) - 2
-        return [*known, *[formats.NONE] * unknown, seeds, hardware]
+        unknown = len(_headers(board)) - len(known) - len(made)
+        return [*known, *[formats.NONE] * unknown, *made]
     cost = row.cost
     return [
         *known,
@@ -111,8 +111,7 @@ def _cells(row: Row, board: Board) -> list[str]:
         formats.size(cost.tensor_bytes),
         formats.size(cost.file_bytes),
         f"{cost.steps:.0f}",
-        seeds,
-        hardware,
+        *made,
     ]
 
 
@@ -144,6 +143,7 @@ def _ranking(board: Board) -> str:
             "\\* Does not need the frozen backbone to serve this track; other tracks would need it."
         )
     lines += _uncommitted(board.ranked)
+    lines += provenance.verified(board.ranked)
     lines += _certainty(board)
     return "\n\n".join(lines)
 
@@ -186,6 +186,7 @@ def _below_the_line(board: Board) -> str:
         "Not comparable with the ranking above, for the reason given.",
         formats.table(rows, ["method", "reason", *_headers(board)], left=2),
         *([] if any(row.uncommitted for row in board.ranked) else _uncommitted(board.unranked)),
+        *provenance.verified(board.unranked),
     ]
     return "\n\n".join(lines)
 
@@ -314,45 +315,11 @@ def _how_made(board: Board) -> str:
     lines += _carried(board.carried)
     if board.rows:
         lines.append("Measure again:\n\n" + "\n".join(f"    {c}" for c in commands(board)))
-    lines.append("Write the pages again from the results: `python -m suite leaderboard`.")
+    lines.append(
+        f"These rows as [CSV]({export.FOLDER}/{board.name}.csv). Write the pages again from the "
+        "results: `python -m suite leaderboard`."
+    )
     return "\n\n".join(lines)
-
-
-def commands(board: Board) -> list[str]:
-    """What runs every cell of the page again: one command for all plain methods, and one for each
-    setting of each."""
-    by_setting: dict[str, list[Row]] = {}
-    for row in board.rows:
-        parts = (part.partition("=") for part in row.setting.split(",") if part)
-        words = [
-            f"--{name.replace('_', '-')} {value}"
-            if name in (*BUDGET, STORE)
-            else f"--set {row.method}.{name}={value}"
-            for name, _, value in parts
-        ]
-        by_setting.setdefault(" ".join(words), []).append(row)
-    run = f"python -m suite run{board.scale.argument}"
-    found = []
-    for setting, rows in sorted(by_setting.items()):
-        methods = ",".join(sorted({row.method for row in rows}))
-        where = f"--tasks {_tasks(board, rows)} --backbones {board.backbone} --seeds {_seeds(rows)}"
-        words = [f"{run} --methods {methods} {where}", setting, *_registry(rows)]
-        found.append(" ".join(word for word in words if word))
-    return found
-
-
-def _tasks(board: Board, rows: Sequence[Row]) -> str:
-    """The track, or those of its tasks that any of the rows has a score for."""
-    known = [task for task in board.track.tasks if any(row.tasks[task].scores for row in rows)]
-    if not known or len(known) == len(board.track.tasks):
-        return board.track.name
-    return ",".join(f"{board.track.name}/{task}" for task in known)
-
-
-def _registry(rows: Sequence[Row]) -> list[str]:
-    """Where methods come from that are not the package's own."""
-    folders = {row.entry.path.parent.parent for row in rows if row.entry}
-    return [f"--registry {shown(folder)}" for folder in sorted(folders - {own_registry()})][:1]
 
 
 def _carried(every: Sequence[Carried]) -> list[str]:
@@ -385,7 +352,3 @@ def _versions(board: Board) -> list[str]:
         for package, version in environment.versions.items():
             found.setdefault(package, Counter())[version] += 1
     return [f"{package} {', '.join(sorted(found[package]))}" for package in sorted(found)]
-
-
-def _seeds(rows: Sequence[Row]) -> str:
-    return ",".join(str(seed) for seed in sorted({seed for row in rows for seed in row.seeds}))

@@ -8,6 +8,9 @@ from suite.registry.options import default_options, setting_of
 from suite.registry.schema import BUDGET, MethodEntry, Store, TaskRecipe, TrackEntry
 from suite.results.records import OF_METHOD, Ledger, Result
 
+NOT_RUN = "not run"
+"""Why a task has no score if no seed of it was run."""
+
 
 class Usual:
     """The data, the backbone, the steps and the code that most methods were measured with."""
@@ -72,6 +75,7 @@ def make_row(
         joint=joint,
         label=label(cells[0], entry, partial=partial),
         setting=setting_name(cells[0], entry).removeprefix(cell.method).strip("[]"),
+        options=(ok or cells)[0].options,
         store=cell.store,
         training=(setting_name(exact, entry), *(cell.tasks if joint else ())),
         seeds=seeds,
@@ -81,7 +85,12 @@ def make_row(
         cost=cost_of(ok, len(track.tasks), entry, joint=joint) if complete else None,
         hardware=tuple(sorted({c.environment.hardware for c in ok if c.environment})),
         uncommitted=any(c.environment is not None and bool(c.environment.dirty) for c in ok),
+        verified=tuple(v for c in cells if (v := c.verified)) if _all_verified(cells) else (),
     )
+
+
+def _all_verified(cells: Sequence[Result]) -> bool:
+    return all(cell.verified for cell in cells)
 
 
 def label(result: Result, entry: MethodEntry | None, *, partial: bool) -> str:
@@ -120,7 +129,7 @@ def _why_missing(
     status = {c.cell.seed: str(c.status) for c in cells if task in c.cell.tasks}
     outcomes: dict[str, list[int]] = defaultdict(list)
     for seed in missing:
-        outcomes[status.get(seed, "not run")].append(seed)
+        outcomes[status.get(seed, NOT_RUN)].append(seed)
     if len(outcomes) == 1 and len(missing) == len(seeds):
         return next(iter(outcomes))
     return ", ".join(f"{outcome} (seed {listed(of)})" for outcome, of in outcomes.items())

@@ -97,7 +97,8 @@ class Plan:
 
     def __repr__(self) -> str:
         left_out = (f"left out: {reason}" for reason in self.left_out)
-        return "\n".join(line for line in (self.table(), *left_out, self.counts) if line)
+        lines = (self.table(), *left_out, *map(str, self.missing), self.counts)
+        return "\n".join(line for line in lines if line)
 
     @property
     def counts(self) -> str:

@@ -68,11 +68,6 @@ class Missing:
     hub: HubFiles | None = None
     """Where the hub has it; None if only the user can provide it."""
 
-    @property
-    def reason(self) -> str:
-        """One line, for a table."""
-        return f"{self.what} not found; {self.remedy}"
-
     def __str__(self) -> str:
         places = "".join(f"\n  looked in {place}" for place in self.looked)
         return f"{self.what} not found{places}\n  {self.remedy}"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from suite.errors import UserError
 from suite.planning.cell_code import Code
 from suite.planning.cells import Cell
-from suite.planning.identity import identity, recipe_digest
+from suite.planning.identity import differences, identity, recipe_digest
 from suite.planning.plan import plan
 from suite.planning.request import Request
 from suite.registry import Registry
@@ -77,6 +77,31 @@ def sort_out(results: Iterable[Result], registry: Registry) -> Sorted:
                 group = Group(result.cell.method, family, commit, bool(where and where.dirty))
                 groups[group].append(found)
     return Sorted(current, dict(groups), undefined, dict(others))
+
+
+def stale(results: Iterable[Result], registry: Registry) -> dict[CellKey, str]:
+    """The results that are not what the present code and data would compute, each with the reason.
+
+    Where data or weights are missing, nothing is known, and the reason says so.
+    """
+    found: dict[CellKey, str] = {}
+    for alike in _alike(results):
+        try:
+            today = {item.cell.key: item for item in plan(request_for(alike), registry).planned}
+        except UserError as error:
+            found |= {result.cell: str(error).splitlines()[0] for result in alike}
+            continue
+        for result in alike:
+            item = today.get(result.cell)
+            if item is None:
+                found[result.cell] = "its entries are gone or broken"
+            elif item.action == "missing":
+                found[result.cell] = f"cannot be compared: {item.reason}"
+            elif reason := differences(result, item.cell):
+                found[result.cell] = f"stale: {reason}"
+            elif result.identity != item.cell.identity:
+                found[result.cell] = "identity.parts are not those of the code"
+    return found
 
 
 def request_for(results: Sequence[Result | Past]) -> Request:

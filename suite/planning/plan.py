@@ -197,7 +197,7 @@ class _Planner:
         absent = {need: self._absent[need] for need in needs if need in self._absent}
         if absent:
             self.missing |= absent
-            return Planned(cell, "missing", "; ".join(item.reason for item in absent.values()))
+            return Planned(cell, "missing", f"not found: {', '.join(absent)}")
         past = self.history.get(cell.key)
         if self.request.force:
             return Planned(cell, "run", "forced")

@@ -1,5 +1,6 @@
 """What a user asks for, in words or in Python values, as one frozen request."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -11,8 +12,10 @@ from suite.registry.options import stores_named
 from suite.registry.schema import OptionValue, Scale, Store
 
 Names = str | Iterable[str]
-"""Names or globs: one text with commas or spaces between them, or several texts."""
+"""Names or globs: one text with commas or spaces between them, or several texts. Those that begin
+with `!` are taken away from the others."""
 Seeds = int | str | Iterable[int | str]
+"""A number, a range `0-4` or `0..4` with both ends, or several of them."""
 Assignments = Mapping[str, OptionValue] | Iterable[str]
 """`{"METHOD.OPTION": value}`, or texts `METHOD.OPTION=VALUE`."""
 
@@ -97,12 +100,25 @@ def _seeds(seeds: Seeds) -> tuple[int, ...]:
     several = seeds if isinstance(seeds, Iterable) and not isinstance(seeds, str) else [seeds]
     words = split_names(map(str, several))
     try:
-        numbers = tuple(dict.fromkeys(int(word) for word in words))
+        numbers = tuple(dict.fromkeys(number for word in words for number in _numbers(word)))
     except ValueError:
-        raise UserError(f"--seeds: whole numbers, not '{','.join(words)}'") from None
+        raise UserError(
+            f"--seeds: whole numbers and ranges such as 0-4, not '{','.join(words)}'"
+        ) from None
     if not numbers or min(numbers) < 0:
         raise UserError("--seeds: give at least one number, none below 0")
     return numbers
+
+
+def _numbers(word: str) -> Iterable[int]:
+    """`3`, or both ends and all between of `0-4` and `0..4`. Raises ValueError for other words."""
+    ends = re.fullmatch(r"(\d+)(?:-|\.\.)(\d+)", word)
+    if not ends:
+        return [int(word)]
+    first, last = map(int, ends.groups())
+    if last < first:
+        raise ValueError(word)
+    return range(first, last + 1)
 
 
 def _stores(words: Names) -> tuple[Store, ...]:

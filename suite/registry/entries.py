@@ -47,11 +47,15 @@ class Registry:
             raise as_error(self.problems)
 
     def select_methods(self, patterns: Iterable[str]) -> tuple[MethodEntry, ...]:
-        """Methods by name or glob, in the order of the registry."""
+        """Methods by name or glob, in the order of the registry; `!` takes methods away."""
         return self._select("method", self.methods, patterns)
 
     def select_backbones(self, patterns: Iterable[str]) -> tuple[BackboneEntry, ...]:
-        """Backbones by name or glob."""
+        """Backbones by name or glob; `!` takes backbones away."""
+        ids = {entry.source.id: name for name, entry in self.backbones.items()}
+        for pattern in split_names(patterns):
+            if pattern in ids and pattern not in self.backbones:
+                raise UserError(f"'{pattern}' is the backbone '{ids[pattern]}': write its name")
         return self._select("backbone", self.backbones, patterns)
 
     def tasks_of(self, track: TrackEntry) -> tuple[TaskEntry, ...]:
@@ -62,18 +66,19 @@ class Registry:
     def select_tasks(self, patterns: Iterable[str]) -> tuple[TaskEntry, ...]:
         """Tasks by track (`glue`), name (`rte`) or both (`pacs/sketch`), each with globs.
 
-        A word that names a track means the track. Raises `UserError` for an unknown word, for a
-        name that several tracks have, and if a selected entry is broken.
+        A word that names a track means the track; one that begins with `!` takes tasks away.
+        Raises `UserError` for an unknown word, for a name that several tracks have, and if a
+        selected entry is broken.
         """
         tasks = {*self.tasks, *self._broken_names("task")}
         tracks = {*self.tracks, *self._broken_names("track")}
         found = {
-            pattern: self._matching_tasks(pattern, tasks, tracks)
+            pattern: self._matching_tasks(pattern.removeprefix("!"), tasks, tracks)
             for pattern in split_names(patterns)
         }
         choices = [*tracks, *tasks, *(key.partition("/")[2] for key in tasks)]
         _refuse_unknown("task or track", found, choices, f"tracks: {_listed(tracks)}")
-        keys: set[str] = set().union(*found.values())
+        keys = _chosen("task", found)
         self._refuse_broken("track", {key.partition("/")[0] for key in keys})
         self._refuse_broken("task", keys)
         return tuple(
@@ -105,11 +110,11 @@ class Registry:
     ) -> tuple[E, ...]:
         names = {*entries, *self._broken_names(kind)}
         found = {
-            pattern: {name for name in names if pattern == "all" or _matches(name, pattern)}
+            pattern: {name for name in names if _matches(name, pattern.removeprefix("!"))}
             for pattern in split_names(patterns)
         }
         _refuse_unknown(kind, found, names, f"{kind}s: {_listed(names)}")
-        chosen: set[str] = set().union(*found.values())
+        chosen = _chosen(kind, found)
         self._refuse_broken(kind, chosen)
         return tuple(entry for name, entry in entries.items() if name in chosen)
 
@@ -132,17 +137,33 @@ def split_names(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for word in words for name in word.replace(",", " ").split())
 
 
+def _chosen(kind: Kind, found: Mapping[str, set[str]]) -> set[str]:
+    """What the patterns match, without what those with `!` match."""
+    taken = {pattern: names for pattern, names in found.items() if not pattern.startswith("!")}
+    if found and not taken:
+        words = ",".join(found)
+        raise UserError(f"'{words}' takes {kind}s away from none; write 'all,{words}'")
+    away = (names for pattern, names in found.items() if pattern not in taken)
+    return set().union(*taken.values()).difference(*away)
+
+
 def _refuse_unknown(
     kind: str, found: Mapping[str, set[str]], choices: Collection[str], known: str
 ) -> None:
     """Raise one `UserError` for all patterns that match nothing."""
     unknown = [
-        f"unknown {kind} '{pattern}'{did_you_mean(pattern, choices)}"
+        f"unknown {kind} '{name}'{did_you_mean(_bare(kind, name), choices)}"
         for pattern, names in found.items()
+        for name in [pattern.removeprefix("!")]
         if not names
     ]
     if unknown:
         raise UserError("\n".join([*unknown, known]))
+
+
+def _bare(kind: str, name: str) -> str:
+    """A backbone's name without the organisation in front, as in ids of the hub."""
+    return name.rpartition("/")[2] if kind == "backbone" else name
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -154,4 +175,4 @@ def _is_glob(pattern: str) -> bool:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(normal(name), normal(pattern))
+    return pattern == "all" or fnmatch.fnmatchcase(normal(name), normal(pattern))

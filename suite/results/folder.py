@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from suite.console import shown
 from suite.errors import UserError
-from suite.results.history import Past
+from suite.results.history import Listed, Past
 from suite.results.packs import (
     FOLDER,
     Pack,
@@ -21,6 +21,8 @@ from suite.results.records import CellKey, NoResult, Result, read_record
 
 SINGLES = "results"
 """Where files of single results lie below an output folder."""
+WORK = "work"
+"""Where logs and deltas lie, a folder a cell."""
 
 WORK = "work"
 """Where each cell has a folder below an output folder, with its log and its delta."""
@@ -70,6 +72,11 @@ def read_results(out: Path) -> Results[Result]:
 def read_history(out: Path) -> Results[Past]:
     """The head of every result of an output folder, as `read_results`."""
     return _read(out, Past)
+
+
+def read_listed(out: Path) -> Results[Listed]:
+    """The same with scores and costs."""
+    return _read(out, Listed)
 
 
 class Lookup(Generic[R]):

@@ -173,7 +173,8 @@ def lines_of(result: Result) -> list[str]:
 
 
 def merged(lines: Iterable[str], newer: Iterable[str] = ()) -> list[str]:
-    """A sorted set of lines with one result per cell, the one that finished or was carried last.
+    """A sorted set of lines with one result per cell, the one that finished, was carried or
+    was verified last.
 
     A result in `newer` without a time, such as a failure, is taken to be later than those in
     `lines`. Shared values stay even if no result uses them any more, because a result on another
@@ -197,10 +198,11 @@ def finished(line: str) -> str:
     return (json.loads(line).get("environment") or {}).get("finished", "")
 
 
-def _written_at(line: str) -> tuple[str, str]:
-    """When the cell of a line finished, and when its result was carried to newer code."""
-    carried = json.loads(line).get("carried") or {}
-    return finished(line), carried.get("date", "")
+def _written_at(line: str) -> tuple[str, str, str]:
+    """When the cell of a line finished, and when its result was carried and verified."""
+    record = json.loads(line)
+    carried, verified = record.get("carried") or {}, record.get("verified") or {}
+    return finished(line), carried.get("date", ""), verified.get("date", "")
 
 
 def comes_after(written: str, packed: str) -> bool:

@@ -40,7 +40,7 @@ def ranks(estimates: Sequence[Estimate]) -> list[Rank]:
     scores = np.array([one.score for one in estimates])
     places = 1 + (scores[None, :] > scores[:, None]).sum(axis=1)
     lows, highs = _intervals(estimates)
-    marks = _perhaps_best(estimates)
+    marks = perhaps_best(estimates)
     # A leader among many close followers is rarely first in a draw, so that its interval may not
     # hold its own place: it is widened to do so.
     return [
@@ -80,7 +80,7 @@ def drawn_scores(estimates: Sequence[Estimate]) -> Array:
     return scores
 
 
-def _perhaps_best(estimates: Sequence[Estimate]) -> list[bool]:
+def perhaps_best(estimates: Sequence[Estimate]) -> list[bool]:
     """For every method, whether the best score is not significantly higher than its own."""
     # Holm's correction: with twenty comparisons at 5 %, one would be significant by chance.
     leader = max(range(len(estimates)), key=lambda i: estimates[i].score)

@@ -1,12 +1,14 @@
 """The result of one cell: one JSON file per cell, written atomically, never edited."""
 
+import contextlib
 import hashlib
 import json
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -188,6 +190,24 @@ class Carried(Record):
     """UTC, ISO 8601."""
 
 
+class Verified(Record):
+    """Who loaded the delta of a submitted result into a fresh backbone and scored it again."""
+
+    by: str
+    date: str
+    """UTC, ISO 8601."""
+    commit: str | None
+    """Of the code that did; None outside a checkout."""
+    dirty: bool | None
+    hardware: str
+    answers: int
+    """How many answers were compared."""
+    otherwise: int
+    """How many of them were not the submitted ones."""
+    difference: float
+    """Largest difference of a task's score, in points."""
+
+
 class Result(Record):
     """One cell's outcome. Everything after `reason` is empty unless `status` is `ok`."""
 
@@ -216,6 +236,7 @@ class Result(Record):
     peak_memory_bytes: int = 0
     environment: Environment | None = None
     carried: Carried | None = None
+    verified: Verified | None = None
 
     def write(self, folder: Path) -> Path:
         """Write to `folder` so that a reader sees the old file or the whole new one."""
@@ -228,21 +249,32 @@ def replace_file(target: Path, content: str | bytes) -> Path:
 
     Raises `UserError` if that is impossible: a full disk, a folder that is read-only.
     """
-    data = content.encode() if isinstance(content, str) else content
+    with replacing(target) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+    return target
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[IO[bytes]]:
+    """What is written inside becomes the file `target` at the end, all of it or nothing.
+
+    Raises `UserError` if it cannot be written.
+    """
     part = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".tmp", delete=False) as file:
             part = Path(file.name)
             os.fchmod(file.fileno(), 0o644)
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        return part.replace(target)
+        part.replace(target)
     except OSError as error:
+        raise UserError(f"{shown(target)}: cannot be written ({error.strerror})") from None
+    finally:
         if part:
             part.unlink(missing_ok=True)
-        raise UserError(f"{shown(target)}: cannot be written ({error.strerror})") from None
 
 
 class NoResult(UserError):

@@ -11,7 +11,7 @@ import numpy as np
 from suite.errors import Diverged
 from suite.registry.metrics import UNPARSED
 from suite.registry.schema import TaskEntry
-from suite.results.records import Ledger, Result, TaskScore
+from suite.results.records import Ledger, Result, TaskScore, Verified
 from suite.results.scores import evaluate, score
 
 TOLERANCE = 0.02
@@ -59,6 +59,8 @@ def _problems(result: Result, tasks: dict[str, TaskEntry]) -> Iterator[str]:
             yield f"{name} is {value}"
     if result.recipe is None:
         yield "recipe is missing"
+    if result.verified:
+        yield from _of_verified(result.verified, result)
 
 
 def _of_score(own: TaskScore, entry: TaskEntry | None) -> Iterator[str]:
@@ -97,6 +99,16 @@ def _of_score(own: TaskScore, entry: TaskEntry | None) -> Iterator[str]:
         # Written this way round, a metric that is NaN is reported too.
         if not abs(value - own.metrics[name]) <= TOLERANCE:
             yield f"{where}: {name} is {own.metrics[name]}, its predictions give {value:.4f}"
+
+
+def _of_verified(verified: Verified, result: Result) -> Iterator[str]:
+    if not result.delta:
+        yield "verified says that a delta was scored, delta is empty"
+    answers = sum(len(own.targets) for own in result.scores)
+    if verified.answers != answers or not 0 <= verified.otherwise <= answers:
+        yield f"verified counts {verified.otherwise} of {verified.answers} answers of {answers}"
+    if not 0 <= verified.difference <= 100:
+        yield f"verified.difference is {verified.difference}"
 
 
 def _of_ledger(ledger: Ledger, tasks: tuple[str, ...]) -> Iterator[str]:

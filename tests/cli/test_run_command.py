@@ -161,3 +161,29 @@ def test_results_of_code_that_is_not_committed_are_not_published_unseen(
     assert call(*RUN, "--out", "boards", "--allow-dirty")[0] == 0
     monkeypatch.setattr("suite.engine.environment.revision", lambda: ("abc", False))
     assert call(*RUN, "--out", "boards")[0] == 0
+
+
+def test_a_run_writes_pages_of_what_it_measured_alone(call, folder, executed):
+    track = folder / "tasks" / "toy"
+    row = "{method: x, label: X, backbone: t5_toy, score: 80.0, source: Y, verified: true}"
+    (track / "published.yaml").write_text(f"- {row}\n")
+    executed("failed")
+    call(*RUN, "-b", "bert_toy")
+    assert sorted(path.name for path in Path("runs").glob("*.md")) == [
+        "README.md", "methods.md", "toy-bert_toy-mini.md",
+    ]  # fmt: skip
+    assert call("leaderboard", "--check")[0] == 0
+    call("pack")
+    assert Path("runs/toy-t5_toy-mini.md").is_file(), "a published folder shows them"
+
+
+def test_all_rows_are_written_to_one_file(call, folder, executed):
+    executed("failed")
+    call(*RUN)
+    code, out, _ = call("leaderboard", "--export", "rows.csv")
+    assert (code, out) == (0, "rows.csv\n")
+    header, *rows = Path("rows.csv").read_text().splitlines()
+    assert header.startswith("track,backbone,scale,family,method")
+    assert [row.split(",")[4] for row in rows] == ["one", "together"]
+    assert call("leaderboard", "--export", "rows.xlsx")[0] == 2
+    assert call("leaderboard", "--export", "rows.csv", "--check")[0] == 2

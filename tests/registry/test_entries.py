@@ -42,6 +42,33 @@ def test_tasks_by_track_name_and_both(registry):
     assert keys(registry, "toy/s*") == ["toy/second"]
 
 
+def test_an_exclamation_mark_takes_names_away(registry):
+    assert keys(registry, "toy/*,!second") == ["toy/first"]
+    assert keys(registry, "!toy/s*", "toy") == ["toy/first"]
+    assert "toy/second" not in keys(registry, "all", "!toy/second")
+    names = [entry.name for entry in registry.select_methods(["all,!tog*"])]
+    assert "one" in names
+    assert "together" not in names
+    assert [b.name for b in registry.select_backbones(["*toy,!t5-toy"])] == ["bert_toy"]
+
+
+@pytest.mark.parametrize("select", ["select_methods", "select_tasks", "select_backbones"])
+def test_what_is_taken_away_must_exist_and_be_taken_from_something(registry, select):
+    with pytest.raises(UserError, match=r"unknown .* 'nowhere'"):
+        getattr(registry, select)(["all,!nowhere"])
+    with pytest.raises(UserError, match=r"takes .* away from none; write 'all,!"):
+        getattr(registry, select)(["!*"])
+
+
+def test_names_that_differ_in_numbers_are_listed_and_not_taken_for_a_slip(registry):
+    with pytest.raises(UserError, match="'resnet18'; there is 'resnet20', 'resnet34', 'resnet50'"):
+        registry.select_backbones(["resnet18"])
+    with pytest.raises(UserError, match=r"did you mean 'resnet50'\?"):
+        registry.select_backbones(["timm/resnet50"])
+    with pytest.raises(UserError, match=r"'timm/resnet50\.tv_in1k' is the backbone 'resnet50'"):
+        registry.select_backbones(["timm/resnet50.tv_in1k"])
+
+
 @pytest.mark.parametrize("word", ["toi", "fist", "toy/secnd"])
 def test_an_unknown_task_names_the_nearest(registry, word):
     with pytest.raises(UserError, match=f"unknown task or track '{word}'; did you mean"):

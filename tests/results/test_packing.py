@@ -11,7 +11,8 @@ from suite.errors import UserError
 from suite.results import packing
 from suite.results.folder import read_history, read_results
 from suite.results.packing import pack
-from suite.results.records import replace_file
+from suite.results.packs import lines_of, merged
+from suite.results.records import Verified, replace_file
 from suite.results.searches import Search, Trial, read_searches
 
 ATTRIBUTES = Path(__file__).parents[2] / ".gitattributes"
@@ -66,6 +67,18 @@ def test_a_pack_is_lines_that_are_sorted_readable_and_share_what_is_common(packe
     (taps,) = (each for each in records if each.get("cell", {}).get("method") == "taps")
     assert taps["scores"][0]["predictions"] == "01101"
     assert taps["options"] == {"rank": 8, "where": "both"}
+
+
+def test_of_equal_results_that_a_merge_brings_together_the_verified_one_stays():
+    mark = Verified(
+        by="A Reader", date="2026-02-01T00:00:00+00:00", commit=None, dirty=None,
+        hardware="A CPU", answers=5, otherwise=0, difference=0.0,
+    )  # fmt: skip
+    plain = result()
+    marked = plain.model_copy(update={"verified": mark})
+    own = [lines_of(each)[0] for each in (plain, marked)]
+    for order in (own, own[::-1]):
+        assert merged(order) == [own[1]]
 
 
 def test_packing_again_changes_nothing_and_order_does_not_matter(packed, tmp_path):

@@ -43,7 +43,17 @@ def first_task(result):
     return result.scores[0].task
 
 
+VERIFIED = {
+    "by": "A Reader", "date": "2026-01-01T00:00:00Z", "commit": None, "dirty": None,
+    "hardware": "A CPU", "answers": 1, "otherwise": 0, "difference": 0.0,
+}  # fmt: skip
 EDITS = {
+    "a mark of no delta": ({"verified": VERIFIED, "delta": ""}, "delta is empty"),
+    "a mark of other answers": ({"verified": VERIFIED}, "verified counts 0 of 1 answers"),
+    "a mark of no number": (
+        {"verified": VERIFIED | {"difference": float("nan")}},
+        "verified.difference is nan",
+    ),
     "a better score": ({"scores__0__score": 99.9}, "score is 99.9"),
     "a better metric": (
         {"scores__3__metrics": lambda m: dict.fromkeys(m, 99.9), "scores__3__score": 99.9},

@@ -1,0 +1,156 @@
+"""Which method at which budget: the best of every board, and how often each is among them."""
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from suite.leaderboards import formats
+from suite.leaderboards.board import Board, Row
+from suite.results.ranks import detectable_difference, perhaps_best
+from suite.results.statistics import Estimate
+
+BUDGETS = (0.01, 0.1, 1.0, math.inf)
+"""What may be stored beside the frozen backbone, in backbones."""
+
+Searched = Collection[tuple[str, str, str, str]]
+"""(method, track, backbone, scale) of every search for a learning rate."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The highest score within a budget, and the rows within it that are not told apart from it."""
+
+    best: Row
+    equals: tuple[Row, ...]
+    """With the best itself; empty if it is not known how runs vary, so that nothing was tested."""
+
+
+def choose(board: Board, budget: float) -> Choice | None:
+    """The choice among the ranked rows that store at most `budget`; None if there are none."""
+    rows = [row for row in board.ranked if row.cost and row.cost.stored_x <= budget]
+    if not rows:
+        return None
+    marks = perhaps_best(_estimates(rows)) if is_tested(board) else [False] * len(rows)
+    equals = tuple(row for row, mark in zip(rows, marks, strict=True) if mark)
+    return Choice(rows[0], equals)
+
+
+def is_tested(board: Board) -> bool:
+    """Whether the ranked rows were compared with each other."""
+    return all(row.rank for row in board.ranked)
+
+
+def by_board(boards: Sequence[Board]) -> str:
+    """A table with a row for every board and a column for every budget."""
+    headers = ["board", "family", *map(_budget, BUDGETS), "detects"]
+    rows = [
+        [
+            f"[{board.track.name} on {board.backbone}]({board.name}.md)",
+            board.backbone_entry.family if board.backbone_entry else formats.NONE,
+            *(_choice(choose(board, budget)) for budget in BUDGETS),
+            _detectable(board),
+        ]
+        for board in boards
+    ]
+    return formats.table(rows, headers, left=2)
+
+
+def over_boards(boards: Sequence[Board]) -> str:
+    """A table of the methods that are among the best anywhere, and the names of the others."""
+    boards = [board for board in boards if board.ranked and is_tested(board)]
+    outscored: dict[str, list[float]] = defaultdict(list)
+    fits: dict[tuple[str, float], int] = defaultdict(int)
+    best: dict[tuple[str, float], int] = defaultdict(int)
+    for board in boards:
+        others = len(board.ranked) - 1
+        for row in board.ranked:
+            below = sum(other.score < row.score for other in board.ranked)
+            outscored[row.label].append(below / others if others else 0.0)
+        for budget in BUDGETS:
+            choice = choose(board, budget)
+            for row in board.ranked:
+                fits[row.label, budget] += bool(row.cost and row.cost.stored_x <= budget)
+            for row in choice.equals if choice else ():
+                best[row.label, budget] += 1
+    labels = sorted(outscored, key=lambda label: (-fmean(outscored[label]), label))
+    among = [label for label in labels if any(best[label, budget] for budget in BUDGETS)]
+    rows = [
+        [
+            label,
+            str(len(outscored[label])),
+            f"{100 * fmean(outscored[label]):.0f}",
+            *(_share(best[label, budget], fits[label, budget]) for budget in BUDGETS),
+        ]
+        for label in among
+    ]
+    headers = ["method", "boards", "outscores %", *map(_budget, BUDGETS)]
+    lines = [formats.table(rows, headers)]
+    if never := [label for label in labels if label not in among]:
+        lines.append(f"Not among the best within any budget on any board: {', '.join(never)}.")
+    return "\n\n".join(lines)
+
+
+def unknown(boards: Sequence[Board], unmeasured: Sequence[str], searched: Searched) -> str:
+    """A list of what these boards do not say."""
+    rows = [(board, row) for board in boards for row in board.rows]
+    lines = [
+        "Methods that are not told apart are not shown to be equal: a true difference below what a "
+        "board *detects* is often missed."
+    ]
+    if not any(board.ranked and not board.scale.embedded for board in boards):
+        lines.append(
+            "Nothing has been measured at the full scale, so that it is unknown how far the order "
+            "holds on real data."
+        )
+    single = [board for board in boards if any(len(row.seeds) < 2 for row in board.ranked)]
+    if single:
+        lines.append(f"One seed alone, for some method at least: {_names(single)}.")
+    tuned = sum((row.method, *_where(board)) in searched for board, row in rows)
+    lines.append(
+        f"The learning rate was searched, on the board's own validation data, for {tuned} of "
+        f"{len(rows)} rows; other options (ranks, reductions, thresholds) for none."
+    )
+    if dirty := sum(row.uncommitted for _, row in rows):
+        lines.append(f"{dirty} of {len(rows)} rows were measured with code that no commit holds.")
+    if unmeasured:
+        lines.append(f"Not measured: {', '.join(unmeasured)}.")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _where(board: Board) -> tuple[str, str, str]:
+    return board.track.name, board.backbone, board.scale
+
+
+def _names(boards: Sequence[Board]) -> str:
+    return ", ".join(f"{board.track.name} on {board.backbone}" for board in boards)
+
+
+def _estimates(rows: Sequence[Row]) -> list[Estimate]:
+    return [row.estimate for row in rows if row.estimate]
+
+
+def _budget(budget: float) -> str:
+    return "any size" if math.isinf(budget) else f"≤ {budget:g}×"
+
+
+def _choice(choice: Choice | None) -> str:
+    """`lora 72.5 @ 0.122×, = 3 more`; bold if it is `= best` on the whole board."""
+    if choice is None or choice.best.cost is None:
+        return formats.NONE
+    best, stored = choice.best, formats.stored(choice.best.cost.stored_x)
+    name = f"**{best.label}**" if best.perhaps_best else best.label
+    said = f"{name} {best.score:.1f} @ {stored}"
+    if not choice.equals:
+        return f"{said}, not tested"
+    return f"{said}, = {len(choice.equals) - 1} more" if len(choice.equals) > 1 else said
+
+
+def _detectable(board: Board) -> str:
+    found = detectable_difference(_estimates(board.ranked)) if is_tested(board) else None
+    return formats.NONE if found is None else f"{found:.1f}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} of {whole}" if whole else formats.NONE
