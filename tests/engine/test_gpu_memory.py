@@ -10,6 +10,8 @@ from suite.engine.gpu_memory import PROCESS_BYTES, GpuMemory
 from suite.engine.pool import _hand_out
 from suite.engine.progress import QuietProgress
 from suite.engine.settings import Settings
+from suite.engine.worker import Order
+from suite.planning.cells import Job
 from suite.planning.plan import Cell, Request, plan
 from suite.registry import load
 from suite.results.records import Environment, Result
@@ -86,25 +88,28 @@ class Idle:
 
     cell: Cell | None = None
     deadline: float | None = None
+    rest: tuple[Cell, ...] = ()
+    trained: bool = False
+    kept: bool = False
     sent: list[Cell] = field(default_factory=list)
 
     @property
     def pipe(self) -> "Idle":
         return self
 
-    def send(self, cell: Cell) -> None:
-        self.sent.append(cell)
+    def send(self, order: Order) -> None:
+        self.sent.append(order.cell)
 
 
 def test_a_cell_that_does_not_fit_lets_smaller_ones_pass_and_keeps_its_turn(cells):
     taps, adapters = cells["taps"], cells["adapters"]
     memory = GpuMemory(10 * GIB, [measured(taps, 4 * GIB), measured(adapters, GIB)])
-    queue = deque([taps, taps, adapters])
+    queue = deque([Job((taps,)), Job((taps,)), Job((adapters,))])
     pool = [Idle(), Idle(), Idle()]
     settings, progress = Settings(Path("unused")), QuietProgress(3)
     _hand_out(pool, queue, memory, settings, progress)
     assert [worker.sent for worker in pool] == [[taps], [adapters], []]
-    assert list(queue) == [taps]
+    assert list(queue) == [Job((taps,))]
     pool[0].cell = None
     _hand_out(pool, queue, memory, settings, progress)
     assert pool[0].sent == [taps, taps]

@@ -249,7 +249,10 @@ def test_killed_between_two_precisions_nothing_is_trained_again(place, out):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ({"store": "int3"}, "--store: 'int3' is not one of float32, .*; did you mean 'int"),
+        (
+            {"store": "int3"},
+            "--store: 'int3' is not one of float32, .*; there is 'int4'",
+        ),
         ({"store": ()}, "--store names no precision"),
         (
             {"options": {"counted.store": "float16"}},

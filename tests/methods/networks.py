@@ -45,6 +45,7 @@ BUILDERS = {
     ),
     "vit_b16": lambda: ("vit", timm.create_model("vit_base_patch16_224", num_classes=0)),
     "resnet18": lambda: ("resnet", timm.create_model("resnet18", num_classes=0)),
+    "resnet34": lambda: ("resnet", timm.create_model("resnet34", num_classes=0)),
     "resnet50": lambda: ("resnet", timm.create_model("resnet50", num_classes=0)),
     "resnet20": lambda: ("resnet", cifar.resnet(20)),
     "densenet_bc": lambda: ("densenet", cifar.densenet(12, (6, 12, 24), 24)),

@@ -285,9 +285,7 @@ EDITS = (
     ),
     Edit(
         "a width of ResNet",
-        swap(
-            SITES, "width = getattr(block, last).num_features", "width = block.conv1.out_channels"
-        ),
+        swap(SITES, '(f"{name}.bn{end}").num_features', '(f"{name}.conv1").out_channels'),
         (TAPS,),
     ),
     Edit(
