@@ -83,19 +83,21 @@ def _check(tree: ast.expr, text: str) -> None:
 
 def _parts(node: ast.expr, text: str) -> Iterator[ast.expr]:
     """What a part of a formula is made of; raises ValueError if the part is not allowed."""
-    written = ast.get_source_segment(text, node)
+
+    def refused(why: str) -> ValueError:
+        return ValueError(f"'{ast.get_source_segment(text, node)}' is not allowed: {why}")
+
     match node:
         case ast.Constant(value=int() | float() | str()) | ast.Name():
             return
         case ast.BinOp(left=base, op=ast.Pow(), right=ast.Constant(value=int(exponent))):
             if not 0 <= exponent <= LARGEST_EXPONENT or _has_power(base):
-                raise ValueError(
-                    f"'{written}' is not allowed: an exponent is at most "
-                    f"{LARGEST_EXPONENT}, and a power is not raised again"
+                raise refused(
+                    f"an exponent is at most {LARGEST_EXPONENT}, and a power is not raised again"
                 )
             yield base
         case ast.BinOp(op=ast.Pow()):
-            raise ValueError(f"'{written}' is not allowed: an exponent is a whole number")
+            raise refused("an exponent is a whole number")
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             yield from (left, right)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -113,9 +115,9 @@ def _parts(node: ast.expr, text: str) -> Iterator[ast.expr]:
         ):
             yield from arguments
         case _:
-            raise ValueError(
-                f"'{written}' is not allowed: use numbers, names, + - * // % **, "
-                "comparisons, 'x in (a, b)', and, or, 'x if condition else y', min() and max()"
+            raise refused(
+                "use numbers, names, + - * // % **, comparisons, 'x in (a, b)', and, or, "
+                "'x if condition else y', min() and max()"
             )
 
 
