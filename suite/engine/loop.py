@@ -287,6 +287,7 @@ def validate(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> dict[str, 
     """The score of every task on its validation split."""
     scores = {}
     for task, own in data.items():
+        # On the host and by the metrics that score the test split: what is selected is what counts.
         predicted = predictions(model, own.validation)
         targets = own.validation.examples.targets.cpu().numpy()
         scores[task] = score(evaluate(model.tasks[task], predicted, targets))
