@@ -83,6 +83,10 @@ def test_options_and_recipe_are_changed_by_name(toy):
         ({"scale": "big"}, "--scale: must be mini or full, not 'big'"),
         ({"steps": 0}, "--steps: must be a whole number from 1, not '0'"),
         ({"batch_size": 1.5}, "--batch-size: must be a whole number from 1, not '1.5'"),
+        (
+            {"precision": "bfloat"},
+            "--precision: must be auto or float32 or bfloat16, not 'bfloat'; did you mean",
+        ),
         ({"options": {"one.rnk": 1}}, "one has no option 'rnk'; did you mean 'rank'?"),
         ({"options": {"one.rank": "x"}}, "must be a whole number, not 'x'"),
         ({"registry": "nowhere"}, "nowhere is not a registry"),

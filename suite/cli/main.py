@@ -241,6 +241,8 @@ def _cells(group: argparse._ArgumentGroup, *, seeds: str = "0") -> None:
         help=f"numbers and ranges such as 0-4; default: {seeds}")  # fmt: skip
     add("--steps", type=_positive, metavar="N", help="optimizer steps per task")
     add("--batch-size", type=_positive, metavar="N")
+    add("--precision", choices=("float32", "bfloat16"),
+        help="of the arithmetic; default: float32 on a CPU, bfloat16 on a GPU")  # fmt: skip
     add("--set", action="append", default=[], dest="settings", metavar="METHOD.OPTION=VALUE")
 
 

@@ -105,8 +105,7 @@ class Recorded:
             words = ["run", "-m", *asked.methods, "-t", *asked.tasks, "-b", *asked.backbones]
             words += ["--scale", asked.scale, "--seeds", *map(str, asked.seeds), "--out", out]
             words += ["--device", _device(result), "-j", "1", "-q"]
-            words += ["--steps", str(asked.steps)] if asked.steps else []
-            words += ["--batch-size", str(asked.batch_size)] if asked.batch_size else []
+            words += asked.flags
             if result.cell.store is not Store.FLOAT32:
                 words += ["--store", result.cell.store]
             words += [word for option in asked.options for word in ("--set", option)]
