@@ -96,7 +96,7 @@ def train(
         validation |= _train_stretch(model, method, stretch, recipe, report)
         done += stretch.steps
         if stretch.phase.finish is not None:
-            stretch.phase.finish(partial(validate, model, data))
+            stretch.phase.finish(partial(_validate_some, model, data))
     # `finish` may change the model (merge it, say) after the scores of its phase were taken.
     if any(stretch.phase.finish is not None for stretch in stretches):
         validation = validate(model, data)
@@ -293,6 +293,12 @@ def validate(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> dict[str, 
         targets = own.validation.examples.targets.cpu().numpy()
         scores[task] = score(evaluate(model.tasks[task], predicted, targets))
     return scores
+
+
+def _validate_some(
+    model: AdaptedModel, data: Mapping[str, TaskBatches], *tasks: str
+) -> dict[str, float]:
+    return validate(model, {task: data[task] for task in tasks or data})
 
 
 def _stream(
