@@ -127,7 +127,7 @@ class Norms(Method):
 
 
 @pytest.fixture(scope="module")
-def ran(registry, tmp_path_factory):
+def ran(registry, tmp_path_factory, forked):
     """One run of good and of failing methods, and of a class: (results, output folder)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
