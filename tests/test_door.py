@@ -179,7 +179,8 @@ def test_results_are_read_again_from_their_folder(ran, registry):
 
 def test_what_has_a_result_is_not_run_again(ran, registry, monkeypatch, tmp_path):
     results, out = ran
-    monkeypatch.setattr("suite.engine.pool._start", None)  # no worker can be started
+    # No worker can be started.
+    monkeypatch.setattr("suite.engine.executors.local.start_worker", None)
     again = suite.run("good", "reds", steps=4, registry=registry, out=out, quiet=True)
     assert [r.identity.digest for r in again] == [
         r.identity.digest for r in results if r.cell.method == "good" and r.cell.tasks == ("reds",)

@@ -71,6 +71,8 @@ class Claim:
     own: Path
     """The file that this process made."""
     token: str
+    after: Owner | None = None
+    """The dead owner from whom it was taken over."""
 
     def is_held(self) -> bool:
         """Whether it is still this process's; another takes it if it was not touched for long."""
@@ -127,7 +129,7 @@ class Claims:
                 own = _successor(chain[-1]) if chain else path
                 if not _make(own, mine.model_dump_json().encode()):
                     continue  # another process was faster
-                claim = Claim(path, own, mine.token)
+                claim = Claim(path, own, mine.token, chain[-1].owner if chain else None)
                 if claim.is_held():
                     break
                 # The chain was removed meanwhile: its last owner came to an end.
