@@ -185,7 +185,7 @@ def load_delta(
 
     Raises `UserError` if the file is not the delta of a cell, or if what it needs is gone.
     """
-    from suite.engine.pool import resolve_device
+    from suite.engine.devices import resolve_device
     from suite.engine.predictor import load_predictor
 
     _, known = _with_classes([method] if method else (), registry)

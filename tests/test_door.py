@@ -131,7 +131,7 @@ class Norms(Method):
 
 
 @pytest.fixture(scope="module")
-def ran(registry, tmp_path_factory):
+def ran(registry, tmp_path_factory, forked):
     """One run of good and of failing methods, and of a class: (results, output folder)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
@@ -183,7 +183,8 @@ def test_results_are_read_again_from_their_folder(ran, registry):
 
 def test_what_has_a_result_is_not_run_again(ran, registry, monkeypatch, tmp_path):
     results, out = ran
-    monkeypatch.setattr("suite.engine.pool._start", None)  # no worker can be started
+    # No worker can be started.
+    monkeypatch.setattr("suite.engine.executors.local.start_worker", None)
     again = suite.run("good", "reds", steps=4, registry=registry, out=out, quiet=True)
     assert [r.identity.digest for r in again] == [
         r.identity.digest for r in results if r.cell.method == "good" and r.cell.tasks == ("reds",)

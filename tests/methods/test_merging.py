@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_every_method import ENTRIES, mini_options
+from registered import ENTRIES, mini_options
 from tiny import tiny_backbone, tiny_batch, tiny_tasks, train_briefly
 from torch import nn
 
