@@ -205,7 +205,7 @@ def as_method(
 
     Both accept the class itself as well; this adds what a method's YAML would say. `name` is by
     default the class's, in snake case; `regime` is `per_task` or `joint`; `families` are the
-    families of backbones it is meant for (default: all five); `recipe` has keys of the recipe:
+    families of backbones it is meant for (default: all); `recipe` has keys of the recipe:
     `{"learning_rate": 0.01}`. `cost` is the closed form of what it stores, and every file is then
     checked against it; without one, results say so. The fields of the class are its options and
     need defaults.
@@ -213,13 +213,12 @@ def as_method(
     Raises `UserError` if the class's source is not available, or if it is not a method's.
     """
     from suite.method.from_class import as_method
-    from suite.registry.schema import FAMILIES
 
     return as_method(
         cls,
         name=name,
         regime=regime,
-        families=FAMILIES if families is None else families,
+        families=families,
         recipe=recipe,
         cost=cost,
     )

@@ -12,8 +12,10 @@ from safetensors.torch import load_file
 
 from suite.backbones import cifar
 from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
+from suite.backbones.family import Family, ImageFamily, TextFamily, family_class
 from suite.console import shown
-from suite.errors import UserError
+from suite.errors import Unsupported, UserError
+from suite.planning.architecture import refined
 from suite.planning.locate import model_folder
 from suite.registry.schema import BackboneEntry, Library
 
@@ -21,12 +23,15 @@ from suite.registry.schema import BackboneEntry, Library
 def load_backbone(entry: BackboneEntry) -> Backbone:
     """The pretrained, frozen backbone in float32 on the CPU.
 
-    Raises UserError if its files are not on this machine or do not hold this network.
+    Raises UserError if its files are not on this machine, do not hold this network, or hold one
+    that no family serves.
     """
     folder = model_folder(entry)
+    entry = refined(entry, folder)
     try:
-        return _LOADERS[entry.source.library](entry, folder).eval()
-    except MemoryError:
+        family = family_class(entry.family)
+        return _LOADERS[entry.source.library](entry, folder, family).eval()
+    except (MemoryError, UserError, Unsupported):
         raise
     except Exception as error:
         # Files may be truncated, absent or of another network; libraries raise errors of any kind.
@@ -37,36 +42,36 @@ def load_backbone(entry: BackboneEntry) -> Backbone:
         ) from error
 
 
-def _transformers(entry: BackboneEntry, folder: Path) -> Backbone:
-    from transformers import AutoModel, AutoModelForSeq2SeqLM, AutoTokenizer
+def _transformers(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
+    from transformers import AutoTokenizer
     from transformers.utils import logging
 
+    assert issubclass(family, TextFamily)
     logging.disable_progress_bar()
-    options = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    if entry.family == "t5":
-        # Its attention adds a bias for each distance, which no fused kernel of the CPU takes: torch
-        # then runs its slow path, and a step costs 1.4 of what the plain operations do.
-        network = AutoModelForSeq2SeqLM.from_pretrained(
-            folder, attn_implementation="eager", **options
-        )
-        return TextToTextBackbone(entry, network, network.config.d_model, tokenizer)
-    network = AutoModel.from_pretrained(folder, add_pooling_layer=False, **options)
-    return EncoderBackbone(entry, network, network.config.hidden_size, tokenizer)
+    # Code that comes with weights is never run.
+    local = {"local_files_only": True, "trust_remote_code": False}
+    # Masks, positions and pooling count from the first token: padding is on the right, whatever
+    # the tokenizer's own configuration says.
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right", **local)
+    options = {"dtype": torch.float32, "use_safetensors": True, **local}
+    network = family.prepared(family.pretrained(folder, options))
+    form = TextToTextBackbone if family.form == "text_to_text" else EncoderBackbone
+    return form(entry, network, family.width(network), tokenizer)
 
 
-def _timm(entry: BackboneEntry, folder: Path) -> Backbone:
+def _timm(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
     import timm
 
-    # A ViT has a position for every patch: timm interpolates them where images have another size
-    # than in pretraining.
-    size: dict[str, Any] = {"img_size": entry.image_size} if entry.family == "vit" else {}
-    network: Any = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0, **size)
-    return VisionBackbone(entry, network.float(), network.num_features)
+    assert issubclass(family, ImageFamily)
+    network: Any = timm.create_model(
+        f"local-dir:{folder}", pretrained=True, num_classes=0, **family.timm_arguments(entry)
+    )
+    return VisionBackbone(entry, family.prepared(network.float()), network.num_features)
 
 
-def _cifar(entry: BackboneEntry, folder: Path) -> Backbone:
-    network: Any = cifar.BUILDERS[entry.family](**entry.source.arguments)
+def _cifar(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
+    assert issubclass(family, ImageFamily)
+    network: Any = family.small(entry.source.arguments)
     state = load_file(folder / "model.safetensors")
     if not entry.scale.embedded:
         state = cifar.published_state(state)
@@ -74,7 +79,7 @@ def _cifar(entry: BackboneEntry, folder: Path) -> Backbone:
     return VisionBackbone(entry, network, network.num_features)
 
 
-_LOADERS: dict[Library, Callable[[BackboneEntry, Path], Backbone]] = {
+_LOADERS: dict[Library, Callable[[BackboneEntry, Path, type[Family]], Backbone]] = {
     "transformers": _transformers,
     "timm": _timm,
     "cifar": _cifar,

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from suite.engine import environment, pool
-from suite.engine.progress import make_progress
+from suite.engine import environment
+from suite.engine.execution import execute
 from suite.engine.settings import Settings
 from suite.errors import UserError
 from suite.planning.cells import Plan, Planned
@@ -137,8 +137,8 @@ class Recorded:
         made = Plan(asked, (Planned(cell, "run", "compared"),))
         with tempfile.TemporaryDirectory(dir=self.folder) as out:
             settings = Settings(Path(out), _device(before), jobs=1, quiet=True)
-            with make_progress(1, quiet=True) as progress:
-                (result,) = pool.run(made, registry, settings, progress)
+            execute(made, registry, settings)
+            (result,) = read_results(settings.out).values()
         if result.status != "ok":
             raise UserError(
                 f"the present code gives no score for {cell.key.label}: {result.reason}"

@@ -5,6 +5,7 @@ from math import ceil
 from statistics import fmean
 
 from suite.planning.request import Request
+from suite.registry.families import lineage
 from suite.registry.schema import (
     REQUESTED,
     BackboneEntry,
@@ -54,7 +55,8 @@ def resolve_recipe(
 def _written(recipes: Recipes, scale: Scale, family: Family) -> dict[str, object]:
     changes = recipes.get(scale, {})
     values: dict[str, object] = {}
-    for part in ("default", family):
+    # What is written for a family holds for its kinds as well, where nothing else is.
+    for part in ("default", *reversed([*lineage(family)])):
         if part in changes:
             values |= changes[part].written
     return values

@@ -1,7 +1,7 @@
 """How cells are trained: whole recipes, what entries change in them, and the rates to search."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -93,7 +93,10 @@ class RecipeException(RecipeChange):
         return self.model_dump(exclude_unset=True, exclude={"source"})
 
 
-RecipeKey = Literal["default", Family]
+if TYPE_CHECKING:
+    RecipeKey = str
+else:
+    RecipeKey = Literal["default", Family]
 Recipes = dict[Scale, dict[RecipeKey, RecipeChange]]
 """Scale -> `default` or a backbone family -> what changes; the family wins over the default."""
 RecipeExceptions = dict[Scale, dict[Name, dict[Family, RecipeException]]]
