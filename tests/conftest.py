@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from suite.engine import pool, worker
+from suite.engine import processes, worker
+from suite.engine.devices import resolve_device
 
 torch.set_num_threads(1)
 
@@ -25,11 +26,11 @@ def forked():
     anew, with imports of some seconds in each. What needs real ones runs `shell.suite`."""
     with pytest.MonkeyPatch.context() as patch:
         # A process cannot use a GPU that the one it was forked from may have used.
-        if pool.resolve_device("auto") == "cpu":
+        if resolve_device("auto") == "cpu":
             for module in ("suite.engine.announcing", "timm", "transformers.models.auto"):
                 importlib.import_module(module)
             context = multiprocessing.get_context("fork")
             stand_in = SimpleNamespace(get_context=lambda kind: context)
-            patch.setattr(pool, "multiprocessing", stand_in)
-            patch.setattr(pool, "work", _work)
+            patch.setattr(processes, "multiprocessing", stand_in)
+            patch.setattr(processes, "work", _work)
         yield
