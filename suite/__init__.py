@@ -36,6 +36,7 @@ def plan(
     scale: str = "mini",
     steps: int | None = None,
     batch_size: int | None = None,
+    precision: str | None = None,
     options: "Assignments" = (),
     store: "Names" = "float32",
     force: bool = False,
@@ -49,12 +50,13 @@ def plan(
     or globs, as one text (`"taps,lora"`) or a list; a method may be a class, too (`as_method`), a
     backbone a hub id (`"timm:resnet50.a1_in1k"`, `"hf:OWNER/NAME"`) or a folder (`"./mine"`).
     `seeds` is a number, a range or a list. `scale` is `mini` (embedded, minutes on a CPU) or
-    `full` (real data and weights). `steps` (optimizer steps per task) and `batch_size` change every
-    method's recipe. `options` sets options of methods: `{"taps.gate_penalty": 0.5}`. `store` names
-    the precisions in which every method is stored, of `float32`, `bfloat16`, `int8`, `int4` and
-    `binary`; several share one training (one method's: `{"lora.store": "int8"}`). `force` runs
-    again what has a result, `only_failed` keeps the cells whose last run failed. `out` is the
-    folder of results; `registry` a folder whose methods and tasks come before the package's own.
+    `full` (real data and weights). `steps` (optimizer steps per task), `batch_size` and `precision`
+    (of the arithmetic: `float32` or `bfloat16`) change every method's recipe. `options` sets
+    options of methods: `{"taps.gate_penalty": 0.5}`. `store` names the precisions in which every
+    method is stored, of `float32`, `bfloat16`, `int8`, `int4` and `binary`; several share one
+    training (one method's: `{"lora.store": "int8"}`). `force` runs again what has a result,
+    `only_failed` keeps the cells whose last run failed. `out` is the folder of results; `registry`
+    a folder whose methods and tasks come before the package's own.
 
     Raises `UserError` for a mistake in any of these, as the command line does.
     """
@@ -73,6 +75,7 @@ def plan(
         scale=scale,
         steps=steps,
         batch_size=batch_size,
+        precision=precision,
         options=options,
         store=store,
         force=force,
@@ -90,6 +93,7 @@ def run(
     scale: str = "mini",
     steps: int | None = None,
     batch_size: int | None = None,
+    precision: str | None = None,
     options: "Assignments" = (),
     store: "Names" = "float32",
     force: bool = False,
@@ -135,6 +139,7 @@ def run(
         scale=scale,
         steps=steps,
         batch_size=batch_size,
+        precision=precision,
         options=options,
         store=store,
         force=force,
@@ -187,7 +192,7 @@ def load_delta(
 
     Raises `UserError` if the file is not the delta of a cell, or if what it needs is gone.
     """
-    from suite.engine.pool import resolve_device
+    from suite.engine.devices import resolve_device
     from suite.engine.predictor import load_predictor
 
     _, known = _with_classes([method] if method else (), registry)

@@ -38,7 +38,9 @@ class T5(TextFamily):
         """With the output layer, which writes."""
         from transformers import AutoModelForSeq2SeqLM
 
-        return AutoModelForSeq2SeqLM.from_pretrained(folder, **options)
+        # Its attention adds a bias for each distance, which no fused kernel of the CPU takes: torch
+        # then runs its slow path, and a step costs 1.4 of what the plain operations do.
+        return AutoModelForSeq2SeqLM.from_pretrained(folder, attn_implementation="eager", **options)
 
     @classmethod
     def width(cls, network: Network) -> int:
