@@ -47,7 +47,8 @@ def plan(
     """What `run` would do with each cell, and why; nothing is written.
 
     `methods`, `tasks` (tracks or tasks) and `backbones` (default: those of each track) are names
-    or globs, as one text (`"taps,lora"`) or a list; a method may be a class, too (`as_method`).
+    or globs, as one text (`"taps,lora"`) or a list; a method may be a class, too (`as_method`), a
+    backbone a hub id (`"timm:resnet50.a1_in1k"`, `"hf:OWNER/NAME"`) or a folder (`"./mine"`).
     `seeds` is a number, a range or a list. `scale` is `mini` (embedded, minutes on a CPU) or
     `full` (real data and weights). `steps` (optimizer steps per task), `batch_size` and `precision`
     (of the arithmetic: `float32` or `bfloat16`) change every method's recipe. `options` sets
@@ -59,10 +60,13 @@ def plan(
 
     Raises `UserError` for a mistake in any of these, as the command line does.
     """
+    from suite.planning.given import with_given
     from suite.planning.output import planned
     from suite.planning.request import request
+    from suite.registry.entries import split_names
 
     names, known = _with_classes(methods, registry)
+    known, backbones = with_given(known, split_names(_texts(backbones)))
     asked = request(
         names,
         tasks,
@@ -120,10 +124,13 @@ def run(
     from suite.engine.execution import execute, prepare
     from suite.engine.settings import Settings
     from suite.leaderboards.frame import Results
+    from suite.planning.given import with_given
     from suite.planning.output import results_of
     from suite.planning.request import request
+    from suite.registry.entries import split_names
 
     names, known = _with_classes(methods, registry)
+    known, backbones = with_given(known, split_names(_texts(backbones)), fetch=not offline)
     asked = request(
         names,
         tasks,
@@ -222,6 +229,10 @@ def as_method(
         recipe=recipe,
         cost=cost,
     )
+
+
+def _texts(words: "Names") -> "Iterable[str]":
+    return [words] if isinstance(words, str) else words
 
 
 def _registry(given: "str | Path | Registry | None") -> "Registry":

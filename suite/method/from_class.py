@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from suite.errors import UserError
 from suite.method.class_source import class_source
 from suite.method.interface import Method
-from suite.planning.cache import cache_folder
 from suite.registry import Registry
+from suite.registry.cache import cache_folder
 from suite.registry.checks import method_mistakes
 from suite.registry.problems import dotted
 from suite.registry.schema import MethodEntry, OptionValue, Scale
