@@ -195,6 +195,15 @@ def test_cells_that_a_run_did_not_reach_are_rows(ran, registry, monkeypatch):
     assert "1 without a result" in repr(results)
 
 
+def test_every_value_of_a_table_can_be_grouped_by(toy, monkeypatch):
+    monkeypatch.setattr("suite.engine.execution.pool.run", lambda *_: None)
+    options = {"one.rank": 3}
+    frame = suite.run("one", "toy", seeds=[0, 1], options=options, registry=toy).frame()
+    assert {*frame["options"]} == {"rank=3, placement=both"}
+    assert len(frame.drop_duplicates()) == 4
+    assert len(frame.drop_duplicates(frame.columns.drop("seed"))) == 2
+
+
 def test_the_delta_of_a_cell_answers_new_images(ran, registry):
     import numpy as np
 
