@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from suite.planning.limits import device, positive, seconds
+from suite.planning.limits import device, positive, seconds, truth
 
 
 @dataclass(frozen=True)
@@ -30,3 +30,7 @@ class Settings:
             positive(self.jobs, "--jobs: ")
         if self.timeout is not None:
             seconds(self.timeout, "--timeout: ")
+        truth(self.fail_fast, "--fail-fast: ")
+        truth(self.allow_dirty, "--allow-dirty: ")
+        truth(self.offline, "--offline: ")
+        truth(self.quiet, "--quiet: ")

@@ -174,7 +174,8 @@ class Results:
                 place = (board.track.name, board.backbone, board.scale.value)
                 regime = "joint" if point.joint else "per_task"
                 rows.append((*place, point.label, point.score, low, high, point.stored_x, regime))
-        return pd.DataFrame(rows, columns=columns)
+        # Numbers even if no interval is known.
+        return pd.DataFrame(rows, columns=columns).astype({"low": "float64", "high": "float64"})
 
     def _line(
         self, result: Result, task: str, score: TaskScore | None, interval: Interval | None
