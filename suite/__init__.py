@@ -246,8 +246,13 @@ def _with_classes(
     from suite.registry.schema import MethodEntry
 
     known = _registry(registry)
-    one = isinstance(methods, str | type | MethodEntry) or not isinstance(methods, Iterable)
-    several = [methods] if one else list(methods)
+    several: list[str | OwnMethod]
+    if isinstance(methods, str | type | MethodEntry):
+        several = [methods]
+    elif isinstance(methods, Iterable):
+        several = list(methods)
+    else:
+        raise UserError(f"--methods: must be names, classes or a list of them, not {methods!r:.80}")
     names = [item for item in several if isinstance(item, str)]
     classes = [item for item in several if not isinstance(item, str)]
     if not classes:

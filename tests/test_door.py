@@ -75,7 +75,7 @@ def test_options_and_recipe_are_changed_by_name(toy):
         ({"methods": "onne"}, "unknown method 'onne'; did you mean 'one'?"),
         ({"methods": ""}, "--methods names no method"),
         ({"methods": [3]}, "3 is no method: derive a class from suite.method.Method"),
-        ({"methods": None}, "None is no method: derive a class from suite.method.Method"),
+        ({"methods": None}, "--methods: must be names, classes or a list of them, not None"),
         ({"methods": [dict]}, "is no method: derive a class"),
         ({"methods": Method}, "Method does not define adapt(self, backbone, tasks)"),
         ({"tasks": "toi"}, "unknown task or track 'toi'; did you mean 'toy'?"),
