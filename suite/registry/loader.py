@@ -29,6 +29,8 @@ from suite.registry.schema import (
 from suite.registry.yaml import Document, read
 
 PACKAGE = Path(__file__).parents[1]
+PARTS = ("methods", "tasks", "backbones")
+"""The folders of a registry; it need not have all."""
 CATALOGS = (PACKAGE / "backbones" / "catalog", PACKAGE / "mini" / "catalog")
 """Backbones that ship with the package: those of the full scale, and the embedded ones."""
 E = TypeVar("E", bound=FileEntry)
@@ -101,10 +103,8 @@ def search_path(folder: Path | None) -> tuple[Path, ...]:
     asked = folder or (Path(named) if (named := os.environ.get("SUITE_REGISTRY")) else None)
     roots = []
     if asked:
-        if not any((asked / folder).is_dir() for folder in ("methods", "tasks", "backbones")):
-            raise UserError(
-                f"{asked} is not a registry: it has no 'methods', 'tasks' or 'backbones' folder"
-            )
+        if not any((asked / part).is_dir() for part in PARTS):
+            raise UserError(f"{asked} is not a registry: it has no folder {' or '.join(PARTS)}")
         roots.append(asked.resolve())
     here = Path.cwd()
     own = ("methods/*.yaml", "tasks/*/track.yaml", "backbones/*.yaml")
