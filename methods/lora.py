@@ -10,7 +10,17 @@ from dataclasses import dataclass
 
 from peft import LoraConfig
 
-from suite.method import AdaptedModel, Backbone, Method, TaskEntry, adapted, context_of
+from torch import nn
+
+from suite.method import (
+    AdaptedModel,
+    Backbone,
+    Method,
+    TaskEntry,
+    Unsupported,
+    adapted,
+    context_of,
+)
 from suite.nn.peft_layers import exactly, inject
 
 QUERY_VALUE = ("query", "value", "qkv")
@@ -32,6 +42,15 @@ class LoRA(Method):
             for site in backbone.of_kind("conv", "linear")
             if site.kind == "conv" or self.targets == "all" or site.part in QUERY_VALUE
         ]
+        if not sites:
+            raise Unsupported("there are no kernels and no linear layers to change")
+        for site in sites:
+            groups = backbone.layer(site, nn.Conv2d).groups if site.kind == "conv" else 1
+            if self.rank % groups:
+                raise Unsupported(
+                    f"{site.name} has {groups} groups, by which the rank {self.rank} cannot be "
+                    "divided"
+                )
         inject(
             backbone,
             LoraConfig(

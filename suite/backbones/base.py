@@ -14,8 +14,8 @@ from suite.backbones.per_task import PerTask, TaskContext
 from suite.backbones.prefixes import PrefixedAttention
 from suite.backbones.sites import SITES, Site, block_names
 from suite.backbones.tokens import SEQUENCES, TokenSequence
-from suite.errors import Unsupported
-from suite.registry.schema import BackboneEntry, SiteKind
+from suite.errors import Unsupported, UserError
+from suite.registry.schema import BackboneEntry, Family, SiteKind
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -40,7 +40,7 @@ class Backbone(nn.Module):
         self.entry = entry
         self.network = network.requires_grad_(False)
         self.width = width
-        self.sites = SITES[entry.family](network)
+        self.sites = _sites(entry.family, network)
         self.block_names = block_names(self.sites)
         self.sequence: TokenSequence | None = None
         """Where tokens were inserted, if any were."""
@@ -186,6 +186,23 @@ class Backbone(nn.Module):
             if isinstance(module, nn.BatchNorm2d):
                 module.train(self.training and any(p.requires_grad for p in module.parameters()))
         return self
+
+
+def _sites(family: Family, network: nn.Module) -> tuple[Site, ...]:
+    """The sites of a network; raises UserError if it is of another architecture."""
+    try:
+        sites = SITES[family](network)
+    except AttributeError as error:
+        raise UserError(_other(family, network, str(error))) from error
+    if not any(site.kind in ("attention", "feed_forward", "block") for site in sites):
+        raise UserError(_other(family, network, "it has no block of theirs"))
+    return sites
+
+
+def _other(family: Family, network: nn.Module, reason: str) -> str:
+    return (
+        f"{type(network).__name__} is not built as the networks of family {family} are ({reason})"
+    )
 
 
 def _require(site: Site, kind: SiteKind) -> None:

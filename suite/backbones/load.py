@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from suite.backbones import cifar, whole
 from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
+from suite.backbones.probe import require_sites
 from suite.backbones.whole_timm import whole_timm
 from suite.console import say, shown
 from suite.errors import UserError
@@ -20,9 +21,17 @@ from suite.registry.schema import BackboneEntry, Library
 
 
 def load_backbone(entry: BackboneEntry) -> Backbone:
+    """The backbone that `read_backbone` gives; raises UserError as well if its sites are not what
+    they claim."""
+    backbone = read_backbone(entry)
+    require_sites(backbone)
+    return backbone
+
+
+def read_backbone(entry: BackboneEntry) -> Backbone:
     """The pretrained, frozen backbone in float32 on the CPU.
 
-    Raises UserError if its files are not on this machine or do not hold this network.
+    Raises UserError if its files are not on this machine or do not hold this network, whole.
     """
     folder = model_folder(entry)
     try:

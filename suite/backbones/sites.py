@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from suite.backbones.layers import is_norm
 from suite.registry.schema import Family, SiteKind
 
 Part = Literal[
@@ -69,10 +70,8 @@ def _weight_sites(
             kind = "head" if name == "lm_head" else "linear"
             part: Part = next((p for end, p in parts.items() if re.search(end + "$", name)), "")
             yield Site(name, kind, stack, layer, module.out_features, part=part)
-        elif isinstance(module, nn.BatchNorm2d):
-            yield Site(name, "norm", stack, layer, module.num_features)
-        elif type(module).__name__.endswith(("LayerNorm", "RMSNorm")):
-            yield Site(name, "norm", stack, layer, module.weight.numel())
+        elif is_norm(module):
+            yield Site(name, "norm", stack, layer, module.get_parameter("weight").numel())
 
 
 def _numbered(pattern: str, stack: str) -> Callable[[str], tuple[str, int]]:

@@ -24,8 +24,8 @@ HEADS = frozenset(
     (
         "classifier", "cls", "decoder", "discriminator_predictions", "generator_lm_head",
         "generator_predictions", "head", "lm_head", "lm_predictions", "mask_predictions", "pooler",
-        "pre_classifier", "predictions", "qa_outputs", "score", "sop_classifier", "vocab_layer_norm",
-        "vocab_projector", "vocab_transform",
+        "pre_classifier", "predictions", "qa_outputs", "score", "sop_classifier",
+        "vocab_layer_norm", "vocab_projector", "vocab_transform",
     )
 )  # fmt: skip
 """Output layers beside an encoder or a decoder, as the classes of transformers call them."""
@@ -63,9 +63,13 @@ class Differences:
         """Those in the message of `Module.load_state_dict`; None if it is about something else."""
         text = str(error)
         missing, unexpected = (
-            re.findall(r'"([^"]+)"', "".join(re.findall(rf"{what} key\(s\) in state_dict: (.*)", text)))
+            [
+                name
+                for names in re.findall(rf"{what} key\(s\) in state_dict: (.*)", text)
+                for name in re.findall(r'"([^"]+)"', names)
+            ]
             for what in ("Missing", "Unexpected")
-        )  # fmt: skip
+        )
         shapes = re.findall(
             r"size mismatch for (\S+): copying a param with shape torch\.Size\(\[(.*?)\]\) from "
             r"checkpoint, the shape in current model is torch\.Size\(\[(.*?)\]\)",
@@ -83,9 +87,7 @@ class Differences:
 
         `prefix` is the name that the network has inside a model with an output layer.
         """
-        unexpected = [
-            name for name in told["unexpected_keys"] if not _left_out(name, f"{prefix}.")
-        ]
+        unexpected = [name for name in told["unexpected_keys"] if not _left_out(name, f"{prefix}.")]
         mismatched = {
             name: (tuple(own), tuple(other)) for name, own, other in told["mismatched_keys"]
         }

@@ -125,8 +125,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     validate = verb("validate", "contributing", "check every registry entry without running it")
     validate.add_argument("names", nargs="*", help="only these entries (default: all)")
-    check = verb("check", "contributing", "run the contract test of a method or task on the CPU")
+    check = verb("check", "contributing", "run the contract test of a method, task or backbone")
     check.add_argument("name")
+    _json(check)
     new = verb("new", "scaffold", "write the files of a new method or task")
     new.add_argument("kind", choices=("method", "task"))
     new.add_argument("name", help="NAME of a method; TRACK/NAME of a task")

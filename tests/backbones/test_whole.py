@@ -63,7 +63,7 @@ def bert(root, **settings):
 
 def resnet(root):
     return image_checkpoint(
-        root, "resnet", "resnet18", 32, layers=(1, 1), channels=(8, 16)
+        root, "resnet", "resnet18", 32, layers=(1, 1, 1, 1), channels=(8, 8, 8, 16)
     )
 
 
@@ -76,9 +76,7 @@ def cifar_resnet(root):
     folder.mkdir(parents=True)
     save_file(cifar.resnet(**CIFAR).state_dict(), folder / "model.safetensors")
     own = entry(root, "resnet", "cifar", "image", 32)
-    return own.model_copy(
-        update={"source": own.source.model_copy(update={"arguments": CIFAR})}
-    )
+    return own.model_copy(update={"source": own.source.model_copy(update={"arguments": CIFAR})})
 
 
 MAKERS = {"transformers": bert, "text-to-text": t5, "timm": resnet, "cifar": cifar_resnet}
@@ -235,7 +233,10 @@ def text_of(words):
     ("network", "known"),
     [
         (lambda: BertModel(BertConfig(**SMALL, max_position_embeddings=8)), 8),
-        (lambda: RobertaModel(RobertaConfig(**SMALL, pad_token_id=0, max_position_embeddings=9)), 8),
+        (
+            lambda: RobertaModel(RobertaConfig(**SMALL, pad_token_id=0, max_position_embeddings=9)),
+            8,
+        ),
     ],
 )
 def test_a_text_longer_than_the_positions_is_refused_before_training(root, network, known):
@@ -273,7 +274,10 @@ def test_no_wish_of_a_checkpoint_changes_what_is_generated(root, file):
     own = t5(root)
     # Random, the network would mostly repeat one token.
     edit(root, lambda state: {name: 4 * tensor for name, tensor in state.items()})
-    inputs = {"input_ids": torch.arange(4, 34).view(5, 6), "attention_mask": torch.ones(5, 6).long()}
+    inputs = {
+        "input_ids": torch.arange(4, 34).view(5, 6),
+        "attention_mask": torch.ones(5, 6).long(),
+    }
     plain = load_backbone(own).generate(inputs, 8)
     path = root / "models" / "own" / file
     asked = json.loads(path.read_text())
