@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from peft import LoraConfig
-
 from torch import nn
 
 from suite.method import (
