@@ -20,9 +20,8 @@ from suite.method import (
     adapted,
     context_of,
 )
+from suite.method.targets import targeted
 from suite.nn.peft_layers import exactly, inject
-
-QUERY_VALUE = ("query", "value", "qkv")
 
 
 @dataclass(frozen=True)
@@ -36,13 +35,7 @@ class LoRA(Method):
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Adapt queries and values, or all linear layers; in convolutional networks all kernels."""
-        sites = [
-            site
-            for site in backbone.of_kind("conv", "linear")
-            if site.kind == "conv" or self.targets == "all" or site.part in QUERY_VALUE
-        ]
-        if not sites:
-            raise Unsupported("there are no kernels and no linear layers to change")
+        sites = targeted(backbone, self.targets, "conv", "linear")
         for site in sites:
             groups = backbone.layer(site, nn.Conv2d).groups if site.kind == "conv" else 1
             if self.rank % groups:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from suite.backbones.family import Family, TextFamily, family_class
 from suite.backbones.generation import greedy
 from suite.backbones.parallel_insert import Parallel, SublayerInput
 from suite.backbones.per_task import PerTask, TaskContext
 from suite.backbones.prefixes import PrefixedAttention
-from suite.backbones.sites import SITES, Site, block_names
-from suite.backbones.tokens import SEQUENCES, TokenSequence
+from suite.backbones.sites import Site, block_names
+from suite.backbones.tokens import TokenSequence
 from suite.errors import Unsupported, UserError
-from suite.registry.schema import BackboneEntry, Family, SiteKind
+from suite.registry.schema import BackboneEntry, SiteKind
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -40,7 +41,8 @@ class Backbone(nn.Module):
         self.entry = entry
         self.network = network.requires_grad_(False)
         self.width = width
-        self.sites = _sites(entry.family, network)
+        self.kind = family_class(entry.family)
+        self.sites = _sites(self.kind, network)
         self.block_names = block_names(self.sites)
         self.sequence: TokenSequence | None = None
         """Where tokens were inserted, if any were."""
@@ -61,7 +63,7 @@ class Backbone(nn.Module):
 
     @property
     def family(self) -> str:
-        """Which family of networks this is: resnet, densenet, vit, bert or t5."""
+        """Which family of networks this is, by its name."""
         return self.entry.family
 
     def parameter_count(self) -> int:
@@ -145,7 +147,7 @@ class Backbone(nn.Module):
         """
         _require(site, "tokens")
         if self.sequence is None:
-            self.sequence = SEQUENCES[self.entry.family](self.network)
+            self.sequence = self.kind.sequence(self.network)
         self.sequence.insert(self.module(site), module)
 
     def insert_prefix(self, site: Site, module: nn.Module) -> None:
@@ -157,9 +159,8 @@ class Backbone(nn.Module):
         """
         _require(site, "keys")
         positions = None
-        if site.part == "self" and self.family == "t5":
-            first = next(s for s in self.of_kind("keys") if s.stack == site.stack)
-            positions = self.module(first)
+        if site.part == "self":
+            positions = self.kind.relative_positions(self.network, site.stack)
         PrefixedAttention(self.module(site), module, positions)
 
     def token_vectors(self, count: int) -> Tensor:
@@ -188,21 +189,21 @@ class Backbone(nn.Module):
         return self
 
 
-def _sites(family: Family, network: nn.Module) -> tuple[Site, ...]:
+def _sites(family: type[Family], network: nn.Module) -> tuple[Site, ...]:
     """The sites of a network; raises UserError if it is of another architecture."""
     try:
-        sites = SITES[family](network)
+        sites = family.sites(network)
     except AttributeError as error:
         raise UserError(_other(family, network, str(error))) from error
-    if not any(site.kind in ("attention", "feed_forward", "block") for site in sites):
-        raise UserError(_other(family, network, "it has no block of theirs"))
+    for kind in family.kinds:
+        if not any(site.kind == kind for site in sites):
+            raise UserError(_other(family, network, f"it has no site of the kind {kind}"))
     return sites
 
 
-def _other(family: Family, network: nn.Module, reason: str) -> str:
-    return (
-        f"{type(network).__name__} is not built as the networks of family {family} are ({reason})"
-    )
+def _other(family: type[Family], network: nn.Module, reason: str) -> str:
+    name = family.__name__
+    return f"{type(network).__name__} is not built as the networks of family {name} are ({reason})"
 
 
 def _require(site: Site, kind: SiteKind) -> None:
@@ -246,7 +247,8 @@ class TextBackbone(Backbone):
 
     def embedded(self, ids: Tensor) -> Tensor:
         """Token ids [n] to what enters the first layer for texts of one token: [n, width]."""
-        return self.network.get_input_embeddings()(ids)
+        assert issubclass(self.kind, TextFamily)
+        return self.kind.embedded(self.network, ids)
 
 
 class EncoderBackbone(TextBackbone):
@@ -257,12 +259,12 @@ class EncoderBackbone(TextBackbone):
         hidden = self.network(**inputs).last_hidden_state
         if self.entry.pooling == "cls":
             return hidden[:, 0]
+        if self.entry.pooling == "last":
+            # Padding is on the right.
+            last = inputs["attention_mask"].sum(1) - 1
+            return hidden[torch.arange(len(hidden), device=hidden.device), last]
         mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
         return (hidden * mask).sum(1) / mask.sum(1)
-
-    def embedded(self, ids: Tensor) -> Tensor:
-        """The same: token, first position and first segment added up, then the norm."""
-        return self.network.embeddings(input_ids=ids[:, None])[:, 0]
 
 
 class TextToTextBackbone(TextBackbone):

@@ -38,7 +38,7 @@ def _ignores_scale(module: nn.Module, channels: int) -> bool:
     with torch.no_grad():
         layer.get_parameter("weight").fill_(1.0)
         for shape in ((2, 3, channels), (2, channels, 3, 3)):
-            x = torch.randn(shape, generator=generator)
+            x = torch.randn(shape, generator=generator, device="cpu")
             try:
                 y, scaled = layer(x), layer(8 * x)
             except (RuntimeError, TypeError, ValueError):

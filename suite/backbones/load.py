@@ -12,10 +12,12 @@ from safetensors.torch import load_file
 
 from suite.backbones import cifar, whole
 from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
+from suite.backbones.family import Family, ImageFamily, TextFamily, family_class
 from suite.backbones.probe import require_sites
 from suite.backbones.whole_timm import whole_timm
 from suite.console import say, shown
-from suite.errors import UserError
+from suite.errors import Unsupported, UserError
+from suite.planning.architecture import refined
 from suite.planning.locate import model_folder
 from suite.registry.schema import BackboneEntry, Library
 
@@ -31,12 +33,15 @@ def load_backbone(entry: BackboneEntry) -> Backbone:
 def read_backbone(entry: BackboneEntry) -> Backbone:
     """The pretrained, frozen backbone in float32 on the CPU.
 
-    Raises UserError if its files are not on this machine or do not hold this network, whole.
+    Raises UserError if its files are not on this machine, do not hold this network, whole, or hold
+    one that no family serves.
     """
     folder = model_folder(entry)
+    entry = refined(entry, folder)
     try:
-        backbone = _LOADERS[entry.source.library](entry, folder).eval()
-    except (MemoryError, UserError):
+        family = family_class(entry.family)
+        backbone = _LOADERS[entry.source.library](entry, folder, family).eval()
+    except (MemoryError, UserError, Unsupported):
         raise
     except Exception as error:
         # Files may be truncated, absent or of another network; libraries raise errors of any kind.
@@ -53,13 +58,15 @@ def read_backbone(entry: BackboneEntry) -> Backbone:
     return backbone
 
 
-def _transformers(entry: BackboneEntry, folder: Path) -> Backbone:
-    from transformers import AutoModel, AutoModelForSeq2SeqLM, AutoTokenizer
+def _transformers(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
+    from transformers import AutoTokenizer
     from transformers.utils import logging
 
+    assert issubclass(family, TextFamily)
     logging.disable_progress_bar()
-    # What is missing or does not fit is refused here, in one message for all libraries.
+    # Code that comes with weights is never run.
     local = {"local_files_only": True, "trust_remote_code": False}
+    # What is missing or does not fit is refused here, in one message for all libraries.
     options = local | {
         "dtype": torch.float32,
         "use_safetensors": True,
@@ -67,31 +74,29 @@ def _transformers(entry: BackboneEntry, folder: Path) -> Backbone:
         "ignore_mismatched_sizes": True,
     }
     tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-    # Batches are cut on the right, and a class token is read on the left.
+    # Masks, positions and pooling count from the first token: texts are padded and cut on the
+    # right, whatever the tokenizer's own configuration says.
     tokenizer.padding_side = tokenizer.truncation_side = "right"
-    if entry.family == "t5":
-        network, told = AutoModelForSeq2SeqLM.from_pretrained(folder, **options)
-        whole.require_answer_tokens(network.config, folder)
-    else:
-        network, told = AutoModel.from_pretrained(folder, add_pooling_layer=False, **options)
+    network, told = family.pretrained(folder, options)
     differences = whole.Differences.told_by_transformers(told, network.base_model_prefix)
     differences.refuse(whole.checkpoint_file(folder))
     whole.require_tokens(tokenizer, network, folder)
-    if entry.family == "t5":
-        return TextToTextBackbone(entry, network, network.config.d_model, tokenizer)
-    return EncoderBackbone(entry, network, network.config.hidden_size, tokenizer)
+    network = family.prepared(network)
+    if family.form == "text_to_text":
+        whole.require_answer_tokens(network.config, folder)
+        return TextToTextBackbone(entry, network, family.width(network), tokenizer)
+    return EncoderBackbone(entry, network, family.width(network), tokenizer)
 
 
-def _timm(entry: BackboneEntry, folder: Path) -> Backbone:
-    # A ViT has a position for every patch: timm interpolates them where images have another size
-    # than in pretraining.
-    size: dict[str, Any] = {"img_size": entry.image_size} if entry.family == "vit" else {}
-    network = whole_timm(folder, **size)
-    return VisionBackbone(entry, network.float(), network.num_features)
+def _timm(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
+    assert issubclass(family, ImageFamily)
+    network = whole_timm(folder, **family.timm_arguments(entry)).float()
+    return VisionBackbone(entry, family.prepared(network), network.num_features)
 
 
-def _cifar(entry: BackboneEntry, folder: Path) -> Backbone:
-    network: Any = cifar.BUILDERS[entry.family](**entry.source.arguments)
+def _cifar(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
+    assert issubclass(family, ImageFamily)
+    network: Any = family.small(entry.source.arguments)
     file = folder / "model.safetensors"
     state = load_file(file)
     if not entry.scale.embedded:
@@ -101,7 +106,7 @@ def _cifar(entry: BackboneEntry, folder: Path) -> Backbone:
     return VisionBackbone(entry, network, network.num_features)
 
 
-_LOADERS: dict[Library, Callable[[BackboneEntry, Path], Backbone]] = {
+_LOADERS: dict[Library, Callable[[BackboneEntry, Path, type[Family]], Backbone]] = {
     "transformers": _transformers,
     "timm": _timm,
     "cifar": _cifar,

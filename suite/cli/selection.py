@@ -53,6 +53,7 @@ class Invocation:
                 scale=options.scale,
                 steps=options.steps,
                 batch_size=options.batch_size,
+                precision=options.precision,
                 options=options.settings,
                 store=given.get("store", Store.FLOAT32),
                 force=given.get("force", False),

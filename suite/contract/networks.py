@@ -7,7 +7,6 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 
 from suite.backbones.base import Backbone
 from suite.backbones.layers import is_norm
@@ -55,19 +54,23 @@ class Finding:
 def check_backbone(
     backbone: Backbone, methods: Collection[MethodEntry], references: Collection[Backbone]
 ) -> Iterator[Finding]:
-    """Every check of a backbone, with those of the methods that claim its family.
+    """Every check of a backbone, with those of the methods that are defined on its family; those of
+    its sites alone if one of them is not what it claims.
 
     `references` are known to be sound: on them it shows which methods start at zero.
     """
     faults = list(site_faults(backbone))
     yield Finding("sites", "; ".join(faults[:3]), _counted(backbone))
-    if any("fails on random" in fault or "there is no" in fault for fault in faults):
+    if faults:
         return
     yield Finding("layers at sites", _outside(backbone))
     yield Finding("weights matter", _idle(backbone))
     for entry in methods:
-        if backbone.family in entry.families:
-            yield from _with_method(entry, backbone, references)
+        refusal = entry.refusal(backbone.family)
+        if refusal:
+            yield Finding(entry.name, note=f"unsupported: {refusal}")
+        else:
+            yield _with_method(entry, backbone, references)
 
 
 def _counted(backbone: Backbone) -> str:
@@ -79,7 +82,7 @@ def _outside(backbone: Backbone) -> str:
     """A norm, a convolution or a linear layer that no site names, in words."""
     named = {site.name for site in backbone.of_kind("norm", *WEIGHTS)}
     for name, module in backbone.network.named_modules():
-        layer = isinstance(module, _ConvNd | nn.Linear) or is_norm(module)
+        layer = isinstance(module, nn.Conv2d | nn.Linear) or is_norm(module)
         if layer and name not in named:
             return f"{name} ({type(module).__name__}) is at no site: no method would change it"
     return ""
@@ -99,19 +102,19 @@ def _idle(backbone: Backbone) -> str:
 
 def _with_method(
     entry: MethodEntry, backbone: Backbone, references: Collection[Backbone]
-) -> Iterator[Finding]:
+) -> Finding:
     """What a method at its default settings finds: a fault, or that it does not apply."""
     options = default_options(entry, backbone.entry.scale)
     method = load_method(entry, options)
     try:
-        yield Finding(entry.name, _method_fault(entry, method, options, backbone, references))
+        return Finding(entry.name, _method_fault(entry, method, options, backbone, references))
     except Unsupported as refusal:
-        yield Finding(entry.name, note=f"unsupported: {refusal}")
+        return Finding(entry.name, note=f"unsupported: {refusal}")
     except MemoryError:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        yield Finding(entry.name, f"raises {type(error).__name__}: {reason}")
+        return Finding(entry.name, f"raises {type(error).__name__}: {reason}")
 
 
 def _method_fault(
@@ -146,7 +149,7 @@ def _method_fault(
 def starts_at_zero(entry: MethodEntry, references: Collection[Backbone]) -> bool:
     """Whether a method's fresh model answers as the network does, on all references that it
     claims."""
-    own = [reference for reference in references if reference.family in entry.families]
+    own = [reference for reference in references if not entry.refusal(reference.family)]
     return bool(own) and all(_starts_at_zero(entry, reference) for reference in own)
 
 

@@ -14,7 +14,7 @@ from suite.planning.cache import cache_folder
 from suite.registry import Registry
 from suite.registry.checks import method_mistakes
 from suite.registry.problems import dotted
-from suite.registry.schema import FAMILIES, MethodEntry, OptionValue, Scale
+from suite.registry.schema import MethodEntry, OptionValue, Scale
 from suite.results.records import replace_file
 
 Terms = str | Mapping[str, object]
@@ -26,7 +26,7 @@ def as_method(
     *,
     name: str | None = None,
     regime: str = "per_task",
-    families: Iterable[str] = FAMILIES,
+    families: Iterable[str] | None = None,
     recipe: Mapping[str, object] | None = None,
     cost: Terms | None = None,
 ) -> MethodEntry:
@@ -48,8 +48,7 @@ def as_method(
         "title": cls.__name__,
         "summary": (cls.__doc__ or cls.__name__).strip().partition("\n")[0],
         "regime": regime,
-        "families": list(families),
-        "unsupported": {f: "the class is not meant for it" for f in FAMILIES if f not in families},
+        **({"needs": []} if families is None else {"families": list(families)}),
         "reference": {"title": "a class, not a file of the registry"},
         "options": {
             option: {"default": value, "description": f"field of {cls.__name__}"}

@@ -33,7 +33,9 @@ class BackboneEntry(FileEntry):
     modality: Modality
     scale: Scale
     source: BackboneSource
-    pooling: Literal["mean", "cls"] = "mean"
+    pooling: Literal["mean", "cls", "last"] = "mean"
+    """Of a text's features: over its tokens, its first or its last one. The default of a language
+    model that reads from left to right is `last`."""
     image_size: int | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
