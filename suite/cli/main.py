@@ -227,6 +227,8 @@ def _selection(parser: _Parser) -> None:
         "serves all; of one method: --set METHOD.store=NAME")  # fmt: skip
     add("--force", action="store_true", help="run again what has a result")
     add("--only-failed", action="store_true", help="only cells whose last run failed")
+    add("--shard", metavar="I/N",
+        help="the I-th of N parts (default: a Slurm array's or indexed job's)")  # fmt: skip
     _out(parser)
     _json(parser)
 

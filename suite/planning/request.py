@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from suite.errors import UserError
 from suite.planning.limits import positive
+from suite.planning.shard import Shard
 from suite.registry.entries import split_names
 from suite.registry.names import did_you_mean
 from suite.registry.options import stores_named
@@ -37,6 +38,8 @@ class Request:
     """The precisions in which methods are stored for which `options` assigns none."""
     force: bool = False
     only_failed: bool = False
+    shard: Shard | None = None
+    """The part of the cells to plan; None for all."""
     trial: int | None = None
     """Take the learning rate at this place of each method's grid, not its recipe's; places below 0
     and beyond the grid continue it."""
@@ -59,6 +62,7 @@ def request(
     store: Names = Store.FLOAT32,
     force: bool = False,
     only_failed: bool = False,
+    shard: Shard | None = None,
 ) -> Request:
     """The request that these words make. Raises `UserError` for a word of no meaning; whether
     names exist is found out by planning."""
@@ -74,6 +78,7 @@ def request(
         store=_stores(store),
         force=force,
         only_failed=only_failed,
+        shard=shard,
     )
 
 
