@@ -37,6 +37,7 @@ def plan(
     scale: str = "mini",
     steps: int | None = None,
     batch_size: int | None = None,
+    precision: str | None = None,
     options: "Assignments" = (),
     store: "Names" = "float32",
     force: bool = False,
@@ -48,24 +49,29 @@ def plan(
     """What `run` would do with each cell, and why; nothing is written.
 
     `methods`, `tasks` (tracks or tasks) and `backbones` (default: those of each track) are names
-    or globs, as one text (`"taps,lora"`) or a list; a method may be a class, too (`as_method`).
+    or globs, as one text (`"taps,lora"`) or a list; a method may be a class, too (`as_method`), a
+    backbone a hub id (`"timm:resnet50.a1_in1k"`, `"hf:OWNER/NAME"`) or a folder (`"./mine"`).
     `seeds` is a number, a range or a list. `scale` is `mini` (embedded, minutes on a CPU) or
-    `full` (real data and weights). `steps` (optimizer steps per task) and `batch_size` change every
-    method's recipe. `options` sets options of methods: `{"taps.gate_penalty": 0.5}`. `store` names
-    the precisions in which every method is stored, of `float32`, `bfloat16`, `int8`, `int4` and
-    `binary`; several share one training (one method's: `{"lora.store": "int8"}`). `force` runs
-    again what has a result, `only_failed` keeps the cells whose last run failed. `shard` is one
-    of several parts, `"2/8"` (default: that of a Slurm array or an indexed job, else all). `out` is
-    the folder of results; `registry` a folder whose methods and tasks come before the package's
-    own.
+    `full` (real data and weights). `steps` (optimizer steps per task), `batch_size` and `precision`
+    (of the arithmetic: `float32` or `bfloat16`) change every method's recipe. `options` sets
+    options of methods: `{"taps.gate_penalty": 0.5}`. `store` names the precisions in which every
+    method is stored, of `float32`, `bfloat16`, `int8`, `int4` and `binary`; several share one
+    training (one method's: `{"lora.store": "int8"}`). `force` runs again what has a result,
+    `only_failed` keeps the cells whose last run failed. `shard` is one of several parts, `"2/8"`
+    (default: that of a Slurm array or an indexed job, else all). `out` is the folder of results;
+    `registry` a folder whose methods and tasks come before the package's own.
 
     Raises `UserError` for a mistake in any of these, as the command line does.
     """
+    from suite.planning.given import with_given
+    from suite.planning.limits import folder
     from suite.planning.output import planned
     from suite.planning.request import request
     from suite.planning.shard import shard_of
+    from suite.registry.entries import split_names
 
     names, known = _with_classes(methods, registry)
+    known, backbones = with_given(known, split_names(_texts(backbones)))
     asked = request(
         names,
         tasks,
@@ -74,13 +80,14 @@ def plan(
         scale=scale,
         steps=steps,
         batch_size=batch_size,
+        precision=precision,
         options=options,
         store=store,
         force=force,
         only_failed=only_failed,
         shard=shard_of(shard, os.environ),
     )
-    return planned(asked, known, Path(out))
+    return planned(asked, known, folder(out, "--out: "))
 
 
 def run(
@@ -92,6 +99,7 @@ def run(
     scale: str = "mini",
     steps: int | None = None,
     batch_size: int | None = None,
+    precision: str | None = None,
     options: "Assignments" = (),
     store: "Names" = "float32",
     force: bool = False,
@@ -127,11 +135,15 @@ def run(
     from suite.engine.execution import execute, prepare
     from suite.engine.settings import Settings
     from suite.leaderboards.frame import Results
+    from suite.planning.given import with_given
+    from suite.planning.limits import folder
     from suite.planning.output import results_of
     from suite.planning.request import request
     from suite.planning.shard import shard_of
+    from suite.registry.entries import split_names
 
     names, known = _with_classes(methods, registry)
+    known, backbones = with_given(known, split_names(_texts(backbones)), fetch=not offline)
     asked = request(
         names,
         tasks,
@@ -140,6 +152,7 @@ def run(
         scale=scale,
         steps=steps,
         batch_size=batch_size,
+        precision=precision,
         options=options,
         store=store,
         force=force,
@@ -147,7 +160,15 @@ def run(
         shard=shard_of(shard, os.environ),
     )
     settings = Settings(
-        Path(out), device, jobs, timeout, fail_fast, allow_dirty, offline, quiet, executor
+        folder(out, "--out: "),
+        device,
+        jobs,
+        timeout,
+        fail_fast,
+        allow_dirty,
+        offline,
+        quiet,
+        executor,
     )
     made = prepare(asked, known, settings)
     execute(made, known, settings)
@@ -168,16 +189,17 @@ def read_results(
     import warnings
 
     from suite.leaderboards.frame import Results
+    from suite.planning.limits import folder
     from suite.results.folder import SINGLES, read_results
     from suite.results.packing import is_packed
 
-    folder = Path(out)
-    if not (folder / SINGLES).is_dir() and not is_packed(folder):
+    place = folder(out, "--out: ")
+    if not (place / SINGLES).is_dir() and not is_packed(place):
         raise UserError(f"{out}: there are no results in this folder")
-    found = read_results(folder)
+    found = read_results(place)
     if found.warning:
         warnings.warn(found.warning, stacklevel=2)
-    return Results(tuple(found.values()), _registry(registry), folder)
+    return Results(tuple(found.values()), _registry(registry), place)
 
 
 def load_delta(
@@ -197,9 +219,14 @@ def load_delta(
     """
     from suite.engine.devices import resolve_device
     from suite.engine.predictor import load_predictor
+    from suite.planning import limits
 
+    file = limits.folder(path, "path: ")
+    where = resolve_device(limits.device(device, "--device: "))
+    if isinstance(method, str):
+        raise UserError(f"method: give the class; the file names its method, and '{method}' is one")
     _, known = _with_classes([method] if method else (), registry)
-    return load_predictor(Path(path), known, resolve_device(device))
+    return load_predictor(file, known, where)
 
 
 def as_method(
@@ -207,7 +234,7 @@ def as_method(
     *,
     name: str | None = None,
     regime: str = "per_task",
-    families: "Iterable[str] | None" = None,
+    families: "Names | None" = None,
     recipe: Mapping[str, object] | None = None,
     cost: "Terms | None" = None,
 ) -> "MethodEntry":
@@ -215,7 +242,7 @@ def as_method(
 
     Both accept the class itself as well; this adds what a method's YAML would say. `name` is by
     default the class's, in snake case; `regime` is `per_task` or `joint`; `families` are the
-    families of backbones it is meant for (default: all five); `recipe` has keys of the recipe:
+    families of backbones it is meant for (default: all); `recipe` has keys of the recipe:
     `{"learning_rate": 0.01}`. `cost` is the closed form of what it stores, and every file is then
     checked against it; without one, results say so. The fields of the class are its options and
     need defaults.
@@ -223,24 +250,28 @@ def as_method(
     Raises `UserError` if the class's source is not available, or if it is not a method's.
     """
     from suite.method.from_class import as_method
-    from suite.registry.schema import FAMILIES
 
     return as_method(
         cls,
         name=name,
         regime=regime,
-        families=FAMILIES if families is None else families,
+        families=families,
         recipe=recipe,
         cost=cost,
     )
 
 
+def _texts(words: "Names") -> "Iterable[str]":
+    return [words] if isinstance(words, str) else words
+
+
 def _registry(given: "str | Path | Registry | None") -> "Registry":
+    from suite.planning.limits import folder
     from suite.registry import Registry, load
 
     if isinstance(given, Registry):
         return given
-    return load(None if given is None else Path(given))
+    return load(None if given is None else folder(given, "--registry: "))
 
 
 def _with_classes(
@@ -250,7 +281,13 @@ def _with_classes(
     from suite.registry.schema import MethodEntry
 
     known = _registry(registry)
-    several = [methods] if isinstance(methods, str | type | MethodEntry) else list(methods)
+    several: list[str | OwnMethod]
+    if isinstance(methods, str | type | MethodEntry):
+        several = [methods]
+    elif isinstance(methods, Iterable):
+        several = list(methods)
+    else:
+        raise UserError(f"--methods: must be names, classes or a list of them, not {methods!r:.80}")
     names = [item for item in several if isinstance(item, str)]
     classes = [item for item in several if not isinstance(item, str)]
     if not classes:

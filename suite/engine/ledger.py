@@ -103,6 +103,7 @@ def _read(path: Path) -> tuple[list[Stored], int]:
     found = []
     for key, shape in header.shapes.items():
         role, task, _ = key.split("/", 2)
+        # Popped: what is left afterwards is stored as it is, without scales.
         numbers, scale = (listed.pop(f"{key}.{part}", {}) for part in (store, SCALE))
         size, scales = layout(shape, store)
         as_ruled = {
@@ -123,6 +124,7 @@ def _read(path: Path) -> tuple[list[Stored], int]:
                 f"{path.name}: tensor '{key}' is of the type {dtype}; counted are {', '.join(BITS)}"
             )
         bits = elements * BITS[dtype]
+        # Whole numbers, such as the indices of sparse changes, are bits in any precision.
         if store is Store.FLOAT32 or dtype not in FLOATS:
             found.append(Stored(role, task, bits, bits / 32))
         elif dtype != "BF16" or is_coded(store, role, tensor["shape"]):
@@ -145,6 +147,7 @@ def closed_form(
     `name@task`; the per-task terms then use it as `name`. Raises UserError, with the key of the
     term, if a formula has no value.
     """
+    # Options after dimensions: the registry refuses one that has the name of a dimension.
     names: dict[str, Value] = {**dimensions(backbone), **options, "T": tasks}
     common = {name: value for name, value in facts.items() if "@" not in name}
     shared = _total("shared", cost.shared, backbone, names | common)

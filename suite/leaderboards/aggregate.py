@@ -76,6 +76,7 @@ def board(
         (r for r in results if not set(track.tasks).isdisjoint(r.cell.tasks)),
         key=lambda r: (r.cell.method, r.cell.tasks, r.cell.seed),
     )
+    # A method that this family cannot have is told once, not as a row of failures.
     refused = _refused(results)
     tried = [r for r in results if r.cell.method not in refused]
     usual = Usual(tried)
@@ -83,6 +84,7 @@ def board(
         make_row(track, cells, registry.methods.get(cells[0].cell.method), usual)
         for cells in _by_row(tried, registry)
     ]
+    # Rows of other seeds are estimated all the same: their scores are shown, below the line.
     rows = _same_seeds(_estimated(track, rows))
     fitting = {
         pool.joint: pool
@@ -91,6 +93,7 @@ def board(
         and pool.fits({t: usual.tasks[t] for t in track.tasks if t in usual.tasks}, usual.steps)
     }
     rows, noise = _moderated(track, rows, fitting)
+    # The label breaks ties, so that a page does not depend on the order in which results came.
     comparable = sorted(
         (row for row in rows if row.estimate and not row.objections),
         key=lambda row: (-row.score, row.label),
@@ -131,6 +134,7 @@ def pools_of(board: Board) -> list[Pool]:
     found = []
     for joint in KINDS:
         ranked = [row for row in board.ranked if row.joint == joint]
+        # One seed shows nothing of how runs vary; a pool is of boards that have several.
         members = [ranked[i] for i in sorted(set(_voters(ranked)))]
         if joint not in board.noise or not members or len(members[0].seeds) < 2:
             continue
@@ -167,6 +171,8 @@ def _moderated(
     for joint, pool in ((joint, pools.get(joint)) for joint in KINDS):
         members = [i for i, row in enumerate(rows) if row.joint == joint]
         judges = {i for i in members if voters[i] == i and _is_judge(rows[i])}
+        # Each task has a noise of its own: a small test set or a metric such as Matthews'
+        # correlation varies more. The whole is moderated apart, for it is not the sum of these.
         for task in track.tasks:
             given = {i: e for i in members if (e := columns[i][task].estimate)}
             start = pool.tasks[task].noise if pool and task in pool.tasks else None
@@ -223,6 +229,7 @@ def _constants(track: TrackEntry, rows: Sequence[Row]) -> dict[str, float]:
         if not scores:
             continue
         targets = np.array(scores[0].targets)
+        # The answers of the test split are candidates, since the best of them is looked for.
         answers = np.unique(targets)[:, None].repeat(len(targets), axis=1)
         once = np.ones((1, len(targets)))
         metrics = tuple(scores[0].metrics)
@@ -233,6 +240,7 @@ def _constants(track: TrackEntry, rows: Sequence[Row]) -> dict[str, float]:
 def _ranked(rows: Sequence[Row]) -> list[Row]:
     """Rows with their ranks, if it is known how the runs of all of them vary."""
     estimates = [row.estimate for row in rows if row.estimate]
+    # A rank is a claim about a difference: where one side's noise is unknown there is none.
     if any(estimate.run_noise is None for estimate in estimates):
         return list(rows)
     return [replace(row, rank=rank) for row, rank in zip(rows, ranks(estimates), strict=True)]
@@ -279,6 +287,8 @@ def _estimated(track: TrackEntry, rows: Sequence[Row]) -> list[Row]:
                 columns[i][task] = replace(
                     columns[i][task], estimate=Estimate(by_seed, own.mean(axis=1))
                 )
+                # Points are taken of every resample, not of the mean: a track's score need not be
+                # linear in its tasks' (the Decathlon's is a power).
                 points = np.asarray(contribution(track, task, own)).mean(axis=1)
                 parts[i].append(Estimate(np.asarray(contribution(track, task, by_seed)), points))
     estimated = []

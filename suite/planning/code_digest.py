@@ -72,9 +72,11 @@ class Program:
 
     def stream(self, place: Place, choice: Choice) -> Stream:
         """The stream of a definition; of what a module does, or with no name of all of it."""
+        # A kernel that runs on a GPU alone is a leaf: the device is no part of an identity.
         is_method = "." in place.name
         if not is_method and (choice.is_leaf(place) or self.sources.needs_triton(place.module)):
             return Stream()
+        # The same under every choice: lines that do not count are left out as they are read.
         if place not in self._streams:
             made = self._made(place)
             made.tokens = joined(made.tokens)
@@ -234,6 +236,7 @@ class Spelling:
         for place in places:
             inner: dict[Symbol, int] = {}
             tokens = choice.of(program.stream(place, choice).tokens)
+            # Numbered within their definition: a local more in another must not shift them.
             for token in chain((Symbol("place", place),), tokens):
                 if isinstance(token, str):
                     texts.append(token)

@@ -1,24 +1,25 @@
 """What a user asks for, in words or in Python values, as one frozen request."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast, get_args
 
 from suite.errors import UserError
-from suite.planning.limits import positive
+from suite.planning.limits import positive, texts, truth
 from suite.planning.shard import Shard
 from suite.registry.entries import split_names
 from suite.registry.names import did_you_mean
-from suite.registry.options import stores_named
-from suite.registry.schema import OptionValue, Scale, Store
+from suite.registry.options import stores_named, written
+from suite.registry.schema import REQUESTED, OptionValue, Precision, Scale, Store
 
 Names = str | Iterable[str]
 """Names or globs: one text with commas or spaces between them, or several texts. Those that begin
 with `!` are taken away from the others."""
 Seeds = int | str | Iterable[int | str]
 """A number, a range `0-4` or `0..4` with both ends, or several of them."""
-Assignments = Mapping[str, OptionValue] | Iterable[str]
-"""`{"METHOD.OPTION": value}`, or texts `METHOD.OPTION=VALUE`."""
+Assignments = Mapping[str, OptionValue | Sequence[OptionValue]] | Iterable[str]
+"""`{"METHOD.OPTION": value}`, or a list of values, or texts `METHOD.OPTION=VALUE`."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Request:
     seeds: tuple[int, ...] = (0,)
     steps: int | None = None
     batch_size: int | None = None
+    precision: Precision | None = None
     options: tuple[str, ...] = ()
     """`METHOD.OPTION=VALUE`, several values with commas between them."""
     store: tuple[Store, ...] = (Store.FLOAT32,)
@@ -44,9 +46,20 @@ class Request:
     """Take the learning rate at this place of each method's grid, not its recipe's; places below 0
     and beyond the grid continue it."""
 
+    @property
+    def flags(self) -> list[str]:
+        """The words of the command line for what it changes of every recipe."""
+        asked = {key: getattr(self, key) for key in REQUESTED}
+        return [
+            word
+            for key, value in asked.items()
+            if value is not None
+            for word in (f"--{key.replace('_', '-')}", str(value))
+        ]
+
     def unlimited(self) -> "Request":
-        """The same with every recipe's own budget."""
-        return replace(self, steps=None, batch_size=None)
+        """The same with every recipe's own budget and precision."""
+        return replace(self, steps=None, batch_size=None, precision=None)
 
 
 def request(
@@ -58,6 +71,7 @@ def request(
     scale: str = "mini",
     steps: int | None = None,
     batch_size: int | None = None,
+    precision: str | None = None,
     options: Assignments = (),
     store: Names = Store.FLOAT32,
     force: bool = False,
@@ -67,27 +81,28 @@ def request(
     """The request that these words make. Raises `UserError` for a word of no meaning; whether
     names exist is found out by planning."""
     return Request(
-        methods=_names(methods),
-        tasks=_names(tasks),
+        methods=_names(methods, "--methods: "),
+        tasks=_names(tasks, "--tasks: "),
         backbones=_backbones(backbones),
         scale=_scale(scale),
         seeds=_seeds(seeds),
         steps=None if steps is None else positive(steps, "--steps: "),
         batch_size=None if batch_size is None else positive(batch_size, "--batch-size: "),
+        precision=None if precision is None else _precision(precision),
         options=_assignments(options),
         store=_stores(store),
-        force=force,
-        only_failed=only_failed,
+        force=truth(force, "--force: "),
+        only_failed=truth(only_failed, "--only-failed: "),
         shard=shard,
     )
 
 
-def _names(words: Names) -> tuple[str, ...]:
-    return split_names([words] if isinstance(words, str) else words)
+def _names(words: Names, where: str) -> tuple[str, ...]:
+    return split_names(texts(words, where))
 
 
 def _backbones(words: Names) -> tuple[str, ...]:
-    names = _names(words)
+    names = _names(words, "--backbones: ")
     if words and not names:
         raise UserError("--backbones names no backbone")
     return names
@@ -99,6 +114,14 @@ def _scale(word: str) -> Scale:
     except ValueError:
         near = did_you_mean(str(word), Scale)
         raise UserError(f"--scale: must be {' or '.join(Scale)}, not '{word}'{near}") from None
+
+
+def _precision(word: str) -> Precision:
+    known = get_args(Precision)
+    if word in known:
+        return cast(Precision, word)
+    near = did_you_mean(str(word), known)
+    raise UserError(f"--precision: must be {' or '.join(known)}, not '{word}'{near}")
 
 
 def _seeds(seeds: Seeds) -> tuple[int, ...]:
@@ -127,12 +150,17 @@ def _numbers(word: str) -> Iterable[int]:
 
 
 def _stores(words: Names) -> tuple[Store, ...]:
-    if not (found := stores_named(_names(words), "--store")):
+    if not (found := stores_named(_names(words, "--store: "), "--store")):
         raise UserError(f"--store names no precision; it could be: {', '.join(Store)}")
     return found
 
 
 def _assignments(options: Assignments) -> tuple[str, ...]:
-    if isinstance(options, Mapping):
-        return tuple(f"{target}={value}" for target, value in options.items())
-    return (options,) if isinstance(options, str) else tuple(options)
+    if not isinstance(options, Mapping):
+        return texts(options, "--set: ")
+    return tuple(f"{target}={_values(value)}" for target, value in options.items())
+
+
+def _values(value: OptionValue | Sequence[OptionValue]) -> str:
+    several = value if isinstance(value, list | tuple) else [value]
+    return ",".join(map(written, several))

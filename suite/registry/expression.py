@@ -74,6 +74,7 @@ def parse(text: str) -> Expression:
 
 
 def _check(tree: ast.expr, text: str) -> None:
+    # Level by level and not by recursion: a formula of thousands of terms would exhaust the stack.
     level = [tree]
     for _ in range(DEEPEST):
         level = [part for node in level for part in _parts(node, text)]
@@ -90,6 +91,7 @@ def _parts(node: ast.expr, text: str) -> Iterator[ast.expr]:
     match node:
         case ast.Constant(value=int() | float() | str()) | ast.Name():
             return
+        # Exponents are small and powers are not raised again: 9**9**9 would not end.
         case ast.BinOp(left=base, op=ast.Pow(), right=ast.Constant(value=int(exponent))):
             if not 0 <= exponent <= LARGEST_EXPONENT or _has_power(base):
                 raise refused(

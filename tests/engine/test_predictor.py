@@ -77,6 +77,23 @@ def test_answers_to_the_test_inputs_are_those_of_the_result(ran):
         assert model.predict_raw(asked[9:2:-1], score.task) == pytest.approx(answers[9:2:-1])
 
 
+def test_the_precision_of_training_is_that_of_every_answer(workspace, tmp_path):
+    made = {}
+    for precision in ("float32", "bfloat16"):
+        asked = request("lora", "glue/stsb", "bert_mini", steps=4, precision=precision)
+        (item,) = plan(asked, workspace.registry).planned
+        folder = tmp_path / precision
+        folder.mkdir()
+        made[precision] = run_cell(item.cell, workspace, folder, lambda *_: None)
+        entry = workspace.registry.tasks["glue/stsb"]
+        model = load_predictor(folder, workspace.registry, "cpu")
+        texts = questions(entry, load_splits(entry, "mini", None).test)
+        answers = [round(answer, 4) for answer in model.predict_raw(texts)]
+        assert answers == [*made[precision].scores[0].predictions]
+    exact, rounded = (np.array(result.scores[0].predictions) for result in made.values())
+    assert 0 < np.abs(exact - rounded).max() < 0.5
+
+
 @pytest.fixture(scope="module")
 def images(workspace, tmp_path_factory):
     ran = cell_of("resnet", workspace, tmp_path_factory.mktemp("images"))
@@ -101,6 +118,8 @@ def test_an_image_is_an_array_a_picture_or_a_file_of_any_size(images, tmp_path):
         (["nowhere.png"], "'nowhere.png' is no image"),
         ([np.zeros((4, 4, 3))], r"not an array of float64 \[4, 4, 3\]"),
         ([3], "digits takes images .* not 3"),
+        ([np.zeros((0, 4, 3), np.uint8)], r"not an array of uint8 \[0, 4, 3\]"),
+        (None, "give a list of at least one input"),
     ],
 )
 def test_an_input_that_is_no_image_is_named(images, inputs, message):
@@ -115,9 +134,12 @@ def test_texts_are_asked_for_as_the_task_has_them(workspace, tmp_path):
         model.predict([("a", "b")])
     with pytest.raises(UserError, match="unknown task 'rt'; did you mean 'rte'"):
         model.predict([("a", "b")], task="rt")
+    with pytest.raises(UserError, match="unknown task '3'"):
+        model.predict([("a", "b")], task=3)
     with pytest.raises(UserError, match=r"rte takes a pair of texts \(.*\), not 'a'"):
         model.predict(["a"], task="rte")
     assert len(model.predict([["a", "b"]], task="rte")) == 1
+    assert len(model.predict((pair for pair in [("a", "b")]), task="rte")) == 1
 
 
 def test_a_file_that_is_no_delta_of_a_cell_is_named(workspace, tmp_path):

@@ -54,6 +54,8 @@ def _place(layer_of, first_block, numel, BLOCK: tl.constexpr, ALIGNED: tl.conste
     if ALIGNED:
         size = tl.multiple_of(size, 8)
     inside = (block - tl.load(first_block + layer)) * BLOCK + tl.arange(0, BLOCK)
+    # 64 bits: the flat buffers of a large network have more than 2^31 elements. Offsets within one
+    # layer fit in 32, which spares registers.
     flat = block.to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     return layer, inside, inside < size, flat
 
@@ -78,6 +80,7 @@ def merge_kernel(
     layer, inside, exists, flat = _place(layer_of, first_block, numel, BLOCK, ALIGNED)
     kind: tl.constexpr = merged.dtype.element_ty
     value = tl.load(_at(weights, layer, kind) + inside, mask=exists, other=0.0).to(tl.float32)
+    # All threads of a program agree: a closed layer saves half of the reading.
     if _is_open(gate_score, layer, hyper):
         value += tl.load(change + flat).to(tl.float32)
     tl.store(merged + flat, value.to(merged.dtype.element_ty))
@@ -129,6 +132,7 @@ def reduce_kernel(
 def _optimize(p, g, m, v, rate, decay, hyper, ADAMW: tl.constexpr):
     """One step of torch's AdamW or of its SGD with momentum: (parameter, moments)."""
     if ADAMW:
+        # The forms that torch's fused optimizers compute, so that both agree to rounding.
         m += tl.load(hyper + FIRST_REST) * (g - m)
         v = tl.load(hyper + SECOND) * v + tl.load(hyper + SECOND_REST) * g * g
         root = tl.sqrt(v) * tl.load(hyper + ROOT) + tl.load(hyper + TINY)
@@ -163,6 +167,7 @@ def gate_score_kernel(
         m = tl.load(momentum + at, mask=exists, other=0.0)
         v = tl.load(variance + at, mask=exists, other=0.0)
         new, m, v = _optimize(s, g, m, v, tl.load(hyper + GATE_SCORE_RATE), 0.0, hyper, ADAMW)
+        # The kernels after this one tell by it which gates have moved.
         tl.store(previous + at, s, mask=exists)
         tl.store(gate_score + at, new, mask=exists)
         tl.store(momentum + at, m, mask=exists)
@@ -194,6 +199,7 @@ def change_kernel(
         was_open = opens
         if not LOCKED:
             tl.store(products + tl.program_id(0), tl.sum(g * d, 0))
+    # A closed gate's change has gradient zero and yet steps: its moments decay, as in torch.
     g = tl.where(was_open, g, 0.0)
     m = tl.load(momentum + flat)
     v = m
