@@ -77,7 +77,7 @@ def registry(tmp_path_factory):
 
 
 @pytest.fixture
-def mark(tmp_path, monkeypatch):
+def mark(tmp_path, monkeypatch, forked):
     folder = tmp_path / "mark"
     folder.mkdir()
     monkeypatch.setenv("MARK", str(folder))
