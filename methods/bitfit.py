@@ -11,7 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from suite.method import AdaptedModel, Backbone, Method, TaskEntry, adapted, context_of
+from suite.method import (
+    AdaptedModel,
+    Backbone,
+    Method,
+    TaskEntry,
+    Unsupported,
+    adapted,
+    context_of,
+)
 from suite.nn.bias import AddedBias
 
 
@@ -21,7 +29,11 @@ class BitFit(Method):
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Train every bias; a T5 is first given biases in its linear layers and norms."""
-        for site in backbone.of_kind("conv", "linear", "patch_embedding", "norm"):
+        sites = backbone.of_kind("conv", "linear", "patch_embedding", "norm")
+        biased = [s for s in sites if getattr(backbone.module(s), "bias", None) is not None]
+        if not biased and backbone.family != "t5":
+            raise Unsupported(f"{backbone.family} has no biases")
+        for site in sites:
             layer = backbone.module(site)
             if getattr(layer, "bias", None) is not None:
                 layer.bias.requires_grad_(True)

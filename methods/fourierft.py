@@ -18,9 +18,8 @@ from suite.method import (
     adapted,
     context_of,
 )
+from suite.method.targets import targeted
 from suite.nn.peft_layers import exactly, inject
-
-QUERY_VALUE = ("query", "value", "qkv")
 
 
 @dataclass(frozen=True)
@@ -34,15 +33,7 @@ class FourierFT(Method):
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Adapt queries and values, or all linear layers."""
-        sites = [
-            site
-            for site in backbone.of_kind("linear")
-            if self.targets == "all" or site.part in QUERY_VALUE
-        ]
-        if not sites:
-            raise Unsupported(
-                "FourierFT changes linear layers, and this network is of convolutions"
-            )
+        sites = targeted(backbone, self.targets, "linear")
         smallest = min(backbone.module(site).get_parameter("weight").numel() for site in sites)
         if self.coefficients > smallest:
             raise Unsupported(

@@ -4,7 +4,7 @@ Wang et al., "LiNeS: Post-training Layer Scaling Prevents Forgetting and Enhance
 ICLR 2025, https://arxiv.org/abs/2410.17146.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +22,7 @@ from suite.method import (
     context_of,
     parameters_of,
 )
+from suite.method.merging import OwnScores
 from suite.nn.task_vectors import TaskVectors
 
 
@@ -73,13 +74,12 @@ class Merging:
         self.model = model
         self.betas = np.linspace(0, 1, candidates + 1)[1:]
         self.vectors = TaskVectors(model.backbone.network)
-        self.alone: dict[str, float] = {}
-        """What each task's own network scored on validation."""
+        self.own = OwnScores()
 
     def collect(self, task: str, validate: Validate) -> None:
         """Keep what a task has changed, and how well its network does; the next one starts from the
         first state."""
-        self.alone[task] = validate()[task]
+        self.own.note(task, validate)
         self.vectors.collect()
         self.vectors.restore()
 
@@ -89,16 +89,10 @@ class Merging:
         scores = {}
         for beta in self.betas:
             self._scale(beta)
-            scores[float(beta)] = self._normalised(validate())
+            scores[float(beta)] = self.own.mean(validate())
         best = max(scores, key=scores.__getitem__)
         self._scale(best)
         self.model.measured["beta"] = best
-
-    def _normalised(self, scores: Mapping[str, float]) -> float:
-        """The mean over the tasks of the score over that of the task's own network; where that one
-        has learned nothing, a score of 0 or less, the score itself counts."""
-        own = {task: score if score > 0 else 1.0 for task, score in self.alone.items()}
-        return float(np.mean([scores[task] / own[task] for task in own]))
 
     def _scale(self, beta: float) -> None:
         backbone, tasks = self.model.backbone, len(self.model.tasks)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from peft import LoraConfig
 
 from suite.method import AdaptedModel, Backbone, Method, TaskEntry, adapted, context_of
+from suite.method.targets import targeted
 from suite.nn.peft_layers import exactly, inject
-
-QUERY_VALUE = ("query", "value", "qkv")
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,7 @@ class LoRA(Method):
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Adapt queries and values, or all linear layers; in convolutional networks all kernels."""
-        sites = [
-            site
-            for site in backbone.of_kind("conv", "linear")
-            if site.kind == "conv" or self.targets == "all" or site.part in QUERY_VALUE
-        ]
+        sites = targeted(backbone, self.targets, "conv", "linear")
         inject(
             backbone,
             LoraConfig(

@@ -19,9 +19,8 @@ from suite.method import (
     adapted,
     context_of,
 )
+from suite.method.targets import targeted
 from suite.nn.peft_layers import exactly, inject
-
-QUERY_VALUE = ("query", "value", "qkv")
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,7 @@ class OFT(Method):
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Adapt queries and values, or all linear layers."""
-        sites = [
-            site
-            for site in backbone.of_kind("linear")
-            if self.targets == "all" or site.part in QUERY_VALUE
-        ]
-        if not sites:
-            raise Unsupported("OFT rotates inputs of linear layers, and there are none")
+        sites = targeted(backbone, self.targets, "linear")
         for site in sites:
             inputs = backbone.layer(site, nn.Linear).in_features
             if inputs % self.block_size:

@@ -18,9 +18,8 @@ from suite.method import (
     adapted,
     context_of,
 )
+from suite.method.targets import targeted
 from suite.nn.principal import PrincipalLinear
-
-QUERY_VALUE = ("query", "value", "qkv")
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,7 @@ class PiSSA(Method):
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Adapt queries and values, or all linear layers."""
-        sites = [
-            site
-            for site in backbone.of_kind("linear")
-            if self.targets == "all" or site.part in QUERY_VALUE
-        ]
-        if not sites:
-            raise Unsupported("PiSSA changes linear layers, and this network is of convolutions")
+        sites = targeted(backbone, self.targets, "linear")
         for site in sites:
             layer = backbone.layer(site, nn.Linear)
             smallest = min(layer.in_features, layer.out_features)

@@ -18,7 +18,7 @@ from suite.method import (
     adapted,
     context_of,
 )
-from suite.method.merging import best_scale, fine_tunings, merging_phases
+from suite.method.merging import OwnScores, best_scale, fine_tunings, merging_phases
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,14 @@ class TaskArithmetic(Method):
 
     def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
         """Each task from the first state; the merge; each head again on the merged network."""
-        tuned = fine_tunings(model)
+        tuned, own = fine_tunings(model), OwnScores()
 
         def merge(validate: Validate) -> None:
             scales = np.linspace(0, 1, self.candidates + 1)[1:]
-            model.measured["alpha"] = best_scale(tuned, tuned.vectors.sum(0), scales, validate)
+            total = tuned.vectors.sum(0)
+            model.measured["alpha"] = best_scale(tuned, total, scales, validate, own)
 
-        return merging_phases(model, tuned, merge, self.head_share)
+        return merging_phases(model, tuned, merge, self.head_share, own)
 
     def facts(self, model: AdaptedModel) -> dict[str, float]:
         """What the sum of task vectors was multiplied by."""

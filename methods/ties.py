@@ -19,7 +19,7 @@ from suite.method import (
     adapted,
     context_of,
 )
-from suite.method.merging import best_scale, fine_tunings, merging_phases
+from suite.method.merging import OwnScores, best_scale, fine_tunings, merging_phases
 from suite.nn.merging import ties
 
 LARGEST = 3.0
@@ -43,14 +43,14 @@ class Ties(Method):
 
     def phases(self, model: AdaptedModel) -> tuple[Phase, ...]:
         """Each task from the first state; the merge; each head again on the merged network."""
-        tuned = fine_tunings(model)
+        tuned, own = fine_tunings(model), OwnScores()
 
         def merge(validate: Validate) -> None:
             scales = np.linspace(0, LARGEST, self.candidates + 1)[1:]
             merged = ties(tuned.vectors, self.keep)
-            model.measured["scale"] = best_scale(tuned, merged, scales, validate)
+            model.measured["scale"] = best_scale(tuned, merged, scales, validate, own)
 
-        return merging_phases(model, tuned, merge, self.head_share)
+        return merging_phases(model, tuned, merge, self.head_share, own)
 
     def facts(self, model: AdaptedModel) -> dict[str, float]:
         """What the merged task vector was multiplied by."""

@@ -15,13 +15,11 @@ from suite.method import (
     Backbone,
     Method,
     TaskEntry,
-    Unsupported,
     adapted,
     context_of,
 )
+from suite.method.targets import targeted
 from suite.nn.peft_layers import exactly
-
-QUERY_VALUE = ("query", "value", "qkv")
 
 
 @dataclass(frozen=True)
@@ -35,13 +33,7 @@ class VeRA(Method):
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Adapt queries and values, or all linear layers."""
-        sites = [
-            site
-            for site in backbone.of_kind("linear")
-            if self.targets == "all" or site.part in QUERY_VALUE
-        ]
-        if not sites:
-            raise Unsupported("VeRA changes linear layers, and this network is of convolutions")
+        sites = targeted(backbone, self.targets, "linear")
         with warnings.catch_warnings():
             # That the projections come from the seed, which is what is wanted here.
             warnings.filterwarnings("ignore", "Specified to not save vera_A", UserWarning)

@@ -36,6 +36,7 @@ def plan(
     scale: str = "mini",
     steps: int | None = None,
     batch_size: int | None = None,
+    precision: str | None = None,
     options: "Assignments" = (),
     store: "Names" = "float32",
     force: bool = False,
@@ -46,22 +47,27 @@ def plan(
     """What `run` would do with each cell, and why; nothing is written.
 
     `methods`, `tasks` (tracks or tasks) and `backbones` (default: those of each track) are names
-    or globs, as one text (`"taps,lora"`) or a list; a method may be a class, too (`as_method`).
+    or globs, as one text (`"taps,lora"`) or a list; a method may be a class, too (`as_method`), a
+    backbone a hub id (`"timm:resnet50.a1_in1k"`, `"hf:OWNER/NAME"`) or a folder (`"./mine"`).
     `seeds` is a number, a range or a list. `scale` is `mini` (embedded, minutes on a CPU) or
-    `full` (real data and weights). `steps` (optimizer steps per task) and `batch_size` change every
-    method's recipe. `options` sets options of methods: `{"taps.gate_penalty": 0.5}`. `store` names
-    the precisions in which every method is stored, of `float32`, `bfloat16`, `int8`, `int4` and
-    `binary`; several share one training (one method's: `{"lora.store": "int8"}`). `force` runs
-    again what has a result, `only_failed` keeps the cells whose last run failed. `out` is the
-    folder of results; `registry` a folder whose methods and tasks come before the package's own.
+    `full` (real data and weights). `steps` (optimizer steps per task), `batch_size` and `precision`
+    (of the arithmetic: `float32` or `bfloat16`) change every method's recipe. `options` sets
+    options of methods: `{"taps.gate_penalty": 0.5}`. `store` names the precisions in which every
+    method is stored, of `float32`, `bfloat16`, `int8`, `int4` and `binary`; several share one
+    training (one method's: `{"lora.store": "int8"}`). `force` runs again what has a result,
+    `only_failed` keeps the cells whose last run failed. `out` is the folder of results; `registry`
+    a folder whose methods and tasks come before the package's own.
 
     Raises `UserError` for a mistake in any of these, as the command line does.
     """
+    from suite.planning.given import with_given
     from suite.planning.limits import folder
     from suite.planning.output import planned
     from suite.planning.request import request
+    from suite.registry.entries import split_names
 
     names, known = _with_classes(methods, registry)
+    known, backbones = with_given(known, split_names(_texts(backbones)))
     asked = request(
         names,
         tasks,
@@ -70,6 +76,7 @@ def plan(
         scale=scale,
         steps=steps,
         batch_size=batch_size,
+        precision=precision,
         options=options,
         store=store,
         force=force,
@@ -87,6 +94,7 @@ def run(
     scale: str = "mini",
     steps: int | None = None,
     batch_size: int | None = None,
+    precision: str | None = None,
     options: "Assignments" = (),
     store: "Names" = "float32",
     force: bool = False,
@@ -117,11 +125,14 @@ def run(
     from suite.engine.execution import execute, prepare
     from suite.engine.settings import Settings
     from suite.leaderboards.frame import Results
+    from suite.planning.given import with_given
     from suite.planning.limits import folder
     from suite.planning.output import results_of
     from suite.planning.request import request
+    from suite.registry.entries import split_names
 
     names, known = _with_classes(methods, registry)
+    known, backbones = with_given(known, split_names(_texts(backbones)), fetch=not offline)
     asked = request(
         names,
         tasks,
@@ -130,6 +141,7 @@ def run(
         scale=scale,
         steps=steps,
         batch_size=batch_size,
+        precision=precision,
         options=options,
         store=store,
         force=force,
@@ -185,7 +197,7 @@ def load_delta(
 
     Raises `UserError` if the file is not the delta of a cell, or if what it needs is gone.
     """
-    from suite.engine.pool import resolve_device
+    from suite.engine.devices import resolve_device
     from suite.engine.predictor import load_predictor
     from suite.planning import limits
 
@@ -210,7 +222,7 @@ def as_method(
 
     Both accept the class itself as well; this adds what a method's YAML would say. `name` is by
     default the class's, in snake case; `regime` is `per_task` or `joint`; `families` are the
-    families of backbones it is meant for (default: all five); `recipe` has keys of the recipe:
+    families of backbones it is meant for (default: all); `recipe` has keys of the recipe:
     `{"learning_rate": 0.01}`. `cost` is the closed form of what it stores, and every file is then
     checked against it; without one, results say so. The fields of the class are its options and
     need defaults.
@@ -218,16 +230,19 @@ def as_method(
     Raises `UserError` if the class's source is not available, or if it is not a method's.
     """
     from suite.method.from_class import as_method
-    from suite.registry.schema import FAMILIES
 
     return as_method(
         cls,
         name=name,
         regime=regime,
-        families=FAMILIES if families is None else families,
+        families=families,
         recipe=recipe,
         cost=cost,
     )
+
+
+def _texts(words: "Names") -> "Iterable[str]":
+    return [words] if isinstance(words, str) else words
 
 
 def _registry(given: "str | Path | Registry | None") -> "Registry":

@@ -11,7 +11,7 @@ POINTS = 3.0
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, forked):
     with workplace(tmp_path):
         yield tmp_path
 

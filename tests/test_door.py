@@ -87,6 +87,10 @@ def test_options_and_recipe_are_changed_by_name(toy):
         ({"scale": "big"}, "--scale: must be mini or full, not 'big'"),
         ({"steps": 0}, "--steps: must be a whole number from 1, not '0'"),
         ({"batch_size": 1.5}, "--batch-size: must be a whole number from 1, not '1.5'"),
+        (
+            {"precision": "bfloat"},
+            "--precision: must be auto or float32 or bfloat16, not 'bfloat'; did you mean",
+        ),
         ({"options": {"one.rnk": 1}}, "one has no option 'rnk'; did you mean 'rank'?"),
         ({"options": {"one.rank": "x"}}, "must be a whole number, not 'x'"),
         ({"tasks": 3}, "--tasks: must be a text or a list of texts, not 3"),
@@ -159,7 +163,7 @@ class Norms(Method):
 
 
 @pytest.fixture(scope="module")
-def ran(registry, tmp_path_factory):
+def ran(registry, tmp_path_factory, forked):
     """One run of good and of failing methods, and of a class: (results, output folder)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
@@ -231,7 +235,8 @@ def test_results_are_read_again_from_their_folder(ran, registry):
 
 def test_what_has_a_result_is_not_run_again(ran, registry, monkeypatch, tmp_path):
     results, out = ran
-    monkeypatch.setattr("suite.engine.pool._start", None)  # no worker can be started
+    # No worker can be started.
+    monkeypatch.setattr("suite.engine.executors.local.start_worker", None)
     again = suite.run("good", "reds", steps=4, registry=registry, out=out, quiet=True)
     assert [r.identity.digest for r in again] == [
         r.identity.digest for r in results if r.cell.method == "good" and r.cell.tasks == ("reds",)
@@ -239,7 +244,7 @@ def test_what_has_a_result_is_not_run_again(ran, registry, monkeypatch, tmp_path
 
 
 def test_cells_that_a_run_did_not_reach_are_rows(ran, registry, monkeypatch):
-    monkeypatch.setattr("suite.engine.execution.pool.run", lambda *_: None)
+    monkeypatch.setattr("suite.engine.execution.drain", lambda *_, **__: None)
     _, out = ran
     results = suite.run("good", "reds", seeds=[0, 5], steps=4, registry=registry, out=out)
     frame = results.frame()

@@ -58,6 +58,7 @@ def test_examples_of_commands_work_on_a_fresh_clone(clone, words, capsys):
         assert (clone / words[words.index("--export") + 1]).is_file()
 
 
+@pytest.mark.usefixtures("forked")
 def test_the_python_example_works_with_fewer_steps(clone, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
     monkeypatch.setattr(suite, "run", functools.partial(suite.run, steps=2, quiet=True))

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from suite.backbones.family import TextFamily, family_class
 from suite.backbones.parallel_insert import Parallel, SublayerInput
 from suite.backbones.per_task import PerTask, TaskContext
 from suite.backbones.prefixes import PrefixedAttention
-from suite.backbones.sites import SITES, Site, block_names
-from suite.backbones.tokens import SEQUENCES, TokenSequence
+from suite.backbones.sites import Site, block_names
+from suite.backbones.tokens import TokenSequence
 from suite.errors import Unsupported
 from suite.registry.schema import BackboneEntry, SiteKind
 
@@ -39,7 +40,8 @@ class Backbone(nn.Module):
         self.entry = entry
         self.network = network.requires_grad_(False)
         self.width = width
-        self.sites = SITES[entry.family](network)
+        self.kind = family_class(entry.family)
+        self.sites = self.kind.sites(network)
         self.block_names = block_names(self.sites)
         self.sequence: TokenSequence | None = None
         """Where tokens were inserted, if any were."""
@@ -58,7 +60,7 @@ class Backbone(nn.Module):
 
     @property
     def family(self) -> str:
-        """Which family of networks this is: resnet, densenet, vit, bert or t5."""
+        """Which family of networks this is, by its name."""
         return self.entry.family
 
     def parameter_count(self) -> int:
@@ -126,7 +128,7 @@ class Backbone(nn.Module):
         if not entry:
             raise ValueError(f"the {site.kind} site {site.name} has no input of its own")
         source = SublayerInput()
-        self.network.get_submodule(entry).register_forward_pre_hook(source)
+        self.network.get_submodule(entry).register_forward_pre_hook(source, with_kwargs=True)
         joins_at = replace(reader, insert_before=True) if reader else site
         self.insert(joins_at, Parallel(module, source))
 
@@ -142,7 +144,7 @@ class Backbone(nn.Module):
         """
         _require(site, "tokens")
         if self.sequence is None:
-            self.sequence = SEQUENCES[self.entry.family](self.network)
+            self.sequence = self.kind.sequence(self.network)
         self.sequence.insert(self.module(site), module)
 
     def insert_prefix(self, site: Site, module: nn.Module) -> None:
@@ -154,9 +156,8 @@ class Backbone(nn.Module):
         """
         _require(site, "keys")
         positions = None
-        if site.part == "self" and self.family == "t5":
-            first = next(s for s in self.of_kind("keys") if s.stack == site.stack)
-            positions = self.module(first)
+        if site.part == "self":
+            positions = self.kind.relative_positions(self.network, site.stack)
         PrefixedAttention(self.module(site), module, positions)
 
     def token_vectors(self, count: int) -> Tensor:
@@ -226,7 +227,8 @@ class TextBackbone(Backbone):
 
     def embedded(self, ids: Tensor) -> Tensor:
         """Token ids [n] to what enters the first layer for texts of one token: [n, width]."""
-        return self.network.get_input_embeddings()(ids)
+        assert issubclass(self.kind, TextFamily)
+        return self.kind.embedded(self.network, ids)
 
 
 class EncoderBackbone(TextBackbone):
@@ -237,12 +239,12 @@ class EncoderBackbone(TextBackbone):
         hidden = self.network(**inputs).last_hidden_state
         if self.entry.pooling == "cls":
             return hidden[:, 0]
+        if self.entry.pooling == "last":
+            # Padding is on the right.
+            last = inputs["attention_mask"].sum(1) - 1
+            return hidden[torch.arange(len(hidden), device=hidden.device), last]
         mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
         return (hidden * mask).sum(1) / mask.sum(1)
-
-    def embedded(self, ids: Tensor) -> Tensor:
-        """The same: token, first position and first segment added up, then the norm."""
-        return self.network.embeddings(input_ids=ids[:, None])[:, 0]
 
 
 class TextToTextBackbone(TextBackbone):

@@ -7,13 +7,11 @@ any of them; the residual branch of a ResNet block ends in its `bn2`. Each libra
 where it is used: a network that needs none starts sooner.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from suite.registry.schema import Family
 
 
 class PaddedShortcut(nn.Module):
@@ -133,13 +131,6 @@ def vit(image_size: int, patch_size: int, width: int, depth: int, heads: int) ->
         class_token=False,
         global_pool="avg",
     )
-
-
-BUILDERS: dict[Family, Callable[..., nn.Module]] = {
-    "resnet": resnet,
-    "densenet": densenet,
-    "vit": vit,
-}
 
 
 def published_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 Each library is imported only where it is used: either takes seconds.
 """
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from safetensors.torch import load_file
 
 from suite.backbones import cifar
 from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
+from suite.backbones.family import Family, ImageFamily, TextFamily, family_class
 from suite.console import shown
-from suite.errors import UserError
+from suite.errors import Unsupported, UserError
+from suite.planning.architecture import refined
 from suite.planning.locate import model_folder
 from suite.registry.schema import BackboneEntry, Library
 
@@ -21,12 +24,15 @@ from suite.registry.schema import BackboneEntry, Library
 def load_backbone(entry: BackboneEntry) -> Backbone:
     """The pretrained, frozen backbone in float32 on the CPU.
 
-    Raises UserError if its files are not on this machine or do not hold this network.
+    Raises UserError if its files are not on this machine, do not hold this network, or hold one
+    that no family serves.
     """
     folder = model_folder(entry)
+    entry = refined(entry, folder)
     try:
-        return _LOADERS[entry.source.library](entry, folder).eval()
-    except MemoryError:
+        family = family_class(entry.family)
+        backbone = _LOADERS[entry.source.library](entry, folder, family).eval()
+    except (MemoryError, UserError, Unsupported):
         raise
     except Exception as error:
         # Files may be truncated, absent or of another network; libraries raise errors of any kind.
@@ -35,38 +41,57 @@ def load_backbone(entry: BackboneEntry) -> Backbone:
             f"{shown(folder)} does not hold the network that {shown(entry.path)} names: "
             f"{type(error).__name__}: {reason[:200]}"
         ) from error
+    found = {site.kind for site in backbone.sites}
+    if lacking := [kind for kind in family.kinds if kind not in found]:
+        raise UserError(
+            f"{shown(folder)} holds a network without {', '.join(lacking)} sites: it is none of "
+            f"the family {entry.family}"
+        )
+    return backbone
 
 
-def _transformers(entry: BackboneEntry, folder: Path) -> Backbone:
-    from transformers import AutoModel, AutoModelForSeq2SeqLM, AutoTokenizer
+def _transformers(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
+    from transformers import AutoTokenizer
     from transformers.utils import logging
 
+    assert issubclass(family, TextFamily)
     logging.disable_progress_bar()
-    options = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    if entry.family == "t5":
-        # Its attention adds a bias for each distance, which no fused kernel of the CPU takes: torch
-        # then runs its slow path, and a step costs 1.4 of what the plain operations do.
-        network = AutoModelForSeq2SeqLM.from_pretrained(
-            folder, attn_implementation="eager", **options
-        )
-        return TextToTextBackbone(entry, network, network.config.d_model, tokenizer)
-    network = AutoModel.from_pretrained(folder, add_pooling_layer=False, **options)
-    return EncoderBackbone(entry, network, network.config.hidden_size, tokenizer)
+    # Code that comes with weights is never run.
+    local = {"local_files_only": True, "trust_remote_code": False}
+    # Masks, positions and pooling count from the first token: padding is on the right, whatever
+    # the tokenizer's own configuration says.
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right", **local)
+    if tokenizer.pad_token is None:
+        # Masked all the same, and a text's own end token is not.
+        tokenizer.pad_token = tokenizer.eos_token
+    options = {"dtype": torch.float32, "use_safetensors": True, **local}
+    network = family.prepared(family.pretrained(folder, options))
+    # A tokenizer of another network may give more than this one takes.
+    taken = inspect.signature(network.forward).parameters
+    tokenizer.model_input_names = [n for n in tokenizer.model_input_names if n in taken]
+    form = TextToTextBackbone if family.form == "text_to_text" else EncoderBackbone
+    return form(entry, network, family.width(network), tokenizer)
 
 
-def _timm(entry: BackboneEntry, folder: Path) -> Backbone:
+def _timm(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
     import timm
 
-    # A ViT has a position for every patch: timm interpolates them where images have another size
-    # than in pretraining.
-    size: dict[str, Any] = {"img_size": entry.image_size} if entry.family == "vit" else {}
-    network: Any = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0, **size)
-    return VisionBackbone(entry, network.float(), network.num_features)
+    assert issubclass(family, ImageFamily)
+    network: Any = timm.create_model(
+        f"local-dir:{folder}", pretrained=True, num_classes=0, **family.timm_arguments(entry)
+    )
+    names = {form.__name__ for form in type(network).__mro__}
+    if not names.intersection(family.classes):
+        raise UserError(
+            f"{shown(folder)} holds a {type(network).__name__}; the family {entry.family} is made "
+            f"of {', '.join(family.classes)}"
+        )
+    return VisionBackbone(entry, family.prepared(network.float()), network.num_features)
 
 
-def _cifar(entry: BackboneEntry, folder: Path) -> Backbone:
-    network: Any = cifar.BUILDERS[entry.family](**entry.source.arguments)
+def _cifar(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
+    assert issubclass(family, ImageFamily)
+    network: Any = family.small(entry.source.arguments)
     state = load_file(folder / "model.safetensors")
     if not entry.scale.embedded:
         state = cifar.published_state(state)
@@ -74,7 +99,7 @@ def _cifar(entry: BackboneEntry, folder: Path) -> Backbone:
     return VisionBackbone(entry, network, network.num_features)
 
 
-_LOADERS: dict[Library, Callable[[BackboneEntry, Path], Backbone]] = {
+_LOADERS: dict[Library, Callable[[BackboneEntry, Path, type[Family]], Backbone]] = {
     "transformers": _transformers,
     "timm": _timm,
     "cifar": _cifar,

@@ -7,14 +7,12 @@ which the decoder reads.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from suite.registry.schema import Family
 
 INSERTED = "inserted_tokens"
 """The name under which a block holds the module that gives its tokens."""
@@ -118,11 +116,3 @@ def padded_mask(mask: Tensor, count: int) -> Tensor:
     """An attention mask [..., K] for `count` more keys in front, which everything attends to."""
     # A mask of numbers is added to the scores, one of truth values says what is attended to.
     return F.pad(mask, (count, 0), value=1.0 if mask.dtype == torch.bool else 0.0)
-
-
-SEQUENCES: dict[Family, Callable[[Any], TokenSequence]] = {
-    "t5": SourceSequence,
-    "bert": lambda network: TokenSequence(network.encoder.layer, place=1),
-    "vit": lambda network: TokenSequence(network.blocks, place=network.num_prefix_tokens),
-}
-"""The one sequence of a family's network into which tokens can be inserted."""

@@ -39,7 +39,7 @@ class Submitted:
 
 def rescorer(options: argparse.Namespace, registry: Registry) -> "Rescorer":
     """What scores deltas again, on the device that was asked for."""
-    from suite.engine.pool import resolve_device
+    from suite.engine.devices import resolve_device
     from suite.engine.rescore import Rescorer
 
     return Rescorer(registry, resolve_device(options.device))

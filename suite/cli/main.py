@@ -15,7 +15,7 @@ from typing import NoReturn, TypeVar
 from suite import __version__
 from suite.console import coloured, say
 from suite.errors import UserError
-from suite.planning.limits import device, positive, seconds
+from suite.planning.limits import device, devices, jobs, positive, seconds
 from suite.results.seeds import FIRST_SEARCH_SEED
 
 T = TypeVar("T")
@@ -127,9 +127,11 @@ def build_parser() -> argparse.ArgumentParser:
     validate.add_argument("names", nargs="*", help="only these entries (default: all)")
     check = verb("check", "contributing", "run the contract test of a method or task on the CPU")
     check.add_argument("name")
-    new = verb("new", "scaffold", "write the files of a new method or task")
-    new.add_argument("kind", choices=("method", "task"))
-    new.add_argument("name", help="NAME of a method; TRACK/NAME of a task")
+    new = verb("new", "scaffold", "write the files of a new method, task or backbone")
+    new.add_argument("kind", choices=("method", "task", "backbone"))
+    new.add_argument(
+        "name", help="NAME of a method; TRACK/NAME of a task; timm:ID, hf:ID or ./FOLDER"
+    )
     new.add_argument(
         "--modality", choices=("text", "image"), default="text", help="of a new track's tasks"
     )
@@ -241,13 +243,18 @@ def _cells(group: argparse._ArgumentGroup, *, seeds: str = "0") -> None:
         help=f"numbers and ranges such as 0-4; default: {seeds}")  # fmt: skip
     add("--steps", type=_positive, metavar="N", help="optimizer steps per task")
     add("--batch-size", type=_positive, metavar="N")
+    add("--precision", choices=("float32", "bfloat16"),
+        help="of the arithmetic; default: float32 on a CPU, bfloat16 on a GPU")  # fmt: skip
     add("--set", action="append", default=[], dest="settings", metavar="METHOD.OPTION=VALUE")
 
 
 def _execution(parser: _Parser) -> None:
     add = parser.add_argument_group("how").add_argument
-    add("--device", type=_device, default="auto", metavar="DEVICE", help="auto, cpu or cuda[:N]")
-    add("-j", "--jobs", type=_positive, metavar="N", help="cells at a time")
+    add("--device", type=_devices, default="auto", metavar="DEVICE",
+        help="auto (every GPU, or the CPU), cpu, cuda, or some: cuda:0,cuda:1")  # fmt: skip
+    add("-j", "--jobs", type=_jobs, metavar="N",
+        help="cells at a time on all devices (default: auto, by cores and memory)")  # fmt: skip
+    add("--executor", default="local", metavar="NAME", help="what runs cells (default: local)")
     add("--timeout", type=_seconds, metavar="SECONDS", help="per cell")
     add("-x", "--fail-fast", action="store_true", help="stop at the first cell that fails")
     add("--allow-dirty", action="store_true", help="publish results of code that is not committed")
@@ -275,7 +282,8 @@ def _checked(check: Callable[[object], T]) -> Callable[[str], T]:
     return convert
 
 
-_positive, _seconds, _device = _checked(positive), _checked(seconds), _checked(device)
+_positive, _seconds = _checked(positive), _checked(seconds)
+_device, _devices, _jobs = _checked(device), _checked(devices), _checked(jobs)
 
 
 def _hyphenated(word: str) -> str:

@@ -95,8 +95,7 @@ def _commands(results: Iterable[Result], folder: Path) -> list[str]:
         words = ["python -m suite run -m", *asked.methods, "-t", ",".join(asked.tasks)]
         words += ["-b", *asked.backbones, "--scale", asked.scale]
         words += ["--seeds", ",".join(map(str, asked.seeds))]
-        words += [f"--steps {asked.steps}"] if asked.steps else []
-        words += [f"--batch-size {asked.batch_size}"] if asked.batch_size else []
+        words += asked.flags
         words += [
             f"--set {option}"
             for option in asked.options

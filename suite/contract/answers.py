@@ -10,7 +10,7 @@ from suite.backbones.base import TextToTextBackbone
 from suite.contract.fixture import BATCH, SEED, Bench, Fault
 from suite.data.batching import Batch
 from suite.engine.delta import make_rounding, rounded, stored_tensors
-from suite.engine.ledger import count
+from suite.engine.ledger import parameters
 from suite.method.model import AdaptedModel, HeadedModel
 from suite.registry.schema import Store
 
@@ -98,21 +98,25 @@ def restores_from_its_file(bench: Bench, model: AdaptedModel) -> None:
 
 
 def restores_what_is_rounded(bench: Bench, model: AdaptedModel) -> None:
-    """Stored in int4, the model answers from its file as it does with what it stores rounded."""
-    fresh = (bench.adapt(bench.served, seed) for seed in (SEED, SEED + 1))
-    rounding = make_rounding(Store.INT4, *fresh)
+    """Stored in int4 or as signs, the model answers from its file as it does with what it stores
+    rounded, and costs as many parameters."""
     batches = [bench.batch(task) for task in bench.served]
     before = [outputs(model, batch) for batch in batches]
-    path = bench.save(model, "rounded", rounding)
-    count(path)
-    restored = bench.restore(path, bench.served)
-    with rounded(model, bench.method, bench.entry.regime, rounding):
-        for batch in batches:
-            if not torch.equal(outputs(model, batch), outputs(restored, batch)):
-                raise Fault(
-                    f"stored in int4, the model answers {batch.task} differently from its file: "
-                    "something that matters is not stored, or load() needs a fresh model"
-                )
+    exact = parameters(bench.save(model, "exact"))
+    for store in (Store.INT4, Store.BINARY):
+        fresh = (bench.adapt(bench.served, seed) for seed in (SEED, SEED + 1))
+        rounding = make_rounding(store, *fresh)
+        path = bench.save(model, "rounded", rounding)
+        if parameters(path) != exact:
+            raise Fault(f"stored in {store}, the file holds another number of parameters")
+        restored = bench.restore(path, bench.served)
+        with rounded(model, bench.method, bench.entry.regime, rounding):
+            for batch in batches:
+                if not torch.equal(outputs(model, batch), outputs(restored, batch)):
+                    raise Fault(
+                        f"stored in {store}, the model answers {batch.task} differently from its "
+                        "file: something that matters is not stored, or load() needs a fresh model"
+                    )
     for batch, expected in zip(batches, before, strict=True):
         if not torch.equal(outputs(model, batch), expected):
             raise Fault("load() does not put back what it replaced a moment before")
@@ -156,10 +160,17 @@ def mixed_batches_give_the_same(bench: Bench, model: AdaptedModel) -> None:
 
 
 def survives_a_deep_copy(bench: Bench, model: AdaptedModel) -> None:
-    """A copy of the model answers as the model does."""
+    """A copy of the model answers as the model does, and shares nothing with it."""
     batch = bench.batch(bench.served[0])
-    if not torch.equal(outputs(model, batch), outputs(copy.deepcopy(model), batch)):
+    before, clone = outputs(model, batch), copy.deepcopy(model)
+    if not torch.equal(before, outputs(clone, batch)):
         raise Fault("a deep copy of the model answers differently")
+    for parameter in clone.parameters():
+        parameter.data.zero_()
+    if not torch.equal(before, outputs(model, batch)):
+        raise Fault("what changes in a deep copy of the model changes its answers")
+    if torch.equal(before, outputs(clone, batch)):
+        raise Fault("a deep copy of the model answers from parameters that are not its own")
 
 
 def compiles(bench: Bench, model: AdaptedModel) -> None:

@@ -291,7 +291,9 @@ def _adapted(cell: Cell, method: Method, workspace: Workspace, purpose: str) -> 
     key = cell.key
     tasks = [workspace.registry.tasks[f"{key.track}/{task}"] for task in key.tasks]
     pristine = workspace.backbone(key.backbone)
-    return adapt_model(method, pristine, tasks, seed_for(key.seed, purpose), workspace.device)
+    model = adapt_model(method, pristine, tasks, seed_for(key.seed, purpose), workspace.device)
+    model.precision = cell.recipe.precision
+    return model
 
 
 def _check_backbone(model: AdaptedModel, pristine: Backbone, method: Method) -> None:
@@ -310,6 +312,7 @@ def _origin(cell: Cell, pristine: Backbone) -> Origin:
         cell=cell.key,
         options=dict(cell.options),
         max_length=cell.recipe.max_length,
+        precision=cell.recipe.precision,
         weights=found.fingerprint,
     )
 
@@ -330,7 +333,7 @@ def _checked(
 
 def _check_restored(model: AdaptedModel, restored: AdaptedModel, validation: Batches) -> None:
     _, batch = next(validation.evaluation(RESTORE_BATCH))
-    with torch.no_grad(), autocast(batch.targets.device):
+    with torch.no_grad(), autocast(model, batch.targets.device):
         before, after = float(model.loss(batch)), float(restored.loss(batch))
     # On a GPU the libraries may choose other kernels for the new object, which round differently.
     tolerance = 0.0 if batch.targets.device.type == "cpu" else 0.01

@@ -15,7 +15,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from suite.engine.rounding import SCALE, Codes, Rounding, decode, encode, is_coded
-from suite.registry.schema import OptionValue, Store
+from suite.registry.schema import OptionValue, Precision, Store
 from suite.results.records import CellKey, Record
 
 FORMAT = "suite-delta-2"
@@ -29,6 +29,8 @@ class Origin(Record):
     options: dict[str, OptionValue]
     max_length: int
     """Tokens to which texts were cut."""
+    precision: Precision = "auto"
+    """Of the arithmetic."""
     weights: str
     """Fingerprint of the backbone's files."""
 

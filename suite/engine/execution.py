@@ -1,15 +1,19 @@
 """From a request to results: the steps that the command line and `suite.run` have in common."""
 
 from suite.console import shown
-from suite.engine import environment, pool
+from suite.engine import environment
+from suite.engine.drain import drain
+from suite.engine.executor import make_executor
 from suite.engine.progress import make_progress
 from suite.engine.settings import Settings
+from suite.engine.worker import failure
 from suite.errors import UserError
 from suite.planning.cells import Plan
 from suite.planning.hub import bring
-from suite.planning.output import planned, require_writable
+from suite.planning.output import planned, require_writable, results_folder
 from suite.planning.request import Request
 from suite.registry import Registry
+from suite.results.claims import Claims
 
 
 def prepare(request: Request, registry: Registry, settings: Settings) -> Plan:
@@ -42,6 +46,22 @@ def require_committed(settings: Settings) -> None:
 
 def execute(made: Plan, registry: Registry, settings: Settings) -> None:
     """Run every cell of the plan that has no result yet, with progress on stderr; results are
-    written as cells finish. KeyboardInterrupt is passed on when the workers have stopped."""
+    written as cells finish.
+
+    Cells that other processes run on the same folder are waited for. Raises `UserError` if results
+    cannot be written. KeyboardInterrupt is passed on when the workers have stopped.
+    """
     with make_progress(len(made.with_action("run")), settings.quiet) as progress:
-        pool.run(made, registry, settings, progress)
+        for planned in made.with_action("unsupported"):
+            result = failure(planned.cell, "unsupported", planned.reason)
+            result.write(results_folder(settings.out))
+        if not (jobs := made.jobs()):
+            return
+        require_writable(settings.out)
+        with Claims(results_folder(settings.out)) as claims:
+            executor = make_executor(made, registry, settings, progress)
+            try:
+                drain(jobs, executor, claims, settings, progress, force=made.request.force)
+            finally:
+                executor.stop()
+            claims.tidy()

@@ -96,7 +96,7 @@ def train(
         validation |= _train_stretch(model, method, stretch, recipe, report)
         done += stretch.steps
         if stretch.phase.finish is not None:
-            stretch.phase.finish(partial(validate, model, data))
+            stretch.phase.finish(partial(_validate_some, model, data))
     # `finish` may change the model (merge it, say) after the scores of its phase were taken.
     if any(stretch.phase.finish is not None for stretch in stretches):
         validation = validate(model, data)
@@ -129,7 +129,7 @@ def predictions(model: AdaptedModel, batches: Batches) -> np.ndarray:
     model.eval()
     rows: list[np.ndarray] = []
     outputs: list[Tensor] = []
-    with autocast(batches.examples.targets.device):
+    with autocast(model, batches.examples.targets.device):
         for index, batch in batches.evaluation(EVALUATION_BATCH):
             rows.append(index)
             outputs.append(model.predict(batch.unanswered()).cpu())
@@ -140,9 +140,10 @@ def predictions(model: AdaptedModel, batches: Batches) -> np.ndarray:
     return result
 
 
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 on a GPU; exact float32 on the CPU."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+def autocast(model: AdaptedModel, device: torch.device) -> torch.autocast:
+    """The precision of a model's arithmetic."""
+    rounds = model.precision == "bfloat16" or (model.precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16, enabled=rounds)
 
 
 def _stretches(
@@ -211,7 +212,7 @@ def _train_stretch(
     torch.manual_seed(seed_for(stretch.seed, "dropout"))
     for step in range(1, steps + 1):
         batch = next(batches)
-        with autocast(device):
+        with autocast(model, device):
             if isinstance(batch, Batch):
                 loss = model.loss(batch, recipe.label_smoothing)
             else:
@@ -272,7 +273,7 @@ def _on_features(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> Mappin
     @torch.no_grad()
     def compute(batch: Batch) -> Tensor:
         model.context.activate(batch.task)
-        with autocast(batch.targets.device):
+        with autocast(model, batch.targets.device):
             return model.backbone(batch.inputs)
 
     return {
@@ -292,6 +293,12 @@ def validate(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> dict[str, 
         targets = own.validation.examples.targets.cpu().numpy()
         scores[task] = score(evaluate(model.tasks[task], predicted, targets))
     return scores
+
+
+def _validate_some(
+    model: AdaptedModel, data: Mapping[str, TaskBatches], *tasks: str
+) -> dict[str, float]:
+    return validate(model, {task: data[task] for task in tasks or data})
 
 
 def _stream(

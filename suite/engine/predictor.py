@@ -119,6 +119,7 @@ def load_predictor(path: Path, registry: Registry, device: str) -> Predictor:
         # As in training (`cell.Workspace`): in another layout convolutions round differently.
         backbone = backbone.to(memory_format=torch.channels_last)
     model = adapt_model(method, backbone, entries, seed_for(cell.seed, "restore"), where)
+    model.precision = origin.precision
     try:
         load_delta(file, model, method)
     except (ValueError, KeyError, RuntimeError) as error:

@@ -68,6 +68,18 @@ class Progress:
     def stepped(self, cell: Cell, step: int, steps: int) -> None:
         """The cell has done `step` of `steps` optimizer steps."""
 
+    def again(self, cell: Cell, why: str) -> None:
+        """The cell will be started once more."""
+        self.note(f"{describe(cell.key)}: {why}")
+
+    def note(self, text: str) -> None:
+        """Something that a reader of the log wants to know."""
+        self._print(text)
+
+    def finished_elsewhere(self, cells: int) -> None:
+        """Other processes have finished so many of the cells."""
+        self.done += cells
+
     def finished(self, result: Result) -> None:
         """The cell is over."""
         self.done += 1
@@ -128,6 +140,16 @@ class LiveProgress(Progress):
         """Move the cell's bar."""
         state = f"step {step} of {steps}"
         self.bars.update(self.running[cell.key], completed=step, total=steps, state=state)
+
+    def again(self, cell: Cell, why: str) -> None:
+        """Retire the cell's bar."""
+        super().again(cell, why)
+        self.bars.remove_task(self.running.pop(cell.key))
+
+    def finished_elsewhere(self, cells: int) -> None:
+        """Count the cells."""
+        super().finished_elsewhere(cells)
+        self.bars.update(self.overall, completed=self.done, state=self._state)
 
     def finished(self, result: Result) -> None:
         """Retire the cell's bar and count it."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from suite.engine import environment, pool
-from suite.engine.progress import make_progress
+from suite.engine import environment
+from suite.engine.execution import execute
 from suite.engine.settings import Settings
 from suite.errors import UserError
 from suite.planning.cells import Plan, Planned
@@ -105,8 +105,7 @@ class Recorded:
             words = ["run", "-m", *asked.methods, "-t", *asked.tasks, "-b", *asked.backbones]
             words += ["--scale", asked.scale, "--seeds", *map(str, asked.seeds), "--out", out]
             words += ["--device", _device(result), "-j", "1", "-q"]
-            words += ["--steps", str(asked.steps)] if asked.steps else []
-            words += ["--batch-size", str(asked.batch_size)] if asked.batch_size else []
+            words += asked.flags
             if result.cell.store is not Store.FLOAT32:
                 words += ["--store", result.cell.store]
             words += [word for option in asked.options for word in ("--set", option)]
@@ -138,8 +137,8 @@ class Recorded:
         made = Plan(asked, (Planned(cell, "run", "compared"),))
         with tempfile.TemporaryDirectory(dir=self.folder) as out:
             settings = Settings(Path(out), _device(before), jobs=1, quiet=True)
-            with make_progress(1, quiet=True) as progress:
-                (result,) = pool.run(made, registry, settings, progress)
+            execute(made, registry, settings)
+            (result,) = read_results(settings.out).values()
         if result.status != "ok":
             raise UserError(
                 f"the present code gives no score for {cell.key.label}: {result.reason}"

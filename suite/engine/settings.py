@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from suite.planning.limits import device, positive, seconds, truth
+from suite.errors import UserError
+from suite.planning.limits import devices, positive, seconds, truth
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,9 @@ class Settings:
 
     out: Path
     device: str = "auto"
+    """`auto`, `cpu`, `cuda` for every visible GPU, or some: `cuda:0,cuda:1`."""
     jobs: int | None = None
+    """Cells at a time, on all devices together; None for as many as cores and memory allow."""
     timeout: float | None = None
     """Seconds a cell may take."""
     fail_fast: bool = False
@@ -23,9 +26,16 @@ class Settings:
     """Nothing is fetched, even if there is a network."""
     quiet: bool = False
     """No progress on stderr."""
+    executor: str = "local"
+    """What computes the cells: a module of `suite.engine.executors`."""
 
     def __post_init__(self) -> None:
-        device(self.device, "--device: ")
+        # Once, for whatever changes the current directory later.
+        try:
+            object.__setattr__(self, "out", self.out.absolute())
+        except OSError:
+            raise UserError("the current directory is gone; go to another one") from None
+        devices(self.device, "--device: ")
         if self.jobs is not None:
             positive(self.jobs, "--jobs: ")
         if self.timeout is not None:

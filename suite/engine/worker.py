@@ -1,7 +1,6 @@
 """A process that runs cells one after another and reports to its parent over a pipe."""
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import sys
@@ -15,12 +14,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from suite.engine.lifetime import end_with_parent
 from suite.errors import Diverged, Unsupported, UserError
 from suite.planning.cells import Cell
 from suite.registry import Registry
 from suite.registry.schema import Store
+from suite.results.claims import Claim
 from suite.results.folder import SINGLES, Lookup, delta_path, work_folder
-from suite.results.records import Result, Status
+from suite.results.records import CellKey, Result, Status
 
 if TYPE_CHECKING:
     from suite.engine.cell import Trained, Workspace
@@ -45,6 +46,9 @@ class Order:
     """Whether the float32 delta of its training is there."""
     more: bool
     """Whether a cell of the same training comes next."""
+    claim: Claim
+    begins: bool
+    """Whether the cell before, if there was one, was of another training."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,19 @@ class TrainingEnded:
 
 @dataclass(frozen=True)
 class Finished:
-    """A cell is over and its result is on disk."""
+    """A cell is over and its result is on disk, unless it ran out of memory: what comes of that
+    depends on what ran beside it."""
 
     result: Result
     trained: bool
     """Whether its training succeeded."""
+
+
+@dataclass(frozen=True)
+class TakenOver:
+    """A cell has no result, because another run has taken its claim."""
+
+    cell: CellKey
 
 
 @dataclass(frozen=True)
@@ -88,10 +100,11 @@ def work(
     pipe: Connection, registry: Registry, out: Path, device: str, threads: int, offline: bool
 ) -> None:
     """Run every cell that comes through the pipe until None comes. Entry point of a process."""
-    # Ctrl-C reaches every process of the group; the parent alone decides what happens then. The
-    # parent has blocked the signal for this process so far (`pool._start`).
+    # The parent alone decides what happens after Ctrl-C. It has blocked the signal for this process
+    # so far (`start_worker`).
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent(pipe)
+    own = os.getpid()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
@@ -117,6 +130,8 @@ def work(
     while (order := pipe.recv()) is not None:
         cell = order.cell
         folder = work_folder(out, cell.key)
+        if order.begins:
+            kept = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with _captured(folder / "log.txt"):
@@ -126,15 +141,22 @@ def work(
                     if kept is None
                     else kept
                 )
-                made = _stored(order, ready, workspace, folder)
+                _end_copy(own)
+                held = order.claim.is_held()
+                made = _stored(order, ready, workspace, folder) if held else None
+                _end_copy(own)
             succeeded = not isinstance(ready, Failure)
             kept = ready if order.more and not isinstance(ready, Failure) else None
             del ready
             if device.startswith("cuda"):
                 torch.cuda.empty_cache()  # cells of other processes may need this memory
+            if made is None or not order.claim.is_held():
+                pipe.send(TakenOver(cell.key))
+                continue
             result = failure(cell, made.status, made.reason) if isinstance(made, Failure) else made
             # On disk before the parent hears of it: what it has reported is never lost.
-            result.write(out / SINGLES)
+            if result.status != "oom":
+                result.write(out / SINGLES)
         except OSError as error:
             pipe.send(Unwritable(f"{folder}: cannot be written ({error.strerror})"))
         except UserError as error:
@@ -226,6 +248,8 @@ def _captured(path: Path) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
+    # A new file: an old one may be another user's, or that of a process that is about to end.
+    path.unlink(missing_ok=True)
     with path.open("wb") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
@@ -239,10 +263,7 @@ def _captured(path: Path) -> Iterator[None]:
                 os.close(descriptor)
 
 
-def _end_with_parent() -> None:
-    """End this process when its parent ends, however that ends, so that no orphan computes on."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    # `sys.exit` would end this thread alone, while the main one is busy in a cell.
-    os._exit(1)
+def _end_copy(own: int) -> None:
+    """End a child that a method has forked and that came back from it, as if it were the worker."""
+    if os.getpid() != own:
+        os._exit(0)

@@ -16,6 +16,7 @@ from suite.leaderboards import (
 )
 from suite.leaderboards.aggregate import boards, pools_of
 from suite.results import noise
+from suite.results.claims import alone
 from suite.results.folder import read_results
 from suite.results.packing import is_packed, pack
 from suite.results.records import Result, replace_file
@@ -73,15 +74,17 @@ def build(out: Path, registry: "Registry") -> list[Path]:
     where nothing was measured. Generated pages that no longer
     belong to any result are removed, with their plots; other files stay.
     """
-    results, searches = _read(out)
-    # Only after reading, which refuses to choose between the sides of a merge.
-    if is_packed(out):
-        pack(out)
-    files = pages(results, registry, searches, quoted=is_packed(out))
-    for name in _stale(out, files):
-        (out / name).unlink()
-    for name, content in files.items():
-        replace_file(out / name, content)
+    # Of several processes, the last one to write has then read what all of them have computed.
+    with alone(out, "pages"):
+        results, searches = _read(out)
+        # Only after reading, which refuses to choose between the sides of a merge.
+        if is_packed(out):
+            pack(out)
+        files = pages(results, registry, searches, quoted=is_packed(out))
+        for name in _stale(out, files):
+            (out / name).unlink()
+        for name, content in files.items():
+            replace_file(out / name, content)
     return sorted(out / name for name in files)
 
 

@@ -4,7 +4,7 @@ from suite.console import shown
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.rows import NOT_RUN
 from suite.registry.loader import CATALOGS, own_registry
-from suite.registry.schema import BUDGET, STORE
+from suite.registry.schema import REQUESTED, STORE
 
 
 def commands(board: Board) -> list[str]:
@@ -47,7 +47,7 @@ def _setting(row: Row) -> str:
     parts = (part.partition("=") for part in row.setting.split(",") if part)
     return " ".join(
         f"--{name.replace('_', '-')} {value}"
-        if name in (*BUDGET, STORE)
+        if name in (*REQUESTED, STORE)
         else f"--set {row.method}.{name}={value}"
         for name, _, value in parts
     )

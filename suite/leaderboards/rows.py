@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from suite.leaderboards.board import Cost, Row, TaskColumn, needs_no_backbone
 from suite.registry.options import default_options, setting_of
-from suite.registry.schema import BUDGET, MethodEntry, Store, TaskRecipe, TrackEntry
+from suite.registry.schema import REQUESTED, MethodEntry, Store, TaskRecipe, TrackEntry
 from suite.results.records import OF_METHOD, Ledger, Result
 
 NOT_RUN = "not run"
@@ -39,7 +39,7 @@ class Usual:
 def budget_of(result: Result) -> str:
     """The budget requested in place of the recipe's: `steps=200`; empty for the recipe's own."""
     parts = result.cell.setting.split(",")
-    return ",".join(part for part in parts if part.partition("=")[0] in BUDGET)
+    return ",".join(part for part in parts if part.partition("=")[0] in REQUESTED)
 
 
 def _most_common(votes: Iterable[tuple[str, Result]]) -> str:

@@ -11,14 +11,14 @@ from pydantic import ValidationError
 from suite.errors import UserError
 from suite.method.class_source import class_source
 from suite.method.interface import Method
-from suite.planning.cache import cache_folder
 from suite.planning.limits import texts
 from suite.planning.request import Names
 from suite.registry import Registry
+from suite.registry.cache import cache_folder
 from suite.registry.checks import method_mistakes
 from suite.registry.entries import split_names
 from suite.registry.problems import dotted
-from suite.registry.schema import FAMILIES, MethodEntry, OptionValue, Scale
+from suite.registry.schema import MethodEntry, OptionValue, Scale
 from suite.results.records import replace_file
 
 Terms = str | Mapping[str, object]
@@ -30,7 +30,7 @@ def as_method(
     *,
     name: str | None = None,
     regime: str = "per_task",
-    families: Names = FAMILIES,
+    families: Names | None = None,
     recipe: Mapping[str, object] | None = None,
     cost: Terms | None = None,
 ) -> MethodEntry:
@@ -43,7 +43,7 @@ def as_method(
     _require_method(cls)
     if not isinstance(recipe, Mapping | None):
         raise UserError(f'recipe: must be as in {{"learning_rate": 0.01}}, not {recipe!r:.80}')
-    families = split_names(texts(families, "families: "))
+    named = [] if families is None else [*split_names(texts(families, "families: "))]
     name = name or _snake_case(cls.__name__)
     source = class_source(cls)
     digest = hashlib.sha256(source.encode()).hexdigest()
@@ -54,8 +54,7 @@ def as_method(
         "title": cls.__name__,
         "summary": (cls.__doc__ or cls.__name__).strip().partition("\n")[0],
         "regime": regime,
-        "families": families,
-        "unsupported": {f: "the class is not meant for it" for f in FAMILIES if f not in families},
+        **({"needs": []} if families is None else {"families": named}),
         "reference": {"title": "a class, not a file of the registry"},
         "options": {
             option: {"default": value, "description": f"field of {cls.__name__}"}

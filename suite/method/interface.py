@@ -24,8 +24,11 @@ class ParameterGroup:
     weight_decay: float
 
 
-Validate = Callable[[], Mapping[str, float]]
-"""Scores the model, as it is now, on the validation split of every task of the cell."""
+class Validate(Protocol):
+    """Scores the model, as it is now, on the validation splits of some tasks of the cell, or with
+    no name of all."""
+
+    def __call__(self, *tasks: str) -> Mapping[str, float]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)

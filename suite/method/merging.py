@@ -1,6 +1,7 @@
 """How methods that merge proceed: one training for each task from the first state, then a merge."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from torch import Tensor, nn
@@ -23,32 +24,52 @@ def fine_tunings(model: AdaptedModel) -> FineTunings:
     return FineTunings(network.parameters(), statistics)
 
 
+class OwnScores:
+    """What each task's own network scores on validation: the measure of a merged network's scores,
+    whose plain mean would favour the tasks on which scores differ most."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, float] = {}
+
+    def note(self, task: str, validate: Validate) -> None:
+        """Remember the score of the network that has just been trained for a task."""
+        self.of[task] = validate(task)[task]
+
+    def mean(self, scores: Mapping[str, float]) -> float:
+        """The mean over the tasks of the score over that of the task's own network; where that one
+        has learned nothing, a score of 0 or less, the score itself counts."""
+        own = {task: score if score > 0 else 1.0 for task, score in self.of.items()}
+        return float(np.mean([scores[task] / own[task] for task in own]))
+
+
 def merging_phases(
     model: AdaptedModel,
     tuned: FineTunings,
     merge: Callable[[Validate], None],
     head_share: float = 0.0,
+    own_scores: OwnScores | None = None,
 ) -> tuple[Phase, ...]:
     """A training for each task, of its own parameters and those of `tuned`, which then go back to
     their first state; after the last `merge`. With `head_share`, each head trains again on the
-    merged network for that share of the steps, where there are heads."""
+    merged network for that share of the steps, where there are heads. `own_scores` are noted before
+    a network goes back."""
     tasks = tuple(model.tasks)
     own = {task: parameters_of(model, task) for task in tasks}
     share = head_share if all(own.values()) else 0.0
 
-    def collect(validate: Validate) -> None:
+    def finish(task: str, validate: Validate) -> None:
+        if own_scores is not None:
+            own_scores.note(task, validate)
         tuned.collect()
-
-    def collect_and_merge(validate: Validate) -> None:
-        tuned.collect()
-        merge(validate)
+        if task == tasks[-1]:
+            merge(validate)
 
     trainings = (
         Phase(
             (task,),
             (1 - share) / len(tasks),
             ParameterSet(tuned.parameters) | own[task],
-            finish=collect_and_merge if task == tasks[-1] else collect,
+            finish=partial(finish, task),
             apart=True,
         )
         for task in tasks
@@ -58,14 +79,18 @@ def merging_phases(
 
 
 def best_scale(
-    tuned: FineTunings, change: Tensor, scales: Iterable[float], validate: Validate
+    tuned: FineTunings,
+    change: Tensor,
+    scales: Iterable[float],
+    validate: Validate,
+    own_scores: OwnScores,
 ) -> float:
-    """The factor of `change` [P] with the best mean validation score; leaves the network merged
-    with it."""
+    """The factor of `change` [P] with the best validation scores, measured by those of the tasks'
+    own networks; leaves the network merged with it."""
     scores = {}
     for scale in scales:
         tuned.merge(scale * change)
-        scores[float(scale)] = np.mean(list(validate().values()))
+        scores[float(scale)] = own_scores.mean(validate())
     best = max(scores, key=scores.__getitem__)
     tuned.merge(best * change)
     return best

@@ -12,7 +12,7 @@ from suite.backbones.base import Backbone, TextToTextBackbone
 from suite.backbones.per_task import PerTask, TaskContext
 from suite.data.batching import FEATURES, Batch, MixedBatch
 from suite.data.encode import PADDING
-from suite.registry.schema import Classification, TaskEntry
+from suite.registry.schema import Classification, Precision, TaskEntry
 
 
 class AdaptedModel(nn.Module, ABC):
@@ -32,6 +32,8 @@ class AdaptedModel(nn.Module, ABC):
         self.heads = heads
         self.parts = nn.ModuleDict()
         """Modules of the method that belong to no single layer of the backbone, by name."""
+        self.precision: Precision = "auto"
+        """Of the arithmetic in which the engine trains and scores it."""
         self.measured: dict[str, float] = {}
         """Numbers that training found, for `Method.facts`; not stored."""
 

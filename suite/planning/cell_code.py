@@ -13,6 +13,8 @@ from pathlib import Path
 from suite.planning.code_digest import Choice, Program, Spelling
 from suite.planning.source import PACKAGE_NAME, Place, Sources
 from suite.planning.syntax import DOMAINS
+from suite.registry.families import PACKAGE as FAMILIES
+from suite.registry.families import Form, families
 from suite.registry.python_source import method_classes
 from suite.registry.schema import BackboneEntry, MethodEntry, Scale
 
@@ -42,6 +44,8 @@ LEAVES = frozenset(
         "suite.console",
         "suite.errors",
         "suite.planning",
+        "suite.registry.cache",
+        "suite.registry.families",
         "suite.registry.modules",
         "suite.registry.schema",
         "suite.results.records",
@@ -54,15 +58,15 @@ LEAVES = frozenset(
 )
 """Definitions that decide no result, or whose content counts elsewhere."""
 SOURCES = "suite.data.sources"
-OF_FAMILIES: Mapping[str, Collection[str]] = {
-    "suite.backbones.base.TextToTextBackbone": ("t5",),
-    "suite.backbones.base.EncoderBackbone": ("bert",),
-    "suite.backbones.base.VisionBackbone": ("resnet", "densenet", "vit"),
-    "suite.method.model.TextToTextModel": ("t5",),
-    "suite.method.model.HeadedModel": ("resnet", "densenet", "vit", "bert"),
-    "suite.data.encode._answers": ("t5",),
+OF_FORMS: Mapping[str, tuple[Form, ...]] = {
+    "suite.backbones.base.TextToTextBackbone": ("text_to_text",),
+    "suite.backbones.base.EncoderBackbone": ("text",),
+    "suite.backbones.base.VisionBackbone": ("image",),
+    "suite.method.model.TextToTextModel": ("text_to_text",),
+    "suite.method.model.HeadedModel": ("image", "text"),
+    "suite.data.encode._answers": ("text_to_text",),
 }
-"""Definitions that only backbones of some families use."""
+"""Definitions that only backbones of some forms use."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class CellCode:
         """
         program = self._program(entry.python_path.parent)
         choice = choice_of(backbone, scale)
-        engine, parts = self._engine_of(program, choice)
+        engine, parts = self._engine_of(program, choice, backbone.family)
         own = self._own(entry, program, choice, engine)
         layers = [place for place in own if place.module.split(".")[0] == PACKAGE_NAME]
         files = [place for place in own if place not in layers]
@@ -115,18 +119,20 @@ class CellCode:
         places = program.reached(PARTS["metrics"], choice)
         return Spelling.of(program, places, choice).digest(program, places, choice)[:SHORT]
 
-    def places(self, entry: MethodEntry, choice: Choice) -> list[Place]:
-        """The definitions that count in a method's cells."""
+    def places(self, entry: MethodEntry, choice: Choice, family: str) -> list[Place]:
+        """The definitions that count in a method's cells on a family."""
         program = self._program(entry.python_path.parent)
-        engine, _ = self._engine_of(program, choice)
+        engine, _ = self._engine_of(program, choice, family)
         return [*engine, *self._own(entry, program, choice, engine)]
 
     def _engine(
-        self, program: Program, choice: Choice
+        self, program: Program, choice: Choice, family: str
     ) -> tuple[Collection[Place], Mapping[str, str]]:
-        """What all methods share, and the digests of its parts."""
+        """What all methods share on a family, and the digests of its parts."""
         engine: dict[Place, str] = {}
         for part, roots in PARTS.items():
+            if part == "backbones":
+                roots = (*roots, family_place(family))
             engine |= dict.fromkeys(program.reached(roots, choice, engine), part)
         spelling = Spelling.of(program, engine, choice)
         digests = {
@@ -147,7 +153,15 @@ class CellCode:
 def choice_of(backbone: BackboneEntry, scale: Scale, metrics: Collection[str] = ()) -> Choice:
     """The part of the source that counts on a backbone, together with some metrics."""
     lines: set[tuple[str, str]] = {("MetricName", name) for name in metrics}
-    lines |= {("Family", backbone.family), ("Library", backbone.source.library)}
-    other = {name for name, families in OF_FAMILIES.items() if backbone.family not in families}
+    lines.add(("Library", backbone.source.library))
+    form = families()[backbone.family].form
+    other = {name for name, forms in OF_FORMS.items() if form not in forms}
     generated = {SOURCES} if scale.embedded else set()
     return Choice(DOMAINS, frozenset(lines), LEAVES | other | generated)
+
+
+def family_place(family: str) -> Place:
+    """The class of a family, which the engine finds by its name; others count no more than files
+    that nobody imports."""
+    facts = families()[family]
+    return Place(f"{FAMILIES}.{facts.name}", facts.class_name)

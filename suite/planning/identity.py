@@ -47,6 +47,7 @@ FIRST_DEFAULTS: Mapping[str, object] = {
     "temperature": 10.0,
     "mixed_batches": False,
     "max_length": 128,
+    "precision": "auto",
     "augmentations": {},
 }
 """What every key of a recipe was worth by default when it was added. It stays when the default

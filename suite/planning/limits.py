@@ -55,3 +55,24 @@ def device(value: object, where: str = "") -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", str(value)):
         raise UserError(f"{where}must be auto, cpu, cuda or cuda:N, not '{value}'")
     return str(value)
+
+
+def devices(value: object, where: str = "") -> str:
+    """The names of devices, as `device`: one, or several GPUs with commas between them."""
+    names = str(value).split(",")
+    if len(names) == 1:
+        return device(value, where)
+    if not all(re.fullmatch(r"cuda:[0-9]+", name) for name in names):
+        raise UserError(f"{where}several must be cuda:N,cuda:M,..., not '{value}'")
+    if len({*names}) < len(names):
+        raise UserError(f"{where}names one device twice: '{value}'")
+    return str(value)
+
+
+def jobs(value: object, where: str = "") -> int | None:
+    """How many cells may run at a time; None for `auto`. Raises `UserError` as `positive`."""
+    if value in (None, "auto"):
+        return None
+    if not str(value).isdecimal():
+        raise UserError(f"{where}must be a whole number from 1 or auto, not '{value}'")
+    return positive(value, where)

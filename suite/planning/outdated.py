@@ -10,9 +10,8 @@ from suite.planning.cell_code import Code
 from suite.planning.cells import Cell
 from suite.planning.identity import differences, identity, recipe_digest
 from suite.planning.plan import plan
-from suite.planning.request import Request
+from suite.planning.request import Request, request
 from suite.registry import Registry
-from suite.registry.schema import BUDGET
 from suite.results.history import Past
 from suite.results.records import CellKey, Identity, Result
 
@@ -109,17 +108,17 @@ def request_for(results: Sequence[Result | Past]) -> Request:
     first = results[0]
     cell = first.cell
     asked = dict(part.split("=") for part in cell.setting.split(",") if part)
-    budget = {key: int(asked[key]) for key in BUDGET if key in asked}
-    return Request(
-        methods=(cell.method,),
-        tasks=tuple({f"{cell.track}/{task}": None for r in results for task in r.cell.tasks}),
-        backbones=(cell.backbone,),
+    return request(
+        cell.method,
+        {f"{cell.track}/{task}": None for r in results for task in r.cell.tasks},
+        cell.backbone,
+        seeds=sorted({r.cell.seed for r in results}),
         scale=cell.scale,
-        seeds=tuple(sorted({r.cell.seed for r in results})),
-        options=tuple(f"{cell.method}.{name}={value}" for name, value in first.options.items()),
-        steps=budget.get("steps"),
-        batch_size=budget.get("batch_size"),
-        store=(cell.store,),
+        steps=int(asked["steps"]) if "steps" in asked else None,
+        batch_size=int(asked["batch_size"]) if "batch_size" in asked else None,
+        precision=asked.get("precision"),
+        options={f"{cell.method}.{name}": value for name, value in first.options.items()},
+        store=cell.store,
     )
 
 

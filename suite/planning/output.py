@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from suite.console import shown
 from suite.errors import UserError
 from suite.planning.cells import Plan
 from suite.planning.code_cache import remember
@@ -45,5 +46,6 @@ def require_writable(out: Path) -> None:
             pass
     except OSError as error:
         raise UserError(
-            f"--out {out}: cannot write results there ({error.strerror}); name another folder"
+            f"--out {shown(out)}: cannot write results there ({error.strerror}); "
+            "name another folder"
         ) from None

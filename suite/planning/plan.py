@@ -6,6 +6,7 @@ from itertools import product
 from typing import Protocol
 
 from suite.errors import UserError
+from suite.planning.architecture import refined
 from suite.planning.cells import Cell, Job, Plan, Planned
 from suite.planning.code_cache import Codes
 from suite.planning.identity import (
@@ -18,7 +19,7 @@ from suite.planning.identity import (
     recipe_digest,
     task_digest,
 )
-from suite.planning.locate import Missing, locate_dataset, locate_model
+from suite.planning.locate import Missing, Model, locate_dataset, locate_model
 from suite.planning.recipes import changed_budget, resolve_recipe
 from suite.planning.request import Request
 from suite.registry.entries import Registry
@@ -133,6 +134,8 @@ class _Planner:
         self._absent: dict[str, Missing] = {}
         self._data: dict[str, str] = {}
         self._weights: dict[str, str] = {}
+        self._models: dict[str, Model | Missing] = {}
+        self._entries: dict[str, tuple[BackboneEntry, str]] = {}
         self._codes = Codes()
 
     def cells(
@@ -150,7 +153,9 @@ class _Planner:
         method_part = trained_part
         if store is not Store.FLOAT32:
             method_part = method_digest(method, {**options, STORE: store})
-        if backbone.family in method.unsupported:
+        backbone, refusal = self._refined(backbone)
+        refusal = refusal or method.refusal(backbone.family)
+        if refusal:
             method_part += ".unsupported"
             code = NO_CODE
         else:
@@ -184,16 +189,14 @@ class _Planner:
             )
             cell = Cell(key=key, recipe=recipe, options=options, identity=made)
             needs = [f"backbone {backbone.name}", *(f"task {track.name}/{name}" for name in names)]
-            decided = self._decide(cell, method, backbone, needs)
+            decided = self._decide(cell, refusal, needs)
             if decided.action == "run":
                 decided = replace(decided, trained=self._is_trained(key, trained))
             yield decided
 
-    def _decide(
-        self, cell: Cell, method: MethodEntry, backbone: BackboneEntry, needs: list[str]
-    ) -> Planned:
-        if backbone.family in method.unsupported:
-            return Planned(cell, "unsupported", method.unsupported[backbone.family])
+    def _decide(self, cell: Cell, refusal: str, needs: list[str]) -> Planned:
+        if refusal:
+            return Planned(cell, "unsupported", refusal)
         absent = {need: self._absent[need] for need in needs if need in self._absent}
         if absent:
             self.missing |= absent
@@ -221,9 +224,26 @@ class _Planner:
         same = past is not None and past.identity.digest == identity.digest
         return same and past is not None and past.status == "ok" and self.kept(exact)
 
+    def _refined(self, backbone: BackboneEntry) -> tuple[BackboneEntry, str]:
+        """The entry with the family of the network in its folder, or why no family serves it."""
+        if backbone.name not in self._entries:
+            found = self._model(backbone)
+            self._entries[backbone.name] = (backbone, "")
+            if isinstance(found, Model):
+                try:
+                    self._entries[backbone.name] = (refined(backbone, found.folder), "")
+                except UserError as error:
+                    self._entries[backbone.name] = (backbone, str(error))
+        return self._entries[backbone.name]
+
+    def _model(self, backbone: BackboneEntry) -> Model | Missing:
+        if backbone.name not in self._models:
+            self._models[backbone.name] = locate_model(backbone)
+        return self._models[backbone.name]
+
     def _backbone(self, backbone: BackboneEntry) -> str:
         if backbone.name not in self._weights:
-            found = locate_model(backbone)
+            found = self._model(backbone)
             if isinstance(found, Missing):
                 self._absent[f"backbone {backbone.name}"] = found
             fingerprint = UNKNOWN if isinstance(found, Missing) else found.fingerprint

@@ -5,8 +5,9 @@ from math import ceil
 from statistics import fmean
 
 from suite.planning.request import Request
+from suite.registry.families import lineage
 from suite.registry.schema import (
-    BUDGET,
+    REQUESTED,
     BackboneEntry,
     Family,
     MethodEntry,
@@ -45,7 +46,7 @@ def resolve_recipe(
         values["learning_rate"] = found
     if request.trial is not None:
         values |= _of_trial(request.trial, track, method, backbone, Recipe.model_validate(values))
-    asked = {"steps": request.steps, "batch_size": request.batch_size}
+    asked = {key: getattr(request, key) for key in REQUESTED}
     return Recipe.model_validate(
         values | {key: value for key, value in asked.items() if value is not None}
     )
@@ -54,7 +55,8 @@ def resolve_recipe(
 def _written(recipes: Recipes, scale: Scale, family: Family) -> dict[str, object]:
     changes = recipes.get(scale, {})
     values: dict[str, object] = {}
-    for part in ("default", family):
+    # What is written for a family holds for its kinds as well, where nothing else is.
+    for part in ("default", *reversed([*lineage(family)])):
         if part in changes:
             values |= changes[part].written
     return values
@@ -89,9 +91,9 @@ def _of_tasks(tasks: Sequence[TaskEntry], scale: Scale, common: Recipe) -> Mappi
 
 
 def changed_budget(recipe: Recipe, usual: Recipe) -> list[str]:
-    """`KEY=VALUE` for every key of the budget that was requested in place of the recipe's own."""
+    """`KEY=VALUE` for every key that was requested in place of the recipe's own."""
     return [
         f"{key}={getattr(recipe, key)}"
-        for key in BUDGET
+        for key in REQUESTED
         if getattr(recipe, key) != getattr(usual, key)
     ]

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast, get_args
 
 from suite.errors import UserError
 from suite.planning.limits import positive, texts, truth
 from suite.registry.entries import split_names
 from suite.registry.names import did_you_mean
 from suite.registry.options import stores_named, written
-from suite.registry.schema import OptionValue, Scale, Store
+from suite.registry.schema import REQUESTED, OptionValue, Precision, Scale, Store
 
 Names = str | Iterable[str]
 """Names or globs: one text with commas or spaces between them, or several texts. Those that begin
@@ -31,6 +32,7 @@ class Request:
     seeds: tuple[int, ...] = (0,)
     steps: int | None = None
     batch_size: int | None = None
+    precision: Precision | None = None
     options: tuple[str, ...] = ()
     """`METHOD.OPTION=VALUE`, several values with commas between them."""
     store: tuple[Store, ...] = (Store.FLOAT32,)
@@ -41,9 +43,20 @@ class Request:
     """Take the learning rate at this place of each method's grid, not its recipe's; places below 0
     and beyond the grid continue it."""
 
+    @property
+    def flags(self) -> list[str]:
+        """The words of the command line for what it changes of every recipe."""
+        asked = {key: getattr(self, key) for key in REQUESTED}
+        return [
+            word
+            for key, value in asked.items()
+            if value is not None
+            for word in (f"--{key.replace('_', '-')}", str(value))
+        ]
+
     def unlimited(self) -> "Request":
-        """The same with every recipe's own budget."""
-        return replace(self, steps=None, batch_size=None)
+        """The same with every recipe's own budget and precision."""
+        return replace(self, steps=None, batch_size=None, precision=None)
 
 
 def request(
@@ -55,6 +68,7 @@ def request(
     scale: str = "mini",
     steps: int | None = None,
     batch_size: int | None = None,
+    precision: str | None = None,
     options: Assignments = (),
     store: Names = Store.FLOAT32,
     force: bool = False,
@@ -70,6 +84,7 @@ def request(
         seeds=_seeds(seeds),
         steps=None if steps is None else positive(steps, "--steps: "),
         batch_size=None if batch_size is None else positive(batch_size, "--batch-size: "),
+        precision=None if precision is None else _precision(precision),
         options=_assignments(options),
         store=_stores(store),
         force=truth(force, "--force: "),
@@ -94,6 +109,14 @@ def _scale(word: str) -> Scale:
     except ValueError:
         near = did_you_mean(str(word), Scale)
         raise UserError(f"--scale: must be {' or '.join(Scale)}, not '{word}'{near}") from None
+
+
+def _precision(word: str) -> Precision:
+    known = get_args(Precision)
+    if word in known:
+        return cast(Precision, word)
+    near = did_you_mean(str(word), known)
+    raise UserError(f"--precision: must be {' or '.join(known)}, not '{word}'{near}")
 
 
 def _seeds(seeds: Seeds) -> tuple[int, ...]:

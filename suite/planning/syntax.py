@@ -15,7 +15,7 @@ from suite.planning.scopes import Scope, scope_of
 from suite.planning.source import Place, Target, is_text
 from suite.planning.tokens import MODULE_NAMES, Bases, Line, Stream, Symbol, Token, shape
 
-DOMAINS = frozenset(("Family", "Library", "MetricName"))
+DOMAINS = frozenset(("Library", "MetricName"))
 """A table at the top of a file that is annotated `dict[DOMAIN, ...]` consists of lines."""
 REPLACE = "dataclasses.replace"
 BY_KEYWORD = (REPLACE, "functools.partial")
@@ -340,7 +340,7 @@ class _Writer(ast.NodeVisitor):
 
 
 def _domain(annotation: ast.expr) -> str:
-    """`Family` of `dict[Family, ...]`; empty if the keys are of no such type."""
+    """`Library` of `dict[Library, ...]`; empty if the keys are of no such type."""
     if isinstance(annotation, ast.Subscript) and isinstance(annotation.slice, ast.Tuple):
         key = getattr(annotation.slice.elts[0], "id", "")
         return key if key in DOMAINS else ""

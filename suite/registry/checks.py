@@ -78,7 +78,7 @@ def exception_mistakes(
             elif scale not in tracks[track].backbones:
                 yield at, f"track {track} has no {scale} scale"
             for family in by_family:
-                if family in entry.unsupported:
+                if entry.refusal(family):
                     yield (*at, family), f"{entry.name} is not defined on {family}"
 
 

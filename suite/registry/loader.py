@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from suite.errors import UserError
 from suite.registry import checks
+from suite.registry.cache import given_backbones
 from suite.registry.entries import Broken, Kind, Registry
 from suite.registry.messages import validate
 from suite.registry.names import did_you_mean
@@ -66,7 +67,7 @@ def load(folder: Path | None = None) -> Registry:
     for method in methods.values():
         if method.entry:
             method.note(checks.method_mistakes(method.entry))
-    catalogs = [*(root / "backbones" for root in roots), *CATALOGS]
+    catalogs = [*(root / "backbones" for root in roots), *CATALOGS, given_backbones()]
     backbones = _load_folders(catalogs, "backbone", BackboneEntry)
     for backbone in backbones.values():
         if backbone.entry:
@@ -106,7 +107,8 @@ def search_path(folder: Path | None) -> tuple[Path, ...]:
             raise UserError(f"{asked} is not a registry: it has no folder {' or '.join(PARTS)}")
         roots.append(asked.resolve())
     here = Path.cwd()
-    if any(here.glob("methods/*.yaml")) or any(here.glob("tasks/*/track.yaml")):
+    own = ("methods/*.yaml", "tasks/*/track.yaml", "backbones/*.yaml")
+    if any(any(here.glob(pattern)) for pattern in own):
         roots.append(here)
     roots.append(own_registry())
     return tuple(dict.fromkeys(roots))

@@ -22,9 +22,6 @@ from suite.results.records import CellKey, NoResult, Result, read_record
 SINGLES = "results"
 """Where files of single results lie below an output folder."""
 WORK = "work"
-"""Where logs and deltas lie, a folder a cell."""
-
-WORK = "work"
 """Where each cell has a folder below an output folder, with its log and its delta."""
 
 _SHOWN = 10
@@ -88,7 +85,7 @@ class Lookup(Generic[R]):
     def __init__(self, out: Path, kind: type[R]) -> None:
         self.out = out
         self.kind = kind
-        self._packs: dict[str, Pack] = {}
+        self._packs: dict[str, tuple[tuple[int, ...], Pack]] = {}
 
     def get(self, cell: CellKey) -> R | None:
         """The result of a cell, or None.
@@ -108,9 +105,21 @@ class Lookup(Generic[R]):
         return packed if single is None or not _comes_after(single, packed) else single
 
     def _pack(self, name: str) -> Pack:
-        if name not in self._packs:
-            self._packs[name] = read_pack(self.out / FOLDER / name)
-        return self._packs[name]
+        path = self.out / FOLDER / name
+        # Another process may have packed since.
+        version = file_version(path)
+        if name not in self._packs or self._packs[name][0] != version:
+            self._packs[name] = version, read_pack(path)
+        return self._packs[name][1]
+
+
+def file_version(path: Path) -> tuple[int, ...]:
+    """What changes when a file is replaced; empty for one that does not exist."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def work_folder(out: Path, cell: CellKey) -> Path:

@@ -1,16 +1,12 @@
 """Packing an output folder: files of single results and searches go into one file a board."""
 
-import contextlib
-import fcntl
-import os
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from suite.console import shown
-from suite.errors import UserError
-from suite.results.folder import read_singles, single_paths
+from suite.results.claims import alone
+from suite.results.folder import file_version, read_singles, single_paths
 from suite.results.packs import FOLDER, both_sides, lines_of, merged, pack_name, pack_paths
 from suite.results.records import NoResult, Result, replace_file
 from suite.results.searches import merged_searches, pack_path, search_paths
@@ -40,7 +36,7 @@ def pack(out: Path) -> Packed:
     Every pack is on disk before the files that went into it are removed. Raises `UserError` where
     that is impossible, and for two unlike searches of one method: no time tells which is later.
     """
-    with _alone(out / FOLDER):
+    with alone(out / FOLDER, "packing"):
         singles = _versions([*single_paths(out), *search_paths(out)])
         left: list[NoResult] = []
         new: dict[str, list[str]] = defaultdict(list)
@@ -56,33 +52,14 @@ def pack(out: Path) -> Packed:
         foreign = {reason.place for reason in left}
         for path, version in singles.items():
             if shown(path) not in foreign and _versions([path]) == {path: version}:
-                path.unlink()
+                path.unlink(missing_ok=True)
         return Packed(tuple(written), replaced, tuple(left))
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process packs into this folder, and keep others waiting meanwhile."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise UserError(f"{shown(folder)}: cannot be written ({error.strerror})") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
-def _versions(paths: list[Path]) -> dict[Path, tuple[int, int]]:
-    """What changes when a file is replaced, so that a result written meanwhile is not removed."""
-    found = {}
-    for path in paths:
-        with contextlib.suppress(FileNotFoundError):
-            status = path.stat()
-            found[path] = status.st_ino, status.st_mtime_ns
-    return found
+def _versions(paths: list[Path]) -> dict[Path, tuple[int, ...]]:
+    """The versions of files, so that a result written meanwhile is not removed."""
+    found = {path: file_version(path) for path in paths}
+    return {path: version for path, version in found.items() if version}
 
 
 def _write(target: Path, lines: list[str]) -> list[Path]:

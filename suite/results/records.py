@@ -4,8 +4,8 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
@@ -263,9 +263,9 @@ def replacing(target: Path) -> Iterator[IO[bytes]]:
     part = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".tmp", delete=False) as file:
-            part = Path(file.name)
-            os.fchmod(file.fileno(), 0o644)
+        part = target.with_name(f"{secrets.token_hex(8)}.tmp")
+        # Opened as any file is, so that the umask decides who may read and replace it.
+        with part.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

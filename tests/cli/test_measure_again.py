@@ -3,14 +3,18 @@
 import re
 import shlex
 
-from shell import suite
+import pytest
 from toy import PYTHON, write_method, write_tasks
+
+from suite.cli.main import main
 
 PAGE = "runs/colours-resnet_mini-mini.md"
 WIDTH = "options: {width: {default: 1, description: Does nothing.}}\n"
 
 
-def test_the_commands_of_a_page_give_the_page_again(tmp_path):
+@pytest.mark.usefixtures("forked")
+def test_the_commands_of_a_page_give_the_page_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     registry, first, second = (tmp_path / name for name in ("registry", "first", "second"))
     write_tasks(registry)
     python = PYTHON.format(adapt="pass", more="").replace(
@@ -23,9 +27,9 @@ def test_the_commands_of_a_page_give_the_page_again(tmp_path):
     second.mkdir()
 
     def call(folder, *words):
-        done = suite(*words, cache=tmp_path / "cache", cwd=folder)
-        assert "Traceback" not in done.stderr
-        return done
+        monkeypatch.chdir(folder)
+        main([str(word) for word in words])
+        assert "Traceback" not in capsys.readouterr().err
 
     run = ("run", "-q", "--registry", registry)
     call(first, *run, "-m", "wide,refuses,raises", "-t", "colours", "--seeds", "0,1")

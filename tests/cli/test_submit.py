@@ -34,7 +34,7 @@ def edit(path: Path, change) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, forked):
     """The results of two short cells, with their deltas."""
     out = tmp_path_factory.mktemp("runs")
     return measured(out, "linear_probe", "rte,stsb", "bert_mini", steps=3)
@@ -338,6 +338,7 @@ def test_a_cell_that_was_measured_there_keeps_its_result(runs, submission, copie
     assert Result.model_validate_json(path.read_text()).verified is None
 
 
+@pytest.mark.usefixtures("forked")
 def test_files_that_do_not_come_with_the_package_must_be_the_same_here(tmp_path, call, monkeypatch):
     registry = tmp_path / "registry"
     toy.write_tasks(registry)

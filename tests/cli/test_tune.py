@@ -6,9 +6,9 @@ from statistics import fmean
 import pytest
 from registries import METHOD_YAML, replace, write_registry
 from scipy.stats import ttest_rel
-from shell import suite
 from toy import write_method, write_tasks
 
+from suite.cli.main import main
 from suite.engine.search import beyond, search_tasks
 from suite.errors import UserError
 from suite.leaderboards import pages
@@ -31,11 +31,22 @@ def registry(tmp_path):
     return folder
 
 
-def test_the_best_validation_score_wins_and_a_second_call_trains_nothing(registry, tmp_path):
-    what = ["tune", "good", "--tasks", "colours", "--steps", "40", "--seeds", "100"]
-    arguments = [*what, "--registry", registry, "--out", tmp_path / "o"]
-    first = suite(*arguments, cache=tmp_path / "cache")
-    assert first.returncode == 0, first.stderr
+@pytest.fixture
+def tune(registry, tmp_path, monkeypatch, capsys, forked):
+    """Search the rate of `good`: (exit code, what stdout and stderr say)."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def run(*words):
+        where = ["--registry", str(registry), "--out", str(tmp_path / "o")]
+        code = main(["tune", "good", "--tasks", "colours", "--seeds", "100", *words, *where])
+        return code, capsys.readouterr()
+
+    return run
+
+
+def test_the_best_validation_score_wins_and_a_second_call_trains_nothing(tune, tmp_path):
+    code, first = tune("--steps", "12")
+    assert code == 0, first.err
     (path,) = (tmp_path / "o" / "tuning").glob("*.json")
     search = Search.model_validate_json(path.read_text())
     assert [trial.learning_rate for trial in search.trials][:TRIALS] == [1e-5, 1e-2, 2e-2, 3e-2]
@@ -48,29 +59,17 @@ def test_the_best_validation_score_wins_and_a_second_call_trains_nothing(registr
             assert result["recipe"]["learning_rate"] == trial.learning_rate
             scores |= {each["task"]: each["validation_score"] for each in result["scores"]}
         assert trial.scores == pytest.approx(scores, abs=0.01)
-    again = suite(*arguments, cache=tmp_path / "cache")
-    assert again.stdout == first.stdout
-    assert again.stderr.count(": 0 cells to run") == len(search.trials)
+    _, again = tune("--steps", "12")
+    assert again.out == first.out
+    assert again.err.count(": 0 cells to run") == len(search.trials)
 
 
-def test_a_rate_that_diverges_never_wins_and_runs_take_the_best_that_is_adopted(registry, tmp_path):
+def test_a_rate_that_diverges_never_wins_and_runs_take_the_best_that_is_adopted(registry, tune):
     path = registry / "methods" / "good.yaml"
     replace(path, "2.0e-2, 3.0e-2]", "1.0e+29, 1.0e+30]")
-    what = [
-        "tune",
-        "good",
-        "--tasks",
-        "colours",
-        "--steps",
-        "20",
-        "--seeds",
-        "100",
-        "--adopt",
-        "--json",
-    ]
-    done = suite(*what, "--registry", registry, "--out", tmp_path / "o", cache=tmp_path / "cache")
-    assert done.returncode == 1
-    (search,) = json.loads(done.stdout)
+    code, said = tune("--steps", "12", "--adopt", "--json")
+    assert code == 1
+    (search,) = json.loads(said.out)
     low, best, *diverged = search["trials"]
     assert [trial["score"] for trial in diverged] == [None, None]
     assert diverged[1]["reason"].startswith("diverged")
@@ -78,7 +77,7 @@ def test_a_rate_that_diverges_never_wins_and_runs_take_the_best_that_is_adopted(
     cell = plan(Request(("good",), ("colours",)), loaded).planned[0].cell
     assert cell.recipe.learning_rate == 1e-2
     found = loaded.methods["good"].found_rates[cell.key.track][cell.key.backbone]
-    assert (found.score, found.seeds, found.steps) == (best["score"], (100,), 20)
+    assert (found.score, found.seeds, found.steps) == (best["score"], (100,), 12)
     assert found.margin == pytest.approx(best["score"] - low["score"], abs=0.01)
     assert loaded.methods["good"].found_rate(cell.key.track, "another") is None
 
@@ -174,7 +173,7 @@ def test_a_trial_changes_the_rate_and_nothing_else(tmp_path):
 
 def a_search(trials, seeds=(100, 101)):
     return Search(
-        method="taps", backbone="bert_mini", scale="mini", track="glue", tasks=("cola",),
+        method="one", backbone="bert_toy", scale="mini", track="toy", tasks=("first",),
         seeds=seeds, steps=100, trials=trials,
     )  # fmt: skip
 
@@ -198,7 +197,8 @@ def test_the_margin_is_that_of_a_paired_t_test_over_tasks():
     assert margin_of(a_search(one)).within_noise is None, "one task says nothing about noise"
 
 
-def test_the_page_shows_every_trial_and_marks_the_best():
+def test_the_page_shows_every_trial_and_marks_the_best(tmp_path):
+    registry = load(write_registry(tmp_path))
     trials = (
         Trial(learning_rate=1e-3, scores={"cola": 40.0}, score=40.0),
         Trial(learning_rate=1e-2, scores={"cola": 61.24}, score=61.24),
@@ -206,13 +206,13 @@ def test_the_page_shows_every_trial_and_marks_the_best():
         Trial(learning_rate=1e-4, scores={"cola": 20.0}, score=20.0),
     )
     search = a_search(trials)
-    files = pages([], load(), [search])
-    row = next(line for line in files["searches.md"].decode().splitlines() if "taps" in line)
+    files = pages([], registry, [search])
+    row = next(line for line in files["searches.md"].decode().splitlines() if "| one " in line)
     cells = [cell.strip() for cell in row.split("|")]
     assert cells[6:10] == ["0.0001: 20.0", "0.001: 40.0", "**0.01: 61.2**", "0.1: *diverged*"]
     assert cells[10:12] == ["21.2", ""], "its margin; it is not at an edge: a higher rate diverged"
-    old = pages([], load(), [a_search(trials, seeds=(0,))])["searches.md"].decode()
+    old = pages([], registry, [a_search(trials, seeds=(0,))])["searches.md"].decode()
     assert "† Made with seeds that results are scored with" in old
     assert "†" not in files["searches.md"].decode()
     assert "searches.md" in files["README.md"].decode()
-    assert "searches.md" not in pages([], load())
+    assert "searches.md" not in pages([], registry)

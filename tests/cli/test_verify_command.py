@@ -7,7 +7,7 @@ from suite.cli.main import main
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, forked):
     """Results of two short cells, with their deltas."""
     out = tmp_path_factory.mktemp("verified")
     suite.run("linear_probe", "rte,stsb", "bert_mini", steps=3, out=out, quiet=True)

@@ -61,6 +61,18 @@ CONDUCT = {
         },
         "in place: image",
     ),
+    "shares its parameters with its copies": (
+        {
+            "adapt": "own = type(model)\n"
+            "        copied = {'__deepcopy__': lambda self, memo: self}\n"
+            "        model.__class__ = type('Shared', (own,), copied)"
+        },
+        "what changes in a deep copy of the model changes its answers",
+    ),
+    "answers in place of its copies": (
+        {"adapt": "answer = model.forward\n        model.forward = lambda *given: answer(*given)"},
+        "answers from parameters that are not its own",
+    ),
     "keeps what it learned in its class": (
         {
             "more": """

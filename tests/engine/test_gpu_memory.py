@@ -1,17 +1,10 @@
 """Cells run side by side on a GPU only where measured memory says that they fit."""
 
-from collections import deque
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from suite.engine.gpu_memory import PROCESS_BYTES, GpuMemory
-from suite.engine.pool import _hand_out
-from suite.engine.progress import QuietProgress
-from suite.engine.settings import Settings
-from suite.engine.worker import Order
-from suite.planning.cells import Job
 from suite.planning.plan import Cell, Request, plan
 from suite.registry import load
 from suite.results.records import Environment, Result
@@ -21,8 +14,15 @@ GIB = 2**30
 
 @pytest.fixture(scope="module")
 def cells() -> dict[str, Cell]:
-    made = plan(Request(("taps", "adapters"), ("cola",), backbones=("bert_mini",)), load())
-    return {item.cell.key.method: item.cell for item in made.planned}
+    """By method, and those on other tasks by `METHOD/TASK+TASK`."""
+    methods = ("taps", "adapters", "hyperformer")
+    made = [
+        item.cell
+        for tasks in (("cola", "rte"), ("cola", "rte", "sst2"))
+        for item in plan(Request(methods, tasks, backbones=("bert_mini",)), load()).planned
+    ]
+    named = {f"{cell.key.method}/{'+'.join(cell.key.tasks)}": cell for cell in made}
+    return named | {name: named[f"{name}/cola"] for name in ("taps", "adapters")}
 
 
 def measured(cell: Cell, peak: int, device: str = "cuda:0", status: str = "ok") -> Result:
@@ -82,34 +82,35 @@ def test_every_process_needs_room_of_its_own(cells):
     assert not GpuMemory(2 * PROCESS_BYTES, [measured(taps, 1)]).admits(taps, [taps])
 
 
-@dataclass
-class Idle:
-    """A worker process that only remembers what it was given."""
-
-    cell: Cell | None = None
-    deadline: float | None = None
-    rest: tuple[Cell, ...] = ()
-    trained: bool = False
-    kept: bool = False
-    sent: list[Cell] = field(default_factory=list)
-
-    @property
-    def pipe(self) -> "Idle":
-        return self
-
-    def send(self, order: Order) -> None:
-        self.sent.append(order.cell)
+def test_a_cell_on_another_task_is_as_large_as_others_on_that_task(cells):
+    """A text of rte is several times as long as one of cola."""
+    memory = GpuMemory(12 * GIB, [measured(cells["taps/cola"], GIB)])
+    assert not memory.admits(cells["taps/rte"], [cells["taps/cola"]])
+    memory.learn(measured(cells["adapters/rte"], 7 * GIB))
+    assert memory.admits(cells["taps/rte"], [cells["taps/cola"]])
+    assert not memory.admits(cells["taps/rte"], [cells["taps/rte"]])
+    memory.learn(measured(cells["taps/rte"], 2 * GIB))
+    assert memory.admits(cells["taps/rte"], [cells["taps/rte"]]), "it is measured itself now"
 
 
-def test_a_cell_that_does_not_fit_lets_smaller_ones_pass_and_keeps_its_turn(cells):
-    taps, adapters = cells["taps"], cells["adapters"]
-    memory = GpuMemory(10 * GIB, [measured(taps, 4 * GIB), measured(adapters, GIB)])
-    queue = deque([Job((taps,)), Job((taps,)), Job((adapters,))])
-    pool = [Idle(), Idle(), Idle()]
-    settings, progress = Settings(Path("unused")), QuietProgress(3)
-    _hand_out(pool, queue, memory, settings, progress)
-    assert [worker.sent for worker in pool] == [[taps], [adapters], []]
-    assert list(queue) == [Job((taps,))]
-    pool[0].cell = None
-    _hand_out(pool, queue, memory, settings, progress)
-    assert pool[0].sent == [taps, taps]
+def test_a_joint_cell_is_no_larger_than_one_on_more_tasks(cells):
+    two, three = cells["hyperformer/cola+rte"], cells["hyperformer/cola+rte+sst2"]
+    memory = GpuMemory(12 * GIB, [measured(three, 2 * GIB)])
+    assert memory.admits(two, [two])
+    memory = GpuMemory(12 * GIB, [measured(two, 2 * GIB)])
+    assert memory.admits(two, [two])
+    assert not memory.admits(three, [two])
+
+
+def test_a_setting_is_a_network_of_its_own(cells):
+    taps = cells["taps"]
+    wider = replace(taps, key=taps.key.model_copy(update={"setting": "gate=9"}))
+    memory = GpuMemory(12 * GIB, [measured(taps, GIB)])
+    assert not memory.admits(wider, [taps])
+
+
+def test_idle_processes_hold_a_context(cells):
+    taps = cells["taps"]
+    memory = GpuMemory(5 * GIB, [measured(taps, GIB)])
+    assert memory.admits(taps, [taps])
+    assert not memory.admits(taps, [taps], processes=3)

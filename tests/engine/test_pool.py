@@ -11,6 +11,8 @@ import pytest
 from shell import environment, suite
 from toy import write_method, write_tasks
 
+from suite.cli.main import main
+
 RUN = [sys.executable, "-m", "suite", "run"]
 
 
@@ -99,16 +101,25 @@ def test_every_end_of_a_cell_is_a_result_with_its_reason(wreck, method, status, 
     assert reason in result["reason"]
 
 
-def test_files_that_cannot_be_written_end_the_run_with_one_message(registry, cache, tmp_path):
+@pytest.fixture
+def here(cache, monkeypatch, capsys, forked):
+    """Run a command in this process: (exit code, stdout, stderr)."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+
+    def run(*words):
+        return main([str(word) for word in words]), *capsys.readouterr()
+
+    return run
+
+
+def test_files_that_cannot_be_written_end_the_run_with_one_message(registry, here, tmp_path):
     (tmp_path / "work").write_text("in the way")
-    done = suite(
-        *("run", "-q", "--registry", registry, "-m", "good", "-t", "reds", "--out", tmp_path),
-        cache=cache,
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert "cannot be written (Not a directory)" in done.stderr
-    assert "what has finished is kept, and the same command continues" in done.stderr
+    words = ("run", "-q", "--registry", registry, "-m", "good", "-t", "reds", "--out", tmp_path)
+    code, _, said = here(*words)
+    assert code == 2
+    assert said.startswith("error: ") and said.count("\n") == 1
+    assert "cannot be written (Not a directory)" in said
+    assert "what has finished is kept, and the same command continues" in said
     assert list((tmp_path / "results").iterdir()) == []
 
 
@@ -133,15 +144,13 @@ def test_output_in_a_pipe_has_no_control_characters(wreck):
     assert "\r" not in done.stdout + done.stderr
 
 
-def test_the_same_command_keeps_what_is_done_and_the_plan_says_why(wreck, registry, cache):
+def test_the_same_command_keeps_what_is_done_and_the_plan_says_why(wreck, registry, here):
     _, out = wreck
     before = (out / "results").stat().st_mtime_ns
-    plan = suite(
-        *("plan", "--registry", registry, "-m", "good", "raises", "-t", "reds", "--out", out),
-        cache=cache,
-    )
+    words = ("--registry", registry, "-m", "good", "raises", "-t", "reds", "--out", out)
+    _, plan, _ = here("plan", *words)
     good, raises = (
-        next(line for line in plan.stdout.splitlines() if line.startswith(name))
+        next(line for line in plan.splitlines() if line.startswith(name))
         for name in ("good", "raises")
     )
     assert "cached" in good
@@ -149,17 +158,17 @@ def test_the_same_command_keeps_what_is_done_and_the_plan_says_why(wreck, regist
     assert (out / "results").stat().st_mtime_ns == before
 
 
-def test_editing_a_method_reruns_it_and_nothing_else(registry, cache, tmp_path):
+def test_editing_a_method_reruns_it_and_nothing_else(registry, here, tmp_path):
     out = tmp_path / "out"
     write_method(registry, "edited")
     command = ("--registry", registry, "-m", "good", "edited", "-t", "reds", "--out", out)
-    assert suite("run", *command, cache=cache).returncode == 0
+    assert here("run", *command)[0] == 0
     source = registry / "methods" / "edited.py"
     source.write_text(source.read_text() + "\n# another idea\n")
-    plan = suite("plan", *command, cache=cache).stdout
+    plan = here("plan", *command)[1]
     assert plan.count("cached") == 2
     write_method(registry, "edited", adapt="assert tasks")
-    plan = suite("plan", *command, cache=cache).stdout
+    plan = here("plan", *command)[1]
     edited, good = (
         next(line for line in plan.splitlines() if line.startswith(name))
         for name in ("edited", "good")

@@ -77,6 +77,23 @@ def test_answers_to_the_test_inputs_are_those_of_the_result(ran):
         assert model.predict_raw(asked[9:2:-1], score.task) == pytest.approx(answers[9:2:-1])
 
 
+def test_the_precision_of_training_is_that_of_every_answer(workspace, tmp_path):
+    made = {}
+    for precision in ("float32", "bfloat16"):
+        asked = request("lora", "glue/stsb", "bert_mini", steps=4, precision=precision)
+        (item,) = plan(asked, workspace.registry).planned
+        folder = tmp_path / precision
+        folder.mkdir()
+        made[precision] = run_cell(item.cell, workspace, folder, lambda *_: None)
+        entry = workspace.registry.tasks["glue/stsb"]
+        model = load_predictor(folder, workspace.registry, "cpu")
+        texts = questions(entry, load_splits(entry, "mini", None).test)
+        answers = [round(answer, 4) for answer in model.predict_raw(texts)]
+        assert answers == [*made[precision].scores[0].predictions]
+    exact, rounded = (np.array(result.scores[0].predictions) for result in made.values())
+    assert 0 < np.abs(exact - rounded).max() < 0.5
+
+
 @pytest.fixture(scope="module")
 def images(workspace, tmp_path_factory):
     ran = cell_of("resnet", workspace, tmp_path_factory.mktemp("images"))

@@ -61,7 +61,7 @@ def out(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def run(place):
+def run(place, forked):
     def run(method, out, store, **more):
         found = suite.run(
             *(method, "reds"), store=store, out=out, registry=place, jobs=1, quiet=True, **more

@@ -6,7 +6,7 @@ import suite
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, forked):
     """(method) -> trained parameters and the backbone's, of a joint cell over two tasks."""
     out = tmp_path_factory.mktemp("trained")
     methods = "shared_finetuning,kd_mtl,lines,linear_probe"

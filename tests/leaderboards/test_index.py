@@ -122,3 +122,21 @@ def test_boards_at_full_scale_come_before_mini_ones(registry, results):
         "Published results only",
     ]
     assert "Nothing has been measured at the full scale" not in text
+
+
+def test_the_index_shows_every_method_on_every_backbone_at_a_glance(registry, make):
+    results = [
+        *make.per_task("full", 0.9, own=1000),
+        *make.joint("hyper", 0.7, shared=300, own=20),
+        *make.per_task("full", 0.9, backbone="other"),
+        make.cell("probe", "rte", 0, status="failed", reason="broken"),
+    ]
+    index = pages(results, registry)["README.md"].decode()
+    row = {line.split("|")[1].strip(): line for line in index.splitlines() if line[:2] == "| "}
+    assert "[bert_mini](glue-bert_mini-mini.md)" in row["method"]
+    assert "[other](glue-other-mini.md)" in row["method"]
+    assert "@ 3.03×**" in row["full"]
+    assert "@ 0.390×" in row["hyper"]
+    assert [m for m in row if m in ("full", "hyper", "probe")] == ["full", "hyper", "probe"]
+    assert "**" not in row["hyper"]
+    assert "*0/3*" in row["probe"]

@@ -1,8 +1,10 @@
 """Numbers that public code gave, and networks of one block to hold against them."""
 
 import json
+import zlib
 from pathlib import Path
 
+import numpy as np
 import torch
 from registered import ENTRIES, mini_options
 from tiny import tiny_tasks, wrap
@@ -14,16 +16,23 @@ PUBLIC = Path(__file__).with_name("public")
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
-def read(name):
-    """A file's inputs and outputs, lists as tensors."""
+def read(name, dtype=None):
+    """A file's inputs and outputs; lists are tensors, of `dtype` or torch's own choice."""
     content = json.loads((PUBLIC / f"{name}.json").read_text())
-    return _tensors(content["inputs"]), _tensors(content["outputs"])
+    return _tensors(content["inputs"], dtype), _tensors(content["outputs"], dtype)
 
 
-def _tensors(value):
+def _tensors(value, dtype):
     if isinstance(value, dict):
-        return {name: _tensors(own) for name, own in value.items()}
-    return torch.tensor(value) if isinstance(value, list) else value
+        return {name: _tensors(own, dtype) for name, own in value.items()}
+    return torch.tensor(value, dtype=dtype) if isinstance(value, list) else value
+
+
+def drawn(name, shape):
+    """Weights that are not in a file: 0.3 N(0, 1) in float64, seeded by the name that the public
+    code gives them. NumPy promises these numbers for all its versions."""
+    generator = np.random.RandomState(zlib.crc32(name.encode()))
+    return torch.from_numpy(0.3 * generator.standard_normal(tuple(shape)))
 
 
 class OneBlock(nn.Module):
@@ -49,7 +58,16 @@ def write(tensors, values):
     """Give tensors their values by name; both have the same names."""
     assert tensors.keys() == values.keys()
     for name, tensor in tensors.items():
+        assert tensor.shape == values[name].shape, name
         tensor.copy_(values[name])
+
+
+def write_all(module, values, names):
+    """Give every parameter of a module its public value; dotted name -> public name."""
+    assert dict(module.named_parameters()).keys() == names.keys()
+    own = {public: name for name, public in names.items()}
+    assert len(own) == len(names)
+    write(named(module, own), values)
 
 
 def named(module, names):

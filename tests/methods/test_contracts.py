@@ -2,19 +2,22 @@
 
 Beside the defaults, every choice of every option is tried. The networks are the tiny ones, so that
 a pair takes about a second; `python -m suite check METHOD` does the same on the embedded backbones.
-That, and compilation, takes longer and is left to `pytest -m slow`.
+What trains a method again is done on one family a method here; `pytest -m nightly` does it on all
+of them, embedded, and compiles.
 """
 
+import copy
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from registered import ENTRIES, PAIRS, mini_options
+from safetensors.torch import load_file
 from tiny import IMAGE, VOCABULARY, tiny_backbone, tiny_tasks
 
-from suite.contract.answers import compiles, padding_does_not_matter
-from suite.contract.fixture import EXAMPLES, STEPS, Bench, Fault
+from suite.contract.answers import compiles, outputs, padding_does_not_matter
+from suite.contract.fixture import EXAMPLES, Bench, Fault
 from suite.contract.methods import CHECKS, check_bench, check_method
 from suite.contract.training import (
     keeps_nothing_but_its_file,
@@ -24,11 +27,13 @@ from suite.contract.training import (
 )
 from suite.data.batching import Batches
 from suite.data.encode import Examples
+from suite.engine.delta import make_rounding, stored_tensors
+from suite.engine.ledger import count
 from suite.engine.loop import TaskBatches
 from suite.errors import Unsupported
 from suite.method.load import load_method
 from suite.registry import load
-from suite.registry.schema import Recipe
+from suite.registry.schema import Recipe, Store
 
 CHOICES = [
     (name, family, option, choice)
@@ -43,6 +48,7 @@ OFFERED = sorted({(name, option, str(choice), choice) for name, _, option, choic
 TEXT_PAIRS = [(name, family) for name, family in PAIRS if family in ("bert", "t5")]
 REFUSALS = [(name, family) for name, entry in ENTRIES.items() for family in entry.unsupported]
 RATE = 5e-3
+STEPS = 12
 
 
 def examples(family, task):
@@ -80,7 +86,7 @@ def bench_of(name, family, changes, folder):
         options=options,
         backbone=backbone,
         tasks=tiny_tasks(family),
-        recipe=Recipe(steps=2 * STEPS, batch_size=16, evaluations=1, learning_rate=RATE),
+        recipe=Recipe(steps=STEPS, batch_size=16, evaluations=1, learning_rate=RATE),
         data=data,
         folder=Path(folder),
     )
@@ -90,19 +96,62 @@ def faults(bench, checks):
     return {found.check: found.fault for found in check_bench(bench, checks) if found.fault}
 
 
-QUICK = [check for check in CHECKS if check is not compiles]
+def what_belongs_to_a_task_acts_on_that_task(bench, model):
+    """Every kind of tensor that is a task's own, masks included, changes its answers alone."""
+    if bench.entry.regime != "joint":
+        return
+    first, second = (bench.batch(task) for task in bench.tasks)
+    changed = copy.deepcopy(model)
+    tensors = stored_tensors(changed, bench.method)
+    own = [tensor for name, tensor in tensors.items() if f".by_task.{second.task}." in name]
+    for tensor in own:
+        if tensor.is_floating_point():
+            tensor.data.add_(torch.randn(tensor.shape))
+        else:
+            tensor.bitwise_not_()
+    if not torch.equal(outputs(model, first), outputs(changed, first)):
+        raise Fault(f"what belongs to {second.task} acts on {first.task}")
+    if own and torch.equal(outputs(model, second), outputs(changed, second)):
+        raise Fault(f"what belongs to {second.task} does not act on it")
+
+
+def rounding_makes_a_small_file(bench, model):
+    """Vectors take half their bits, matrices at most an eighth; masks stay as they are."""
+    path = bench.save(model, "exact")
+    exact = count(path).tensor_bytes
+    masks = sum(t.numel() for t in load_file(path).values() if t.dtype == torch.uint8)
+    for store in (Store.INT4, Store.BINARY):
+        fresh = (bench.adapt(bench.served, seed) for seed in (2, 3))
+        small = bench.save(model, "small", make_rounding(store, *fresh))
+        if not count(small).tensor_bytes < 0.55 * exact + masks:
+            raise Fault(f"stored in {store}, the file is more than half as large")
+
+
 TRAINING_AGAIN = (
     keeps_nothing_but_its_file,
     only_steps_move_parameters,
     same_seed_same_delta,
     tasks_are_isolated,
 )
-QUICKEST = [check for check in QUICK if check not in TRAINING_AGAIN]
+QUICK = [check for check in CHECKS if check not in (compiles, *TRAINING_AGAIN)]
+QUICK += [what_belongs_to_a_task_acts_on_that_task, rounding_makes_a_small_file]
+# A method's training is its own code, whatever the network; families take turns.
+ONE_FAMILY = [
+    (name, entry.families[turn % len(entry.families)])
+    for turn, (name, entry) in enumerate(ENTRIES.items())
+]
 
 
 @pytest.mark.parametrize(("name", "family"), PAIRS)
 def test_the_contract_is_kept(name, family, tmp_path):
-    assert faults(bench_of(name, family, {}, tmp_path), QUICK) == {}
+    bench = bench_of(name, family, {}, tmp_path)
+    assert faults(bench, QUICK) == {}
+    assert bench.recipe.learning_rate == RATE, "the loss does not fall at the first rate"
+
+
+@pytest.mark.parametrize(("name", "family"), ONE_FAMILY)
+def test_training_again_keeps_the_contract(name, family, tmp_path):
+    assert faults(bench_of(name, family, {}, tmp_path), TRAINING_AGAIN) == {}
 
 
 @pytest.mark.parametrize(("name", "family", "option", "choice"), CHOICES)
@@ -114,7 +163,7 @@ def test_the_contract_is_kept_with_every_choice_of_an_option(
         bench.adapt(bench.served)
     except Unsupported as refusal:
         pytest.skip(f"this choice is refused: {refusal}")
-    assert faults(bench, QUICKEST) == {}
+    assert faults(bench, QUICK) == {}
 
 
 @pytest.mark.parametrize(("name", "option", "choice"), [(n, o, c) for n, o, _, c in OFFERED])
@@ -142,14 +191,14 @@ def test_an_answer_that_padding_changes_is_found(tmp_path):
         padding_does_not_matter(bench, model)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("name", "family"), PAIRS)
 def test_the_contract_is_kept_on_the_embedded_backbones(name, family):
     found = check_method(ENTRIES[name], load(), family)
     assert {finding.check: finding.fault for finding in found if finding.fault} == {}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("name", "family"), TEXT_PAIRS)
 def test_compiled_a_model_answers_as_before(name, family, tmp_path):
     assert faults(bench_of(name, family, {}, tmp_path), [compiles]) == {}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_every_method import ENTRIES, mini_options
+from registered import ENTRIES, mini_options
 from tiny import tiny_backbone, tiny_tasks, train_briefly
 from torch import nn
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from networks import meta_backbone
-from public_numbers import put, read_public
+from public_code import read, write_all
 from registered import ENTRIES, mini_options
 from tiny import tiny_backbone, tiny_tasks
 from torch import nn
@@ -45,7 +45,7 @@ def test_built_model_and_closed_form_have_the_published_count(name, network, cou
 
 
 def test_adapters_with_shared_norms_are_those_of_the_public_code():
-    inputs, outputs = read_public("adapters_shared_norms")
+    inputs, outputs = read("adapters_shared_norms", torch.float64)
     _, model = build("adapters_shared_norms", "t5", reduction=4)
     model.double()
     sites = model.backbone.of_kind("attention", "feed_forward")
@@ -58,14 +58,14 @@ def test_adapters_with_shared_norms_are_those_of_the_public_code():
                 names[f"adapters.by_task.{task}.{part}.{end}"] = (
                     f"adapters.{task}.{part}_sampler.{end}"
                 )
-    put(inputs["weights"], layers[0], names)
+    write_all(layers[0], inputs["weights"], names)
     for task in "ab":
         model.context.activate(task)
         torch.testing.assert_close(layers[0](inputs["x"]), outputs[task])
 
 
 def test_one_hypernetwork_a_kind_generates_the_adapters_of_the_public_code():
-    inputs, outputs = read_public("hyperformer_unique")
+    inputs, outputs = read("hyperformer_unique", torch.float64)
     kinds = ("attention", "feed_forward")
     sites = [Site("", kind, "encoder", layer, 6) for layer in range(2) for kind in kinds]
     network = PairedHyperNetworks(TaskContext("a"), sites, 2, 3, 5, 4).double()
@@ -99,14 +99,14 @@ def test_one_hypernetwork_a_kind_generates_the_adapters_of_the_public_code():
     }
     assert public.keys() == {*plain.values(), *generators["weight"], *generators["bias"]}
     own = {"generator.weight": "weight", "generator.bias": "bias"}
-    put(tensors, network.stacks["encoder"], plain | own)
+    write_all(network.stacks["encoder"], tensors, plain | own)
     for site, weights in zip(sites, network(inputs["task_embedding"]), strict=True):
         output = adapter(inputs["x"], weights, "post")
         torch.testing.assert_close(output, outputs[str(site.layer)][site.kind])
 
 
 def test_mtlora_adds_a_shared_and_a_task_s_own_change_as_the_public_code_does():
-    inputs, outputs = read_public("mtlora")
+    inputs, outputs = read("mtlora", torch.float64)
     weights = inputs["weights"]
     base = nn.Linear(5, 4).double()
     shared = LowRank(base, rank=3, scale=4.0)
@@ -118,7 +118,7 @@ def test_mtlora_adds_a_shared_and_a_task_s_own_change_as_the_public_code_does():
         names[f"shared.{part}"] = f"lora_shared_{part.upper()}"
         for task in "ab":
             names[f"own.by_task.{task}.{part}"] = f"lora_tasks_{part.upper()}.{task}"
-    put(weights, layer, names)
+    write_all(layer, weights, names)
     for task in "ab":
         context.activate(task)
         torch.testing.assert_close(layer(inputs["x"]), outputs[task])
@@ -138,13 +138,13 @@ def test_mtlora_gives_tasks_changes_of_their_own_in_all_blocks_or_the_last(
 
 
 def test_a_fusion_is_that_of_the_public_code():
-    inputs, outputs = read_public("adapter_fusion")
+    inputs, outputs = read("adapter_fusion", torch.float64)
     fusion = Fusion(5).double()
     torch.testing.assert_close(fusion.value.weight.detach(), outputs["first_value"])
     names = {name: name for name, _ in fusion.named_parameters()}
     # A bias of the keys adds the same to every score, so that the public one changes nothing.
     weights = {name: tensor for name, tensor in inputs["weights"].items() if name != "key.bias"}
-    put(weights, fusion, names)
+    write_all(fusion, weights, names)
     fused = inputs["y"] + fusion(inputs["y"], inputs["changes"])
     torch.testing.assert_close(fused, outputs["fused"])
     identity = torch.eye(5, dtype=torch.float64)

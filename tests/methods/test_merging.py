@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_every_method import ENTRIES, mini_options
+from registered import ENTRIES, mini_options
 from tiny import tiny_backbone, tiny_batch, tiny_tasks, train_briefly
 from torch import nn
 
@@ -86,10 +86,30 @@ def method_of(name, **changes):
     return load_method(ENTRIES[name], mini_options(ENTRIES[name]) | changes)
 
 
+def validation_of(scores, alone=None):
+    """Scores of a merged network in the order of calls; `alone` are those of each task's own."""
+    calls = iter(scores)
+
+    def validate(*tasks):
+        return {task: (alone or {}).get(task, 1.0) for task in tasks} if tasks else next(calls)
+
+    return validate
+
+
 def preferring(number):
     """Validation scores that are best at the call of this number, from 1."""
-    calls = iter(range(1, 1000))
-    return lambda: {task: -abs(next(calls) - number) for task in TASKS[:1]}
+    return validation_of(dict.fromkeys(TASKS, -abs(n - number)) for n in range(1, 1000))
+
+
+@pytest.mark.parametrize(("name", "fact"), [("task_arithmetic", "alpha"), ("ties", "scale")])
+def test_a_factor_is_chosen_by_scores_measured_by_those_of_each_tasks_own_network(name, fact):
+    """The plain mean prefers the first factor: 91 in all, and then 83."""
+    alone = dict(zip(TASKS, (90.0, 2.0, 0.0), strict=True))
+    scores = [dict(zip(TASKS, own, strict=True)) for own in ((90.0, 1.0, 0.0), (81.0, 2.0, 0.0))]
+    bench = Checkpoints()
+    method = method_of(name, candidates=2)
+    bench.merge(method, validation_of(scores, alone))
+    assert method.facts(bench.model) == {fact: {"alpha": 1.0, "scale": 3.0}[fact]}
 
 
 def test_task_arithmetic_adds_the_scaled_sum_as_the_public_code_does():
@@ -126,7 +146,7 @@ def test_tall_masks_localise_a_task_as_the_public_code_does(call, factor):
     method = method_of("tall_masks")
     calls = iter(range(1, 1000))
 
-    def validate():
+    def validate(*tasks):
         number = next(calls)
         return {task: float(number == call) for task in TASKS}
 
@@ -142,7 +162,7 @@ def test_every_task_has_the_tall_mask_that_validates_best_for_it():
     calls = iter(range(1, 1000))
     wanted = {"task_0": 1, "task_1": 4, "task_2": 1}
 
-    def validate():
+    def validate(*tasks):
         number = next(calls)
         return {task: float(number == call) for task, call in wanted.items()}
 

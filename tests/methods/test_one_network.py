@@ -32,7 +32,7 @@ def merged(model, method, validations):
         with torch.no_grad():
             for parameter in model.backbone.network.parameters():
                 parameter.add_(amount)
-        phase.finish(lambda: next(validations))
+        phase.finish(lambda *tasks: next(validations))
     return first
 
 
@@ -84,7 +84,7 @@ def test_of_a_merge_running_statistics_are_the_mean_over_tasks():
     for phase in method.phases(model):
         if phase.finish is not None:
             norm.running_mean.add_(next(amounts))
-            phase.finish(lambda: {"a": 0.0, "b": 0.0})
+            phase.finish(lambda *tasks: {"a": 0.0, "b": 0.0})
     torch.testing.assert_close(norm.running_mean, first + 1.0)
 
 

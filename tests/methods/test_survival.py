@@ -38,9 +38,9 @@ def test_t5_generates_what_teacher_forcing_predicts(name):
 @pytest.mark.parametrize(
     ("name", "family"),
     [
-        ("hyperformer_pp", "bert"),
+        pytest.param("hyperformer_pp", "bert", marks=pytest.mark.nightly),
         ("taps", "resnet"),
-        ("adapters", "vit"),
+        pytest.param("adapters", "vit", marks=pytest.mark.nightly),
         ("parallel_adapters", "bert"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from public_numbers import drawn, put, read_public
+from public_code import drawn, read, write_all
 from reference import adapted_model
 
 from suite.nn.convpass import ConvBypass
@@ -55,7 +55,7 @@ def draw_weights(model, name_of):
 
 
 def test_ssf_scales_and_shifts_where_the_public_code_does():
-    inputs, outputs = read_public("ssf")
+    inputs, outputs = read("ssf", torch.float64)
     _, model = adapted_model("ssf", "vit")
     draw_weights(model, ssf_name)
     torch.testing.assert_close(model.backbone(inputs), outputs["features"])
@@ -63,14 +63,14 @@ def test_ssf_scales_and_shifts_where_the_public_code_does():
 
 @pytest.mark.parametrize("form", ["tensor_train", "tucker"])
 def test_fact_changes_all_matrices_as_the_public_code_does(form):
-    inputs, outputs = read_public(f"fact_{form}")
+    inputs, outputs = read(f"fact_{form}", torch.float64)
     _, model = adapted_model("fact", "vit", form=form, rank=3, scale=2.0)
     draw_weights(model, fact_name)
     torch.testing.assert_close(model.backbone(inputs), outputs["features"])
 
 
 def test_convpass_convolves_class_token_and_patches_as_the_public_code_does():
-    inputs, outputs = read_public("convpass")
+    inputs, outputs = read("convpass", torch.float64)
     bypass = ConvBypass(4, 8, grid=(3, 3), prefix=1, scale=0.5, dropout=0.1).double().eval()
     names = {
         f"{part}.{end}": f"adapter_{part}.{end}"
@@ -78,11 +78,8 @@ def test_convpass_convolves_class_token_and_patches_as_the_public_code_does():
         for end in ("weight", "bias")
     }
     parameters = dict(bypass.named_parameters())
-    put(
-        {public: drawn(public, parameters[own].shape) for own, public in names.items()},
-        bypass,
-        names,
-    )
+    values = {public: drawn(public, parameters[own].shape) for own, public in names.items()}
+    write_all(bypass, values, names)
     torch.testing.assert_close(bypass(inputs["tokens"]), 0.5 * outputs["change"])
 
 

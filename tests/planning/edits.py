@@ -126,10 +126,16 @@ def reverse_definitions(file: str) -> Change:
     return change
 
 
+def add_family(root: Path) -> None:
+    """Write the file of one more family, which no other file names."""
+    text = (root / FAMILIES / "vit.py").read_text().replace("class ViT(", "class Mixer(")
+    (root / FAMILIES / "mixer.py").write_text(text)
+
+
 ADAPTER, GATED, ARENA = "suite/nn/adapter.py", "suite/nn/gated.py", "suite/nn/kernels/arena.py"
 ARENA_TORCH = "suite/nn/kernels/arena_torch.py"
 LOOP, OPTIMIZER, CELL = "suite/engine/loop.py", "suite/engine/optimizer.py", "suite/engine/cell.py"
-SITES, BACKBONE = "suite/backbones/sites.py", "suite/backbones/base.py"
+BACKBONE, FAMILIES = "suite/backbones/base.py", "suite/backbones/families"
 FORMULAS = "suite/registry/metrics.py"
 BATCHING, MODEL, SCORING = (
     "suite/data/batching.py",
@@ -183,7 +189,10 @@ EDITS = (
     ),
     Edit("another method", swap("methods/lora.py", "r=self.rank", "r=2 * self.rank")),
     Edit("another method's layer", swap("suite/nn/bias.py", "torch.zeros(", "torch.ones(")),
-    Edit("another family's site", swap(SITES, "embed_dim", "num_features"), (PROBE,)),
+    Edit(
+        "another family's site", swap(f"{FAMILIES}/vit.py", "embed_dim", "num_features"), (PROBE,)
+    ),
+    Edit("a new family", add_family),
     Edit("another library", swap("suite/backbones/load.py", "num_classes=0", "num_classes=1")),
     Edit(
         "a kernel of the GPU",
@@ -277,7 +286,7 @@ EDITS = (
     Edit(
         "a site of BERT",
         swap(
-            SITES,
+            f"{FAMILIES}/bert.py",
             '("attention", "attention.output.dropout", "attention")',
             '("attention", "output.dropout", "attention")',
         ),
@@ -285,7 +294,11 @@ EDITS = (
     ),
     Edit(
         "a width of ResNet",
-        swap(SITES, '(f"{name}.bn{end}").num_features', '(f"{name}.conv1").out_channels'),
+        swap(
+            f"{FAMILIES}/resnet.py",
+            '(f"{name}.bn{end}").weight.numel()',
+            '(f"{name}.conv1").out_channels',
+        ),
         (TAPS,),
     ),
     Edit(

@@ -16,7 +16,7 @@ import suite
 from suite.planning.cell_code import (
     ENTRIES,
     LEAVES,
-    OF_FAMILIES,
+    OF_FORMS,
     PARTS,
     SOURCES,
     CellCode,
@@ -116,7 +116,7 @@ def test_whatever_runs_in_a_cell_counts(method, monkeypatch):
         traced = tracer(ran, entry.python_path, choice)
         monkeypatch.setattr(golden, "run_cell", traced(golden.run_cell))
         golden.measure(cell, shared)
-    counted = CellCode().places(entry, choice)
+    counted = CellCode().places(entry, choice, backbone.family)
     assert [str(place) for place in sorted(ran) if place not in counted] == []
     assert len(ran) > 50
 
@@ -169,7 +169,7 @@ def tracer(ran, method, choice):
 
 def test_what_is_left_out_by_name_exists():
     sources = Sources(PACKAGE)
-    for name in (*LEAVES, SOURCES, ENTRIES, *OF_FAMILIES):
+    for name in (*LEAVES, SOURCES, ENTRIES, *OF_FORMS):
         target = sources.resolve(name)
         assert target.module, name
         assert not target.attributes, name

@@ -61,6 +61,7 @@ def test_every_key_of_the_recipe_counts():
         "schedule": "cosine",
         "augmentation": "flip",
         "mixed_batches": True,
+        "precision": "bfloat16",
     }
     before = RECIPE.model_dump()
     for key, value in before.items():

@@ -33,6 +33,14 @@ def test_another_budget_is_another_cell():
     assert names("lora.rank=2", steps=7, batch_size=8) == ["lora[rank=2,steps=7,batch_size=8]"]
 
 
+def test_another_precision_is_another_cell_and_asks_for_itself():
+    asked = Request(("lora",), ("glue/rte",), ("bert_mini",), precision="bfloat16")
+    (item,) = plan(asked, REGISTRY).planned
+    assert item.cell.key.name == "lora[precision=bfloat16]"
+    assert item.cell.recipe.precision == "bfloat16"
+    assert asked.flags == ["--precision", "bfloat16"]
+
+
 def test_each_setting_has_a_file_and_an_identity_of_its_own():
     asked = Request(("lora",), ("glue/rte",), ("bert_mini",), options=("lora.rank=2,4,8",))
     cells = [item.cell for item in plan(asked, REGISTRY).planned]

@@ -44,9 +44,15 @@ MISTAKES = [
         id="text for a list",
     ),
     pytest.param(
-        "methods/one.yaml", "families: [vit, bert]", "families: [vit]",
-        ["one.yaml:6:11: families: list here, or in 'unsupported' with the reason: bert"],
-        id="family without a word",
+        "methods/one.yaml", "families: [vit, bert]", "needs: [atention or block]",
+        ["one.yaml:6:8: needs: 'atention' is not one of attention, feed_forward, block, conv, "
+         "linear, norm, patch_embedding, head, tokens, keys; did you mean 'attention'?"],
+        id="unknown kind of sites",
+    ),
+    pytest.param(
+        "methods/one.yaml", "families: [vit, bert]", "families: []",
+        ["one.yaml:1:1: needs: name the kinds of sites that the method needs, or list 'families'"],
+        id="neither needs nor families",
     ),
     pytest.param(
         "methods/one.yaml", "    default: both", "    default: [1]",

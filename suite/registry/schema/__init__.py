@@ -19,9 +19,10 @@ from suite.registry.schema.base import (
 from suite.registry.schema.method import Cost, CostTerm, Departure, MethodEntry, Option
 from suite.registry.schema.rates import FoundRate, MethodRates
 from suite.registry.schema.recipe import (
-    BUDGET,
+    REQUESTED,
     TRACK_KEYS,
     TRIALS,
+    Precision,
     Recipe,
     RecipeChange,
     RecipeException,
@@ -46,8 +47,8 @@ from suite.registry.schema.task import (
 from suite.registry.schema.track import PublishedRow, TrackEntry
 
 __all__ = [
-    "BUDGET",
     "FAMILIES",
+    "REQUESTED",
     "STORE",
     "TRACK_KEYS",
     "TRIALS",
@@ -71,6 +72,7 @@ __all__ = [
     "Option",
     "OptionValue",
     "Output",
+    "Precision",
     "PublishedRow",
     "Recipe",
     "RecipeChange",

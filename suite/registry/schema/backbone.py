@@ -19,6 +19,8 @@ class BackboneSource(Entry):
     id: str
     revision: str | None = None
     local_only: bool = False
+    folder: str | None = None
+    """Where the files lie on this machine, for a network that was given as a folder."""
     architecture: str | None = None
     """timm only: the architecture's name where the folder does not say it."""
     arguments: dict[str, int | float | str | tuple[int, ...]] = {}
@@ -33,7 +35,9 @@ class BackboneEntry(FileEntry):
     modality: Modality
     scale: Scale
     source: BackboneSource
-    pooling: Literal["mean", "cls"] = "mean"
+    pooling: Literal["mean", "cls", "last"] = "mean"
+    """Of a text's features: over its tokens, its first or its last one. The default of a language
+    model that reads from left to right is `last`."""
     image_size: int | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None

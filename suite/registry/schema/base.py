@@ -1,17 +1,23 @@
 """The words that all entries share, and the base of every model."""
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from suite.registry.families import families
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
 DIGEST_PATTERN = r"^[0-9a-f]{64}$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
 Modality = Literal["text", "image"]
-Family = Literal["resnet", "densenet", "vit", "bert", "t5"]
-FAMILIES: tuple[Family, ...] = get_args(Family)
+FAMILIES = tuple(families())
+if TYPE_CHECKING:
+    Family = str
+else:
+    Family = Literal[FAMILIES]
+"""One of the families, each of which is a file."""
 SiteKind = Literal[
     "attention",
     "feed_forward",

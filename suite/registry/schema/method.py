@@ -1,12 +1,13 @@
 """A method's YAML: what it is, its options, its recipe and its cost."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
+from suite.registry.families import families, lineage
+from suite.registry.names import did_you_mean
 from suite.registry.schema.base import (
-    FAMILIES,
     Entry,
     Family,
     FileEntry,
@@ -18,6 +19,11 @@ from suite.registry.schema.base import (
 from suite.registry.schema.rates import FoundRate
 from suite.registry.schema.recipe import RecipeException, RecipeExceptions, Recipes, Tuning
 from suite.registry.schema.scale import Scale
+
+Need = str
+"""A kind of sites, or several of which one will do: `block or attention`."""
+OR = " or "
+KINDS: tuple[SiteKind, ...] = get_args(SiteKind)
 
 
 class CostTerm(Entry):
@@ -80,9 +86,14 @@ class MethodEntry(FileEntry):
     title: str
     summary: str
     regime: Literal["per_task", "joint"]
-    families: tuple[Family, ...]
+    needs: tuple[Need, ...] | None = None
+    """The kinds of sites that a network must have, where one of several will do as `block or
+    attention`. The method is defined on every family that has them."""
+    families: tuple[Family, ...] = ()
+    """The families that the method was written for. Without `needs` it is defined on these and on
+    their kinds alone."""
     unsupported: dict[Family, str] = {}
-    """Why the method is not defined on a family; every family is in `families` or here."""
+    """Why the method is not defined on a family and its kinds."""
     adaptation: dict[Family, str] = {}
     """On which families this is our own form of the method, not its paper's, and what differs."""
     departures: tuple[Departure, ...] = ()
@@ -114,14 +125,37 @@ class MethodEntry(FileEntry):
         """The file that defines the method, beside the YAML."""
         return self.path.parent / self.python if self.python else self.path.with_suffix(".py")
 
+    def refusal(self, family: Family) -> str:
+        """Why the method is not defined on a family, in words; empty if it is.
+
+        What a family is a kind of is asked after the family itself.
+        """
+        for name in lineage(family):
+            if name in self.unsupported:
+                return self.unsupported[name]
+            if name in self.families:
+                break
+        else:
+            if self.needs is None:
+                written = ", ".join(self.families)
+                return f"{self.name} is written for {written}; its YAML says no other needs"
+        kinds = families()[family].kinds
+        for need in self.needs or ():
+            if not any(kind in kinds for kind in need.split(OR)):
+                words = need.replace("_", "-")
+                return f"{self.name} needs sites of the kind {words}, which {family} does not have"
+        return ""
+
     def trial_rates(self, scale: Scale, family: Family) -> tuple[float, ...]:
         """The learning rates at which a search on a family begins; none if the file names none."""
         rates = self.tuning.get(scale, {})
-        return rates.get(family) or rates.get("default") or ()
+        own = (rates.get(name) for name in (*lineage(family), "default"))
+        return next(filter(None, own), ())
 
     def exception(self, scale: Scale, track: str, family: Family) -> RecipeException | None:
         """What the method changes of a track's recipe on a family; None almost everywhere."""
-        return self.exceptions.get(scale, {}).get(track, {}).get(family)
+        own = self.exceptions.get(scale, {}).get(track, {})
+        return next((own[name] for name in lineage(family) if name in own), None)
 
     def found_rate(self, track: str, backbone: str) -> float | None:
         """The learning rate that a search found on a track and backbone, and somebody adopted."""
@@ -129,13 +163,16 @@ class MethodEntry(FileEntry):
         return found.learning_rate if found else None
 
     @model_validator(mode="after")
-    def _every_family_is_covered(self) -> "MethodEntry":
-        covered = [*self.families, *self.unsupported]
-        missing = [family for family in FAMILIES if family not in covered]
-        if missing:
+    def _says_where_it_is_defined(self) -> "MethodEntry":
+        if self.needs is None and not self.families:
             raise ValueError(
-                f"families: list here, or in 'unsupported' with the reason: {', '.join(missing)}"
+                "needs: name the kinds of sites that the method needs, or list 'families'"
             )
+        for need in self.needs or ():
+            for kind in need.split(OR):
+                if kind not in KINDS:
+                    near = did_you_mean(kind, KINDS)
+                    raise ValueError(f"needs: '{kind}' is not one of {', '.join(KINDS)}{near}")
         twice = [family for family in self.families if family in self.unsupported]
         if twice:
             raise ValueError(f"unsupported: also in 'families': {', '.join(twice)}")

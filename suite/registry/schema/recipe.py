@@ -1,18 +1,19 @@
 """How cells are trained: whole recipes, what entries change in them, and the rates to search."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from suite.registry.schema.base import Entry, Family, Name
 from suite.registry.schema.scale import Scale
 
-BUDGET = ("steps", "batch_size")
-"""What a request may change of every recipe: how long methods train, and on how much at a time."""
+REQUESTED = ("steps", "batch_size", "precision")
+"""What a request may change of every recipe: how long methods train, on how much at a time, and in
+which arithmetic."""
 
 TRACK_KEYS = (
-    "schedule", "warmup", *BUDGET, "evaluations", "clip_norm", "label_smoothing", "augmentation",
+    "schedule", "warmup", *REQUESTED, "evaluations", "clip_norm", "label_smoothing", "augmentation",
     "max_length",
 )  # fmt: skip
 """What the track decides for all methods, so that a board compares like with like: how long they
@@ -20,6 +21,7 @@ train, on what, and along which schedule. The other keys are each method's own."
 
 
 Augmentation = Literal["none", "flip", "crop", "crop_flip"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class RecipeKeys(Entry):
@@ -42,6 +44,9 @@ class RecipeKeys(Entry):
     mixed_batches: bool = False
     """Whether each batch of a joint method holds examples of several tasks, not of one."""
     max_length: Annotated[int, Field(ge=4)] = 128
+    precision: Precision = "auto"
+    """Of the arithmetic, in training and in scoring; weights are float32. `bfloat16` is torch's
+    autocast, `auto` is that on a GPU and float32 on a CPU."""
 
 
 class Recipe(RecipeKeys):
@@ -88,7 +93,10 @@ class RecipeException(RecipeChange):
         return self.model_dump(exclude_unset=True, exclude={"source"})
 
 
-RecipeKey = Literal["default", Family]
+if TYPE_CHECKING:
+    RecipeKey = str
+else:
+    RecipeKey = Literal["default", Family]
 Recipes = dict[Scale, dict[RecipeKey, RecipeChange]]
 """Scale -> `default` or a backbone family -> what changes; the family wins over the default."""
 RecipeExceptions = dict[Scale, dict[Name, dict[Family, RecipeException]]]

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize("path", sorted(HERE.glob("interpreted_*.py")), ids=lambda path: path.stem)
 def test_the_kernels_compute_what_their_reference_computes(path):
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", str(path), "-p", "no:cacheprovider", "--no-header"],
+        # In this one process: two workers would import torch twice more for one file.
+        [sys.executable, "-m", "pytest", "-n", "0", str(path), "-p", "no:cacheprovider"],
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,

@@ -1,0 +1,53 @@
+"""Residual networks whose blocks end in a norm: ResNet, ResNeXt, and those with group norms."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from torch import nn
+
+from suite.backbones import cifar
+from suite.backbones.family import ImageFamily
+from suite.backbones.sites import (
+    Network,
+    Part,
+    Site,
+    blocks_of,
+    inside,
+    weight_sites,
+    with_depths,
+)
+from suite.registry.schema import SiteKind
+
+
+class ResNet(ImageFamily):
+    """He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, arXiv 1512.03385."""
+
+    kinds: ClassVar[tuple[SiteKind, ...]] = ("block", "conv", "norm")
+    timm = (
+        "resnet*", "resnext*", "wide_resnet*", "seresnet*", "seresnext*", "ecaresnet*",
+        "ecaresnext*", "skresnet*", "skresnext*",
+    )  # fmt: skip
+    classes = ("ResNet",)
+
+    @classmethod
+    def small(cls, arguments: Mapping[str, Any]) -> nn.Module:
+        """The form for CIFAR."""
+        return cifar.resnet(**arguments)
+
+    @classmethod
+    def sites(cls, network: Network) -> tuple[Site, ...]:
+        """The last norm of every residual branch, before the shortcut is added."""
+        blocks = blocks_of(network, lambda _, m: type(m).__name__ in ("BasicBlock", "Bottleneck"))
+        ends = [3 if hasattr(network.get_submodule(name), "bn3") else 2 for name in blocks]
+        parts: dict[str, Part] = {
+            f"{name}.conv{end}": "block_output" for name, end in zip(blocks, ends, strict=True)
+        }
+        sites = []
+        for site in weight_sites(network, inside(blocks)):
+            shortcut = site.kind == "conv" and ".downsample." in site.name
+            sites.append(replace(site, part="shortcut" if shortcut else parts.get(site.name, "")))
+        for layer, (name, end) in enumerate(zip(blocks, ends, strict=True)):
+            width = network.get_submodule(f"{name}.bn{end}").weight.numel()
+            sites.append(Site(f"{name}.bn{end}", "block", "backbone", layer, width))
+        return with_depths(sites)

@@ -1,0 +1,59 @@
+"""Which network lies in a folder, told from its configuration alone: nothing is imported."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from suite.console import shown
+from suite.errors import UserError
+from suite.registry.families import family_of, lineage, served
+from suite.registry.schema import BackboneEntry, Library
+
+CONFIG = "config.json"
+
+
+def configuration(folder: Path) -> dict[str, Any]:
+    """What `config.json` in a folder says. Raises UserError if it is no mapping in JSON."""
+    path = folder / CONFIG
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{shown(path)} cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{shown(path)} is not a mapping in JSON")
+    return found
+
+
+def architecture(library: Library, config: dict[str, Any]) -> str:
+    """The architecture of timm or the model type of transformers; empty if it says none."""
+    named = config.get("architecture" if library == "timm" else "model_type")
+    return named if isinstance(named, str) else ""
+
+
+def refined(entry: BackboneEntry, folder: Path) -> BackboneEntry:
+    """The entry with the family that the network in its folder belongs to: that of the entry, or a
+    kind of it. The family's pooling holds where the entry does not say another.
+
+    Raises UserError if no family serves the network, or one of another kind does.
+    """
+    if entry.source.library == "cifar":
+        return entry
+    library = entry.source.library
+    named = entry.source.architecture or architecture(library, configuration(folder))
+    if not named:
+        return entry  # Whether the files are those of a network shows when they are loaded.
+    found = family_of(library, named)
+    if found is None:
+        raise UserError(
+            f"{shown(folder)} holds a network of the architecture '{named}', which no "
+            f"family serves; families and what they serve of {library}: {served(library)}"
+        )
+    if entry.family not in lineage(found.name):
+        raise UserError(
+            f"{shown(folder)} holds a network of the architecture '{named}', which belongs to the "
+            f"family {found.name}, not {entry.family}: say so in {shown(entry.path)}"
+        )
+    pooling = entry.pooling if "pooling" in entry.model_fields_set else found.pooling
+    if (found.name, pooling) == (entry.family, entry.pooling):
+        return entry
+    return entry.model_copy(update={"family": found.name, "pooling": pooling})

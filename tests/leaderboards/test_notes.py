@@ -1,0 +1,73 @@
+"""What a page says beside its numbers: exceptions, marks, footnotes and definitions."""
+
+from board import of_code, page, section
+
+from suite.results.records import Carried
+
+
+def test_what_a_method_changes_of_the_tracks_recipe_is_printed_with_its_source(registry, make):
+    own = {"schedule": "constant", "warmup": 0.0, "source": "Full 2020, section 4"}
+    changed = {"mini": {"glue": {"bert": own}, "other": {"bert": own | {"steps": 9}}}}
+    registry.methods["full"] = make.method("full", exceptions=changed)
+    text = page(make.per_task("full", 0.9) + make.per_task("probe", 0.6), registry)
+    found = section(text, "Exceptions from the recipe")
+    assert "- full: schedule constant, warmup 0.0 (Full 2020, section 4)" in found
+    assert "probe" not in found
+    registry.methods["full"] = make.method("full")
+    assert "Exceptions from the recipe" not in page(make.per_task("full", 0.9), registry)
+
+
+def test_data_that_are_not_official_are_marked(registry, make):
+    results = [
+        make.cell("full", task, note="2,000 of 67,349 rows" if task == "rte" else "")
+        for task in ("cola", "mrpc", "rte")
+    ]
+    scores = section(page(results, registry), "Scores per task")
+    assert "rte †" in scores
+    assert "- rte: 2,000 of 67,349 rows" in scores
+
+
+def test_a_changed_backbone_costs_one_and_has_a_footnote(registry, make):
+    text = section(page(make.joint("shared", 0.8, shared=1000, own=0), registry), "Ranking")
+    assert "**[shared](https://example.org/shared)**\\*" in text
+    assert "Does not need the frozen backbone" in text
+
+
+def test_every_column_is_defined_under_the_table(registry, make):
+    text = page([*make.per_task("full", 0.9), *make.joint("hyper", 0.8)], registry)
+    header = next(line for line in text.splitlines() if line.startswith("| rank"))
+    columns = [cell.strip() for cell in header.strip("|").split("|")]
+    definitions = section(text, "What the columns mean")
+    undefined = [c for c in columns if f"- **{c}**:" not in definitions and c != "method"]
+    assert undefined == []
+
+
+def test_results_of_code_that_was_not_committed_are_marked(registry, make):
+    clean = page(of_code(make.per_task("full", 0.9)), registry)
+    assert "‡" not in clean
+    both = [
+        *of_code(make.per_task("full", 0.9)),
+        *of_code(make.per_task("probe", 0.6), dirty=True),
+    ]
+    ranking = section(page(both, registry), "Ranking")
+    marked = [line for line in ranking.splitlines() if "‡" in line]
+    assert len(marked) == 2
+    assert "[probe](https://example.org/probe)‡" in marked[0]
+    assert marked[1].startswith("‡ Measured from a source tree with changes")
+
+
+def test_what_was_compared_before_results_were_carried_is_said(registry, make):
+    carried = Carried(
+        commit="0123456789abcdef",
+        dirty=True,
+        cells=("full.glue-cola.bert_mini.s0",),
+        steps=20,
+        predictions=277,
+        hardware="A CPU",
+        date="2026-01-01T00:00:00Z",
+    )
+    text = page(of_code(make.per_task("full", 0.9), carried=carried), registry)
+    assert (
+        "- 9 carried from commit 01234567 (the recorded tree was dirty, the commit was run): "
+        "compared on 1 cell, 277 predictions, all equal bit for bit"
+    ) in text

@@ -1,0 +1,86 @@
+"""Which row stands where, how sure that is, and what a constant answer reaches."""
+
+import re
+
+import numpy as np
+import pytest
+from board import only, page, section
+
+from suite.leaderboards import markdown
+from suite.leaderboards.aggregate import boards, pools_of
+from suite.leaderboards.front import curves, points
+
+
+def test_rows_are_sorted_by_score_and_those_that_may_be_best_are_marked(registry, make):
+    results = [
+        *make.per_task("probe", 0.6),
+        *make.joint("hyper", 0.9),
+        *make.per_task("full", 0.9),
+    ]
+    ranked = only(results, registry).ranked
+    assert [row.score for row in ranked] == sorted((row.score for row in ranked), reverse=True)
+    assert {row.method: row.rank.best for row in ranked} == {
+        "full": True,
+        "hyper": True,
+        "probe": False,
+    }
+    assert (ranked[2].rank.place, ranked[2].rank.low, ranked[2].rank.high) == (3, 3, 3)
+    text = section(page(results, registry), "Ranking")
+    assert "**[full](https://example.org/full)**" in text
+    assert "**[probe]" not in text
+    assert "with 80 % power" in text
+
+
+def test_single_runs_make_no_claim(registry, make):
+    results = [*make.per_task("full", 0.9, seeds=(0,)), *make.per_task("probe", 0.6, seeds=(0,))]
+    text = section(page(results, registry), "Ranking")
+    assert "nothing is known of how runs vary" in text
+    assert "±" not in text
+    assert "**" not in text
+    assert [row.rank for row in only(results, registry).ranked] == [None, None]
+
+
+def test_single_runs_take_the_variance_of_the_published_board(registry, make):
+    several = [*make.per_task("full", 0.9), *make.per_task("probe", 0.6)]
+    pools = pools_of(only(several, registry))
+    singles = [r for r in several if r.cell.seed == 1]
+    (board,) = [b for b in boards(singles, registry, pools) if b.backbone == "bert_mini"]
+    assert [row.rank.place for row in board.ranked] == [1, 2]
+    assert "single runs" in markdown.render(board, plot=None)
+    elsewhere = [pool.model_copy(update={"steps": 7}) for pool in pools]
+    (board,) = [b for b in boards(singles, registry, elsewhere) if b.backbone == "bert_mini"]
+    assert [row.rank for row in board.ranked] == [None, None]
+
+
+def test_the_constant_answer_is_the_best_that_one_answer_reaches(registry, make):
+    results = make.per_task("full", 0.9)
+    board = only(results, registry)
+    targets = {s.task: np.array(s.targets) for r in results for s in r.scores}
+    yes, no = (np.mean(targets["rte"] == label) for label in (1, 0))
+    assert board.constants["rte"] == pytest.approx(100 * max(yes, no))
+    assert board.constants["cola"] == 0
+    text = page(results, registry)
+    assert f"| {board.constant_score:.1f} |" in re.sub(" +", " ", section(text, "Ranking"))
+    assert "*constant answer*" in section(text, "Scores per task")
+
+
+def test_options_that_are_not_the_default_stand_beside_the_name(registry, make):
+    width = {"default": 8, "description": "How wide."}
+    registry.methods["full"] = make.method("full", options={"width": width})
+    results = [
+        *make.per_task("full", 0.9, options={"width": 16}),
+        *make.per_task("probe", 0.6, options={"width": 8}),
+    ]
+    assert {row.label for row in only(results, registry).ranked} == {"full[width=16]", "probe"}
+
+
+def test_settings_of_one_method_are_rows_side_by_side_and_make_a_curve(registry, make):
+    results = [
+        *make.per_task("full", 0.9),
+        *make.per_task("full", 0.7, setting="width=2", own=10),
+        *make.per_task("full", 0.8, setting="width=4", own=50),
+    ]
+    board = only(results, registry)
+    assert [row.label for row in board.ranked] == ["full", "full[width=4]", "full[width=2]"]
+    (curve,) = curves(points(board))
+    assert [point.label for point in curve] == ["full[width=2]", "full[width=4]", "full"]
