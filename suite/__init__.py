@@ -6,6 +6,7 @@ Importing it is quick: each function imports what it needs when it is called.
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,10 +69,8 @@ def plan(
     from suite.planning.output import planned
     from suite.planning.request import request
     from suite.planning.shard import shard_of
-    from suite.registry.entries import split_names
 
     names, known = _with_classes(methods, registry)
-    known, backbones = with_given(known, split_names(_texts(backbones)))
     asked = request(
         names,
         tasks,
@@ -87,6 +86,8 @@ def plan(
         only_failed=only_failed,
         shard=shard_of(shard, os.environ),
     )
+    known, names_given = with_given(known, asked.backbones)
+    asked = replace(asked, backbones=names_given)
     return planned(asked, known, folder(out, "--out: "))
 
 
@@ -140,10 +141,8 @@ def run(
     from suite.planning.output import results_of
     from suite.planning.request import request
     from suite.planning.shard import shard_of
-    from suite.registry.entries import split_names
 
     names, known = _with_classes(methods, registry)
-    known, backbones = with_given(known, split_names(_texts(backbones)), fetch=not offline)
     asked = request(
         names,
         tasks,
@@ -159,6 +158,8 @@ def run(
         only_failed=only_failed,
         shard=shard_of(shard, os.environ),
     )
+    known, names_given = with_given(known, asked.backbones, fetch=not offline)
+    asked = replace(asked, backbones=names_given)
     settings = Settings(
         folder(out, "--out: "),
         device,
@@ -259,10 +260,6 @@ def as_method(
         recipe=recipe,
         cost=cost,
     )
-
-
-def _texts(words: "Names") -> "Iterable[str]":
-    return [words] if isinstance(words, str) else words
 
 
 def _registry(given: "str | Path | Registry | None") -> "Registry":
