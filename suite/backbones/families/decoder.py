@@ -27,7 +27,7 @@ class Decoder(TextFamily):
     """Touvron et al., "LLaMA: Open and Efficient Foundation Language Models", arXiv 2302.13971."""
 
     kinds: ClassVar[tuple[SiteKind, ...]] = ("attention", "feed_forward", "linear", "norm", "keys")
-    transformers = ("llama", "mistral", "qwen2", "qwen3", "gemma")
+    transformers: ClassVar[tuple[str, ...]] = ("llama", "mistral", "qwen2", "qwen3", "gemma")
     pooling: ClassVar[Literal["mean", "cls", "last"]] = "last"
 
     @classmethod

@@ -1,5 +1,7 @@
 """GPT-2: a language model with learned positions and fused projections."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +24,7 @@ SUBLAYERS: tuple[tuple[SiteKind, str, str, str], ...] = (
 class GPT2(Decoder):
     """Radford et al., "Language Models are Unsupervised Multitask Learners", 2019."""
 
-    transformers = ("gpt2",)
+    transformers: ClassVar[tuple[str, ...]] = ("gpt2",)
 
     @classmethod
     def prepared(cls, network: Network) -> Network:
@@ -64,7 +66,8 @@ class GPT2(Decoder):
 @torch.no_grad()
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     """The linear layer with the weight [inputs, outputs] and the bias of a `Conv1D`."""
-    layer = nn.Linear(*weight.shape, device=weight.device, dtype=weight.dtype)
+    inputs, outputs = weight.shape
+    layer = nn.Linear(inputs, outputs, device=weight.device, dtype=weight.dtype)
     layer.weight.copy_(weight.T)
     layer.bias.copy_(bias)
     return layer
