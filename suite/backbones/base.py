@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from suite.backbones.family import Family, TextFamily, family_class
+from suite.backbones.family import TextFamily, family_class
 from suite.backbones.generation import greedy
 from suite.backbones.parallel_insert import Parallel, SublayerInput
 from suite.backbones.per_task import PerTask, TaskContext
 from suite.backbones.prefixes import PrefixedAttention
 from suite.backbones.sites import Site, block_names
 from suite.backbones.tokens import TokenSequence
-from suite.errors import Unsupported, UserError
+from suite.errors import Unsupported
 from suite.registry.schema import BackboneEntry, SiteKind
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Backbone(nn.Module):
         self.network = network.requires_grad_(False)
         self.width = width
         self.kind = family_class(entry.family)
-        self.sites = _sites(self.kind, network)
+        self.sites = self.kind.sites(network)
         self.block_names = block_names(self.sites)
         self.sequence: TokenSequence | None = None
         """Where tokens were inserted, if any were."""
@@ -131,7 +131,7 @@ class Backbone(nn.Module):
         if not entry:
             raise ValueError(f"the {site.kind} site {site.name} has no input of its own")
         source = SublayerInput()
-        self.network.get_submodule(entry).register_forward_pre_hook(source)
+        self.network.get_submodule(entry).register_forward_pre_hook(source, with_kwargs=True)
         joins_at = replace(reader, insert_before=True) if reader else site
         self.insert(joins_at, Parallel(module, source))
 
@@ -187,23 +187,6 @@ class Backbone(nn.Module):
             if isinstance(module, nn.BatchNorm2d):
                 module.train(self.training and any(p.requires_grad for p in module.parameters()))
         return self
-
-
-def _sites(family: type[Family], network: nn.Module) -> tuple[Site, ...]:
-    """The sites of a network; raises UserError if it is of another architecture."""
-    try:
-        sites = family.sites(network)
-    except AttributeError as error:
-        raise UserError(_other(family, network, str(error))) from error
-    for kind in family.kinds:
-        if not any(site.kind == kind for site in sites):
-            raise UserError(_other(family, network, f"it has no site of the kind {kind}"))
-    return sites
-
-
-def _other(family: type[Family], network: nn.Module, reason: str) -> str:
-    name = family.__name__
-    return f"{type(network).__name__} is not built as the networks of family {name} are ({reason})"
 
 
 def _require(site: Site, kind: SiteKind) -> None:

@@ -3,6 +3,7 @@
 Each library is imported only where it is used: either takes seconds.
 """
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,12 @@ def read_backbone(entry: BackboneEntry) -> Backbone:
     backbone.note = whole.interpolated(backbone.network, source)
     if backbone.note:
         say(f"{entry.name}: {backbone.note}")
+    found = {site.kind for site in backbone.sites}
+    if lacking := [kind for kind in family.kinds if kind not in found]:
+        raise UserError(
+            f"{shown(folder)} holds a network without {', '.join(lacking)} sites: it is none of "
+            f"the family {entry.family}"
+        )
     return backbone
 
 
@@ -77,11 +84,17 @@ def _transformers(entry: BackboneEntry, folder: Path, family: type[Family]) -> B
     # Masks, positions and pooling count from the first token: texts are padded and cut on the
     # right, whatever the tokenizer's own configuration says.
     tokenizer.padding_side = tokenizer.truncation_side = "right"
+    if tokenizer.pad_token is None:
+        # Masked all the same, and a text's own end token is not.
+        tokenizer.pad_token = tokenizer.eos_token
     network, told = family.pretrained(folder, options)
     differences = whole.Differences.told_by_transformers(told, network.base_model_prefix)
     differences.refuse(whole.checkpoint_file(folder))
     whole.require_tokens(tokenizer, network, folder)
     network = family.prepared(network)
+    # A tokenizer of another network may give more than this one takes.
+    taken = inspect.signature(network.forward).parameters
+    tokenizer.model_input_names = [n for n in tokenizer.model_input_names if n in taken]
     if family.form == "text_to_text":
         whole.require_answer_tokens(network.config, folder)
         return TextToTextBackbone(entry, network, family.width(network), tokenizer)
@@ -90,8 +103,14 @@ def _transformers(entry: BackboneEntry, folder: Path, family: type[Family]) -> B
 
 def _timm(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
     assert issubclass(family, ImageFamily)
-    network = whole_timm(folder, **family.timm_arguments(entry)).float()
-    return VisionBackbone(entry, family.prepared(network), network.num_features)
+    network = whole_timm(folder, **family.timm_arguments(entry))
+    names = {form.__name__ for form in type(network).__mro__}
+    if not names.intersection(family.classes):
+        raise UserError(
+            f"{shown(folder)} holds a {type(network).__name__}; the family {entry.family} is made "
+            f"of {', '.join(family.classes)}"
+        )
+    return VisionBackbone(entry, family.prepared(network.float()), network.num_features)
 
 
 def _cifar(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:

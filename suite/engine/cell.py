@@ -312,7 +312,7 @@ def _guard(
     pristine = workspace.backbone(cell.key.backbone)
     batches = [next(own.train.evaluation(GUARD_BATCH))[1] for own in data.values()]
     model = _adapted(cell, method, workspace, "restore")
-    with autocast(workspace.device):
+    with autocast(model, workspace.device):
         fault = guards.fault(model, method, entry, cell.options, pristine, batches)
     if fault:
         raise CellError(fault)
