@@ -4,7 +4,9 @@ The door to everything from Python: `plan`, `run`, `read_results`, `load_delta` 
 Importing it is quick: each function imports what it needs when it is called.
 """
 
+import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,26 +43,32 @@ def plan(
     store: "Names" = "float32",
     force: bool = False,
     only_failed: bool = False,
+    shard: str | None = None,
     out: str | Path = "runs",
     registry: "str | Path | Registry | None" = None,
 ) -> "Plan":
     """What `run` would do with each cell, and why; nothing is written.
 
     `methods`, `tasks` (tracks or tasks) and `backbones` (default: those of each track) are names
-    or globs, as one text (`"taps,lora"`) or a list; a method may be a class, too (`as_method`).
+    or globs, as one text (`"taps,lora"`) or a list; a method may be a class, too (`as_method`), a
+    backbone a hub id (`"timm:resnet50.a1_in1k"`, `"hf:OWNER/NAME"`) or a folder (`"./mine"`).
     `seeds` is a number, a range or a list. `scale` is `mini` (embedded, minutes on a CPU) or
     `full` (real data and weights). `steps` (optimizer steps per task), `batch_size` and `precision`
     (of the arithmetic: `float32` or `bfloat16`) change every method's recipe. `options` sets
     options of methods: `{"taps.gate_penalty": 0.5}`. `store` names the precisions in which every
     method is stored, of `float32`, `bfloat16`, `int8`, `int4` and `binary`; several share one
     training (one method's: `{"lora.store": "int8"}`). `force` runs again what has a result,
-    `only_failed` keeps the cells whose last run failed. `out` is the folder of results; `registry`
-    a folder whose methods and tasks come before the package's own.
+    `only_failed` keeps the cells whose last run failed. `shard` is one of several parts, `"2/8"`
+    (default: that of a Slurm array or an indexed job, else all). `out` is the folder of results;
+    `registry` a folder whose methods and tasks come before the package's own.
 
     Raises `UserError` for a mistake in any of these, as the command line does.
     """
+    from suite.planning.given import with_given
+    from suite.planning.limits import folder
     from suite.planning.output import planned
     from suite.planning.request import request
+    from suite.planning.shard import shard_of
 
     names, known = _with_classes(methods, registry)
     asked = request(
@@ -76,8 +84,11 @@ def plan(
         store=store,
         force=force,
         only_failed=only_failed,
+        shard=shard_of(shard, os.environ),
     )
-    return planned(asked, known, Path(out))
+    known, names_given = with_given(known, asked.backbones)
+    asked = replace(asked, backbones=names_given)
+    return planned(asked, known, folder(out, "--out: "))
 
 
 def run(
@@ -94,6 +105,7 @@ def run(
     store: "Names" = "float32",
     force: bool = False,
     only_failed: bool = False,
+    shard: str | None = None,
     out: str | Path = "runs",
     registry: "str | Path | Registry | None" = None,
     device: str = "auto",
@@ -103,25 +115,32 @@ def run(
     allow_dirty: bool = False,
     offline: bool = False,
     quiet: bool = False,
+    executor: str = "local",
 ) -> "Results":
     """Train, save, reload and score every cell that has no result yet; the results of all cells.
 
-    The first words are those of `plan`. `device` is `auto`, `cpu` or `cuda[:N]`; `jobs` is how many
-    cells run at a time (default: at the mini scale one for every core); `timeout` the seconds that
-    a cell may take. A cell that fails is a result with its status and reason, and the others go on,
-    unless `fail_fast`. `allow_dirty` lets a folder that git keeps take results of code that is not
-    committed. Missing data and weights are fetched unless `offline`. Progress goes to
-    stderr unless `quiet`.
+    The first words are those of `plan`. `device` is `auto` (every GPU, or the CPU), `cpu`, `cuda`
+    or some, `"cuda:0,cuda:1"`; `jobs` is how many cells run at a time (default: as many as cores
+    and memory allow); `timeout` the seconds that a cell may take. A cell that fails is a result
+    with its status and reason, and the others go on, unless `fail_fast`. `allow_dirty` lets a
+    folder that git keeps take results of code that is not committed. Missing data and weights are
+    fetched unless `offline`. Progress goes to stderr unless `quiet`. `executor` names what computes
+    cells.
 
     Cells run in processes of their own, and results are written to `out` as they finish: after an
-    interruption (`KeyboardInterrupt`) the same call continues. Raises `UserError` for a mistake in
-    the arguments, if no cell can run, and if results cannot be written.
+    interruption (`KeyboardInterrupt`) the same call continues. Any number of processes may run on
+    one folder: each cell is computed by one of them, and waited for by the others. Raises
+    `UserError` for a mistake in the arguments, if no cell can run, and if results cannot be
+    written.
     """
     from suite.engine.execution import execute, prepare
     from suite.engine.settings import Settings
     from suite.leaderboards.frame import Results
+    from suite.planning.given import with_given
+    from suite.planning.limits import folder
     from suite.planning.output import results_of
     from suite.planning.request import request
+    from suite.planning.shard import shard_of
 
     names, known = _with_classes(methods, registry)
     asked = request(
@@ -137,8 +156,21 @@ def run(
         store=store,
         force=force,
         only_failed=only_failed,
+        shard=shard_of(shard, os.environ),
     )
-    settings = Settings(Path(out), device, jobs, timeout, fail_fast, allow_dirty, offline, quiet)
+    known, names_given = with_given(known, asked.backbones, fetch=not offline)
+    asked = replace(asked, backbones=names_given)
+    settings = Settings(
+        folder(out, "--out: "),
+        device,
+        jobs,
+        timeout,
+        fail_fast,
+        allow_dirty,
+        offline,
+        quiet,
+        executor,
+    )
     made = prepare(asked, known, settings)
     execute(made, known, settings)
     found = results_of(made, settings.out)
@@ -158,16 +190,17 @@ def read_results(
     import warnings
 
     from suite.leaderboards.frame import Results
+    from suite.planning.limits import folder
     from suite.results.folder import SINGLES, read_results
     from suite.results.packing import is_packed
 
-    folder = Path(out)
-    if not (folder / SINGLES).is_dir() and not is_packed(folder):
+    place = folder(out, "--out: ")
+    if not (place / SINGLES).is_dir() and not is_packed(place):
         raise UserError(f"{out}: there are no results in this folder")
-    found = read_results(folder)
+    found = read_results(place)
     if found.warning:
         warnings.warn(found.warning, stacklevel=2)
-    return Results(tuple(found.values()), _registry(registry), folder)
+    return Results(tuple(found.values()), _registry(registry), place)
 
 
 def load_delta(
@@ -187,9 +220,14 @@ def load_delta(
     """
     from suite.engine.devices import resolve_device
     from suite.engine.predictor import load_predictor
+    from suite.planning import limits
 
+    file = limits.folder(path, "path: ")
+    where = resolve_device(limits.device(device, "--device: "))
+    if isinstance(method, str):
+        raise UserError(f"method: give the class; the file names its method, and '{method}' is one")
     _, known = _with_classes([method] if method else (), registry)
-    return load_predictor(Path(path), known, resolve_device(device))
+    return load_predictor(file, known, where)
 
 
 def as_method(
@@ -197,7 +235,7 @@ def as_method(
     *,
     name: str | None = None,
     regime: str = "per_task",
-    families: "Iterable[str] | None" = None,
+    families: "Names | None" = None,
     recipe: Mapping[str, object] | None = None,
     cost: "Terms | None" = None,
 ) -> "MethodEntry":
@@ -225,11 +263,12 @@ def as_method(
 
 
 def _registry(given: "str | Path | Registry | None") -> "Registry":
+    from suite.planning.limits import folder
     from suite.registry import Registry, load
 
     if isinstance(given, Registry):
         return given
-    return load(None if given is None else Path(given))
+    return load(None if given is None else folder(given, "--registry: "))
 
 
 def _with_classes(
@@ -239,7 +278,13 @@ def _with_classes(
     from suite.registry.schema import MethodEntry
 
     known = _registry(registry)
-    several = [methods] if isinstance(methods, str | type | MethodEntry) else list(methods)
+    several: list[str | OwnMethod]
+    if isinstance(methods, str | type | MethodEntry):
+        several = [methods]
+    elif isinstance(methods, Iterable):
+        several = list(methods)
+    else:
+        raise UserError(f"--methods: must be names, classes or a list of them, not {methods!r:.80}")
     names = [item for item in several if isinstance(item, str)]
     classes = [item for item in several if not isinstance(item, str)]
     if not classes:

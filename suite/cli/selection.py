@@ -1,17 +1,20 @@
 """From parsed arguments to a request: shared by `run`, `plan`, `tune` and `why`."""
 
 import argparse
+import os
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from suite.console import say
 from suite.engine.settings import Settings
 from suite.errors import UserError
+from suite.planning.given import with_given
 from suite.planning.output import results_folder
 from suite.planning.request import Request, request
+from suite.planning.shard import shard_of
 from suite.registry import Registry, load
 from suite.registry.entries import split_names
 from suite.registry.names import did_you_mean, normal
@@ -58,11 +61,18 @@ class Invocation:
                 store=given.get("store", Store.FLOAT32),
                 force=given.get("force", False),
                 only_failed=given.get("only_failed", False),
+                # A verb without the option, `tune`, needs every cell.
+                shard=shard_of(given["shard"], os.environ) if "shard" in given else None,
             ),
             settings=Settings(**settings),
             registry=options.registry,
             json=options.json,
         )
+
+    def with_given(self, registry: Registry, *, fetch: bool) -> tuple["Invocation", Registry]:
+        """The same with the backbones that are given by id or folder as entries of the registry."""
+        registry, names = with_given(registry, self.request.backbones, fetch=fetch)
+        return replace(self, request=replace(self.request, backbones=names)), registry
 
     def again(self, *more: str) -> str:
         """The command line that continues this one, with some more words."""

@@ -31,7 +31,7 @@ class T5(TextFamily):
     kinds: ClassVar[tuple[SiteKind, ...]] = (
         "attention", "feed_forward", "linear", "norm", "head", "tokens", "keys",
     )  # fmt: skip
-    transformers = ("t5", "mt5", "umt5", "longt5")
+    transformers: ClassVar[tuple[str, ...]] = ("t5", "mt5", "umt5", "longt5")
 
     @classmethod
     def pretrained(cls, folder: Path, options: Mapping[str, Any]) -> Network:
