@@ -204,6 +204,26 @@ def test_a_class_computes_what_the_same_method_in_a_file_computes(ran):
     assert "norms[steps=4] (no closed form)" in {*own["setting"]}
 
 
+def test_a_worker_computes_what_a_cell_computes_without_one(ran, registry, tmp_path):
+    """The code of workers is no part of an identity: it may set nothing that changes a result."""
+    import torch
+
+    from suite.engine.cell import Workspace, run_cell
+
+    results, _ = ran
+    wanted = next(r for r in results if r.cell.method == "good" and r.cell.tasks == ("reds",))
+    made = suite.plan("good", "reds", steps=4, registry=registry, out=tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        workspace = Workspace(results.registry, torch.device("cpu"), 1)
+        found = run_cell(made.planned[0].cell, workspace, tmp_path, lambda step, steps: None)
+    finally:
+        torch.set_num_threads(threads)
+    assert found.delta == wanted.delta
+    assert found.scores == wanted.scores
+
+
 def test_results_are_read_again_from_their_folder(ran, registry):
     results, out = ran
     again = suite.read_results(out, registry=results.registry)
@@ -233,7 +253,7 @@ def test_cells_that_a_run_did_not_reach_are_rows(ran, registry, monkeypatch):
 
 
 def test_every_value_of_a_table_can_be_grouped_by(toy, monkeypatch):
-    monkeypatch.setattr("suite.engine.execution.pool.run", lambda *_: None)
+    monkeypatch.setattr("suite.engine.execution.drain", lambda *_, **__: None)
     options = {"one.rank": 3}
     frame = suite.run("one", "toy", seeds=[0, 1], options=options, registry=toy).frame()
     assert {*frame["options"]} == {"rank=3, placement=both"}

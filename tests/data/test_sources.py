@@ -1,4 +1,4 @@
-"""Full-scale data: official columns, honest splits, and a word wherever rows are missing."""
+"""Data as they are read: official columns, honest splits, and a word wherever rows are missing."""
 
 import io
 
@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from toy import write_tasks
 
 from suite.data.sources import departure, load_splits
 from suite.errors import UserError
+from suite.registry import load
 from suite.registry.schema import Scale, TaskEntry
 
 
@@ -119,3 +121,11 @@ def test_images_are_cut_to_the_backbones_size(folder):
     # The central square of a wide image keeps the edge in the middle.
     assert (images[:, 8, 1] < 20).all()
     assert (images[:, 8, 14] > 235).all()
+
+
+def test_generated_examples_are_those_of_the_digest(tmp_path, monkeypatch):
+    """Identities know them by it: nothing may change them after it was compared."""
+    monkeypatch.chdir(tmp_path)
+    write_tasks(tmp_path)
+    task = load(tmp_path).tasks["colours/reds"]
+    assert load_splits(task, Scale.MINI, 24).digest() == task.sources.at(Scale.MINI).digest
