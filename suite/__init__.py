@@ -47,7 +47,8 @@ def plan(
     """What `run` would do with each cell, and why; nothing is written.
 
     `methods`, `tasks` (tracks or tasks) and `backbones` (default: those of each track) are names
-    or globs, as one text (`"taps,lora"`) or a list; a method may be a class, too (`as_method`).
+    or globs, as one text (`"taps,lora"`) or a list; a method may be a class, too (`as_method`), a
+    backbone a hub id (`"timm:resnet50.a1_in1k"`, `"hf:OWNER/NAME"`) or a folder (`"./mine"`).
     `seeds` is a number, a range or a list. `scale` is `mini` (embedded, minutes on a CPU) or
     `full` (real data and weights). `steps` (optimizer steps per task), `batch_size` and `precision`
     (of the arithmetic: `float32` or `bfloat16`) change every method's recipe. `options` sets
@@ -59,10 +60,14 @@ def plan(
 
     Raises `UserError` for a mistake in any of these, as the command line does.
     """
+    from suite.planning.given import with_given
+    from suite.planning.limits import folder
     from suite.planning.output import planned
     from suite.planning.request import request
+    from suite.registry.entries import split_names
 
     names, known = _with_classes(methods, registry)
+    known, backbones = with_given(known, split_names(_texts(backbones)))
     asked = request(
         names,
         tasks,
@@ -77,7 +82,7 @@ def plan(
         force=force,
         only_failed=only_failed,
     )
-    return planned(asked, known, Path(out))
+    return planned(asked, known, folder(out, "--out: "))
 
 
 def run(
@@ -120,10 +125,14 @@ def run(
     from suite.engine.execution import execute, prepare
     from suite.engine.settings import Settings
     from suite.leaderboards.frame import Results
+    from suite.planning.given import with_given
+    from suite.planning.limits import folder
     from suite.planning.output import results_of
     from suite.planning.request import request
+    from suite.registry.entries import split_names
 
     names, known = _with_classes(methods, registry)
+    known, backbones = with_given(known, split_names(_texts(backbones)), fetch=not offline)
     asked = request(
         names,
         tasks,
@@ -138,7 +147,9 @@ def run(
         force=force,
         only_failed=only_failed,
     )
-    settings = Settings(Path(out), device, jobs, timeout, fail_fast, allow_dirty, offline, quiet)
+    settings = Settings(
+        folder(out, "--out: "), device, jobs, timeout, fail_fast, allow_dirty, offline, quiet
+    )
     made = prepare(asked, known, settings)
     execute(made, known, settings)
     found = results_of(made, settings.out)
@@ -158,16 +169,17 @@ def read_results(
     import warnings
 
     from suite.leaderboards.frame import Results
+    from suite.planning.limits import folder
     from suite.results.folder import SINGLES, read_results
     from suite.results.packing import is_packed
 
-    folder = Path(out)
-    if not (folder / SINGLES).is_dir() and not is_packed(folder):
+    place = folder(out, "--out: ")
+    if not (place / SINGLES).is_dir() and not is_packed(place):
         raise UserError(f"{out}: there are no results in this folder")
-    found = read_results(folder)
+    found = read_results(place)
     if found.warning:
         warnings.warn(found.warning, stacklevel=2)
-    return Results(tuple(found.values()), _registry(registry), folder)
+    return Results(tuple(found.values()), _registry(registry), place)
 
 
 def load_delta(
@@ -187,9 +199,14 @@ def load_delta(
     """
     from suite.engine.devices import resolve_device
     from suite.engine.predictor import load_predictor
+    from suite.planning import limits
 
+    file = limits.folder(path, "path: ")
+    where = resolve_device(limits.device(device, "--device: "))
+    if isinstance(method, str):
+        raise UserError(f"method: give the class; the file names its method, and '{method}' is one")
     _, known = _with_classes([method] if method else (), registry)
-    return load_predictor(Path(path), known, resolve_device(device))
+    return load_predictor(file, known, where)
 
 
 def as_method(
@@ -197,7 +214,7 @@ def as_method(
     *,
     name: str | None = None,
     regime: str = "per_task",
-    families: "Iterable[str] | None" = None,
+    families: "Names | None" = None,
     recipe: Mapping[str, object] | None = None,
     cost: "Terms | None" = None,
 ) -> "MethodEntry":
@@ -224,12 +241,17 @@ def as_method(
     )
 
 
+def _texts(words: "Names") -> "Iterable[str]":
+    return [words] if isinstance(words, str) else words
+
+
 def _registry(given: "str | Path | Registry | None") -> "Registry":
+    from suite.planning.limits import folder
     from suite.registry import Registry, load
 
     if isinstance(given, Registry):
         return given
-    return load(None if given is None else Path(given))
+    return load(None if given is None else folder(given, "--registry: "))
 
 
 def _with_classes(
@@ -239,7 +261,13 @@ def _with_classes(
     from suite.registry.schema import MethodEntry
 
     known = _registry(registry)
-    several = [methods] if isinstance(methods, str | type | MethodEntry) else list(methods)
+    several: list[str | OwnMethod]
+    if isinstance(methods, str | type | MethodEntry):
+        several = [methods]
+    elif isinstance(methods, Iterable):
+        several = list(methods)
+    else:
+        raise UserError(f"--methods: must be names, classes or a list of them, not {methods!r:.80}")
     names = [item for item in several if isinstance(item, str)]
     classes = [item for item in several if not isinstance(item, str)]
     if not classes:

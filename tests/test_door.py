@@ -65,6 +65,8 @@ def test_options_and_recipe_are_changed_by_name(toy):
     assert (cell.recipe.steps, cell.recipe.batch_size) == (7, 5)
     same = suite.plan("one", "first", options="one.rank=3", registry=toy).planned[0].cell
     assert same.options["rank"] == 3
+    several = suite.plan("one", "first", options={"one.rank": [3, 4]}, registry=toy)
+    assert [item.cell.options["rank"] for item in several.planned] == [3, 4]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,9 @@ def test_options_and_recipe_are_changed_by_name(toy):
         ({"methods": "onne"}, "unknown method 'onne'; did you mean 'one'?"),
         ({"methods": ""}, "--methods names no method"),
         ({"methods": [3]}, "3 is no method: derive a class from suite.method.Method"),
+        ({"methods": None}, "--methods: must be names, classes or a list of them, not None"),
         ({"methods": [dict]}, "is no method: derive a class"),
+        ({"methods": Method}, "Method does not define adapt(self, backbone, tasks)"),
         ({"tasks": "toi"}, "unknown task or track 'toi'; did you mean 'toy'?"),
         ({"backbones": "bert_toi"}, "unknown backbone 'bert_toi'; did you mean 'bert_toy'?"),
         ({"backbones": ","}, "--backbones names no backbone"),
@@ -89,11 +93,23 @@ def test_options_and_recipe_are_changed_by_name(toy):
         ),
         ({"options": {"one.rnk": 1}}, "one has no option 'rnk'; did you mean 'rank'?"),
         ({"options": {"one.rank": "x"}}, "must be a whole number, not 'x'"),
+        ({"tasks": 3}, "--tasks: must be a text or a list of texts, not 3"),
+        ({"tasks": ["toy", None]}, "--tasks: must be a text or a list of texts, not ['toy', None]"),
+        ({"backbones": None}, "--backbones: must be a text or a list of texts, not None"),
+        ({"store": 8}, "--store: must be a text or a list of texts, not 8"),
+        ({"options": None}, "--set: must be a text or a list of texts, not None"),
+        ({"options": {"one.rank": [2, "x"]}}, "must be a whole number, not 'x'"),
+        ({"force": "no"}, "--force: must be True or False, not 'no'"),
+        ({"only_failed": 1}, "--only-failed: must be True or False, not 1"),
         ({"registry": "nowhere"}, "nowhere is not a registry"),
+        ({"registry": 3}, "--registry: must be a path, as text or pathlib.Path, not 3"),
         ({"device": "gpu"}, "--device: must be auto, cpu, cuda or cuda:N, not 'gpu'"),
         ({"jobs": 0}, "--jobs: must be a whole number from 1, not '0'"),
         ({"timeout": -1}, "--timeout: must be a number of seconds above 0, not '-1'"),
         ({"out": "registry/methods/one.yaml"}, "cannot write results there"),
+        ({"out": None}, "--out: must be a path, as text or pathlib.Path, not None"),
+        ({"fail_fast": 1}, "--fail-fast: must be True or False, not 1"),
+        ({"quiet": "yes"}, "--quiet: must be True or False, not 'yes'"),
     ],
 )
 def test_a_mistake_is_a_user_error_with_the_message_of_the_command_line(toy, words, message):
@@ -107,6 +123,22 @@ def test_a_mistake_is_a_user_error_with_the_message_of_the_command_line(toy, wor
 def test_a_folder_without_results_is_named(toy):
     with pytest.raises(suite.UserError, match="nothing: there are no results"):
         suite.read_results("nothing")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"path": None}, "path: must be a path"),
+        ({"path": "nothing"}, "nothing: there is no such file"),
+        ({"path": "nothing", "device": "gpu"}, "--device: must be auto, cpu, cuda or cuda:N"),
+        ({"path": "nothing", "registry": 3}, "--registry: must be a path"),
+        ({"path": "nothing", "method": "one"}, "method: give the class"),
+    ],
+)
+def test_what_no_model_can_be_read_from_is_named(toy, words, message):
+    with pytest.raises(suite.UserError) as error:
+        suite.load_delta(**words)
+    assert message in str(error.value)
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +230,15 @@ def test_cells_that_a_run_did_not_reach_are_rows(ran, registry, monkeypatch):
     frame = results.frame()
     assert [*frame["status"]] == ["ok", "not run"]
     assert "1 without a result" in repr(results)
+
+
+def test_every_value_of_a_table_can_be_grouped_by(toy, monkeypatch):
+    monkeypatch.setattr("suite.engine.execution.pool.run", lambda *_: None)
+    options = {"one.rank": 3}
+    frame = suite.run("one", "toy", seeds=[0, 1], options=options, registry=toy).frame()
+    assert {*frame["options"]} == {"rank=3, placement=both"}
+    assert len(frame.drop_duplicates()) == 4
+    assert len(frame.drop_duplicates(frame.columns.drop("seed"))) == 2
 
 
 def test_the_delta_of_a_cell_answers_new_images(ran, registry):

@@ -128,7 +128,7 @@ class Backbone(nn.Module):
         if not entry:
             raise ValueError(f"the {site.kind} site {site.name} has no input of its own")
         source = SublayerInput()
-        self.network.get_submodule(entry).register_forward_pre_hook(source)
+        self.network.get_submodule(entry).register_forward_pre_hook(source, with_kwargs=True)
         joins_at = replace(reader, insert_before=True) if reader else site
         self.insert(joins_at, Parallel(module, source))
 

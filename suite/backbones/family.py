@@ -62,6 +62,8 @@ class ImageFamily(Family):
     """Images to features, of timm or in the small forms of `suite.backbones.cifar`."""
 
     form: ClassVar[Form] = "image"
+    classes: ClassVar[tuple[str, ...]]
+    """Names of timm's classes of which a network must be one: names of architectures can lie."""
 
     @classmethod
     def timm_arguments(cls, entry: BackboneEntry) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Each library is imported only where it is used: either takes seconds.
 """
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def load_backbone(entry: BackboneEntry) -> Backbone:
     entry = refined(entry, folder)
     try:
         family = family_class(entry.family)
-        return _LOADERS[entry.source.library](entry, folder, family).eval()
+        backbone = _LOADERS[entry.source.library](entry, folder, family).eval()
     except (MemoryError, UserError, Unsupported):
         raise
     except Exception as error:
@@ -40,6 +41,13 @@ def load_backbone(entry: BackboneEntry) -> Backbone:
             f"{shown(folder)} does not hold the network that {shown(entry.path)} names: "
             f"{type(error).__name__}: {reason[:200]}"
         ) from error
+    found = {site.kind for site in backbone.sites}
+    if lacking := [kind for kind in family.kinds if kind not in found]:
+        raise UserError(
+            f"{shown(folder)} holds a network without {', '.join(lacking)} sites: it is none of "
+            f"the family {entry.family}"
+        )
+    return backbone
 
 
 def _transformers(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
@@ -53,8 +61,14 @@ def _transformers(entry: BackboneEntry, folder: Path, family: type[Family]) -> B
     # Masks, positions and pooling count from the first token: padding is on the right, whatever
     # the tokenizer's own configuration says.
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right", **local)
+    if tokenizer.pad_token is None:
+        # Masked all the same, and a text's own end token is not.
+        tokenizer.pad_token = tokenizer.eos_token
     options = {"dtype": torch.float32, "use_safetensors": True, **local}
     network = family.prepared(family.pretrained(folder, options))
+    # A tokenizer of another network may give more than this one takes.
+    taken = inspect.signature(network.forward).parameters
+    tokenizer.model_input_names = [n for n in tokenizer.model_input_names if n in taken]
     form = TextToTextBackbone if family.form == "text_to_text" else EncoderBackbone
     return form(entry, network, family.width(network), tokenizer)
 
@@ -66,6 +80,12 @@ def _timm(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
     network: Any = timm.create_model(
         f"local-dir:{folder}", pretrained=True, num_classes=0, **family.timm_arguments(entry)
     )
+    names = {form.__name__ for form in type(network).__mro__}
+    if not names.intersection(family.classes):
+        raise UserError(
+            f"{shown(folder)} holds a {type(network).__name__}; the family {entry.family} is made "
+            f"of {', '.join(family.classes)}"
+        )
     return VisionBackbone(entry, family.prepared(network.float()), network.num_features)
 
 

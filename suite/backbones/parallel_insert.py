@@ -1,6 +1,11 @@
 """Modules beside a sublayer that read its input and add to its output."""
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
+
+STATES = "hidden_states"
+"""What transformers calls the input of a layer where it does not pass it by position."""
 
 
 class SublayerInput:
@@ -13,9 +18,11 @@ class SublayerInput:
     def __init__(self) -> None:
         self.value: Tensor | None = None
 
-    def __call__(self, entry: nn.Module, args: tuple[Tensor, ...]) -> None:
+    def __call__(
+        self, entry: nn.Module, args: tuple[Tensor, ...], kwargs: Mapping[str, Tensor]
+    ) -> None:
         """Keep the first argument."""
-        self.value = args[0]
+        self.value = args[0] if args else kwargs[STATES]
 
     def take(self) -> Tensor:
         """Hand the input out and forget it; raises RuntimeError if the entry was not called."""

@@ -63,8 +63,8 @@ class PrefixedAttention:
         self, attention: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Give the layer its prefix, a mask with room for it and the positions it has."""
-        x, *others = args
-        given = dict(zip(self.arguments[1:], others, strict=False)) | kwargs
+        given = dict(zip(self.arguments, args, strict=False)) | kwargs
+        x = given.pop(self.arguments[0])
         source = given.get("key_value_states")
         prefix = attention.prefix(x)
         if prefix.ndim != 4 or prefix.shape[:2] != (len(x), 2):

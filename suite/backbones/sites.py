@@ -103,12 +103,12 @@ def blocks_of(network: nn.Module, is_block: Callable[[str, nn.Module], bool]) ->
     return [name for name, module in network.named_modules() if is_block(name, module)]
 
 
-def inside(blocks: list[str]) -> Callable[[str], tuple[str, int]]:
+def inside(blocks: list[str], stack: str = "backbone") -> Callable[[str], tuple[str, int]]:
     """Layer of a dotted name by the block it lies in."""
 
     def layer_of(name: str) -> tuple[str, int]:
         layers = (i for i, block in enumerate(blocks) if name.startswith(f"{block}."))
-        return "backbone", next(layers, -1)
+        return stack, next(layers, -1)
 
     return layer_of
 

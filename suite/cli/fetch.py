@@ -7,6 +7,7 @@ from pathlib import Path
 from suite.console import out, say
 from suite.errors import UserError
 from suite.planning.fingerprint import file_digest, remember
+from suite.planning.given import with_given
 from suite.planning.hub import bring
 from suite.planning.locate import (
     MODEL_FILES,
@@ -17,6 +18,7 @@ from suite.planning.locate import (
     locate_model,
 )
 from suite.registry import Registry, load
+from suite.registry.entries import split_names
 
 
 def fetch(options: argparse.Namespace) -> int:
@@ -27,6 +29,7 @@ def fetch(options: argparse.Namespace) -> int:
     tasks, backbones, registry = options.tasks, options.backbones, load(options.registry)
     if not tasks and not backbones:
         raise UserError("say what to fetch: --tasks glue, --backbones t5_base, or both")
+    registry, backbones = with_given(registry, split_names(backbones), fetch=True)
     found = list(_located(registry, tasks, backbones))
     if bring([item for item in found if isinstance(item, Missing)]):
         found = list(_located(registry, tasks, backbones))

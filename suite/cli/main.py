@@ -128,9 +128,11 @@ def build_parser() -> argparse.ArgumentParser:
     validate.add_argument("names", nargs="*", help="only these entries (default: all)")
     check = verb("check", "contributing", "run the contract test of a method or task on the CPU")
     check.add_argument("name")
-    new = verb("new", "scaffold", "write the files of a new method or task")
-    new.add_argument("kind", choices=("method", "task"))
-    new.add_argument("name", help="NAME of a method; TRACK/NAME of a task")
+    new = verb("new", "scaffold", "write the files of a new method, task or backbone")
+    new.add_argument("kind", choices=("method", "task", "backbone"))
+    new.add_argument(
+        "name", help="NAME of a method; TRACK/NAME of a task; timm:ID, hf:ID or ./FOLDER"
+    )
     new.add_argument(
         "--modality", choices=("text", "image"), default="text", help="of a new track's tasks"
     )

@@ -18,7 +18,8 @@ from suite.results.records import Result
 def plan(options: argparse.Namespace) -> int:
     """Print the plan and write nothing."""
     asked = Invocation.of(options)
-    made = planned(asked.request, load_with_warnings(asked.registry), asked.settings.out)
+    asked, registry = asked.with_given(load_with_warnings(asked.registry), fetch=False)
+    made = planned(asked.request, registry, asked.settings.out)
     for reason in made.left_out:
         say(f"left out: {reason}")
     if asked.json:
@@ -37,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return plan(options)
     asked = Invocation.of(options)
-    registry = load_with_warnings(asked.registry)
+    online = not asked.settings.offline
+    asked, registry = asked.with_given(load_with_warnings(asked.registry), fetch=online)
     made = prepare(asked.request, registry, asked.settings)
     _announce(made, asked)
     try:

@@ -1,4 +1,4 @@
-"""`new`: write the commented files of a new method or task, ready for `validate`."""
+"""`new`: write the files of a new method, task or backbone, ready for `validate`."""
 
 import argparse
 import importlib.util
@@ -10,6 +10,7 @@ from pathlib import Path
 from suite.cli import templates
 from suite.console import out, say, shown
 from suite.errors import UserError
+from suite.planning.given import as_yaml, entry_for, is_given
 from suite.registry import load
 from suite.registry.names import normal
 from suite.registry.schema import Modality, Scale, TrackEntry
@@ -22,6 +23,9 @@ def new(options: argparse.Namespace) -> int:
     if options.kind == "method":
         written = _new_method(root, options.name)
         again = f"python -m suite check {options.name}"
+    elif options.kind == "backbone":
+        written = _new_backbone(root, options.name, options.registry)
+        again = f"python -m suite show {written[0].stem}"
     else:
         written = _new_task(root, options.name, options.modality)
         again = f"python -m suite check {options.name}"
@@ -42,6 +46,19 @@ def _new_method(root: Path, name: str) -> list[Path]:
         _write(folder / f"{name}.yaml", templates.METHOD_YAML.replace("NAME", name)),
         _write(folder / f"{name}.py", templates.METHOD_PYTHON.replace("CLASS", class_name)),
     ]
+
+
+def _new_backbone(root: Path, word: str, registry: Path | None) -> list[Path]:
+    """The entry of a hub id or a folder; what is missing of it is brought from the hub."""
+    if not is_given(word):
+        raise UserError(
+            f"'{word}' is no hub id or folder: write timm:ID, hf:OWNER/NAME or ./FOLDER"
+        )
+    known = load(registry) if registry is None or any(registry.glob("*/")) else load()
+    entry = entry_for(word, known, fetch=True)
+    path = root / "backbones" / f"{entry.name}.yaml"
+    _require_free(path)
+    return [_write(path, as_yaml(entry))]
 
 
 def _new_task(root: Path, qualified: str, modality: Modality) -> list[Path]:

@@ -3,13 +3,14 @@
 import argparse
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from suite.console import say
 from suite.engine.settings import Settings
 from suite.errors import UserError
+from suite.planning.given import with_given
 from suite.planning.output import results_folder
 from suite.planning.request import Request, request
 from suite.registry import Registry, load
@@ -63,6 +64,11 @@ class Invocation:
             registry=options.registry,
             json=options.json,
         )
+
+    def with_given(self, registry: Registry, *, fetch: bool) -> tuple["Invocation", Registry]:
+        """The same with the backbones that are given by id or folder as entries of the registry."""
+        registry, names = with_given(registry, self.request.backbones, fetch=fetch)
+        return replace(self, request=replace(self.request, backbones=names)), registry
 
     def again(self, *more: str) -> str:
         """The command line that continues this one, with some more words."""

@@ -28,7 +28,8 @@ def tune(options: argparse.Namespace) -> int:
     Only with `--adopt` do runs take what was found: whoever asks for it reads the answer.
     """
     asked = Invocation.of(options)
-    registry = load_with_warnings(asked.registry)
+    online = not asked.settings.offline
+    asked, registry = asked.with_given(load_with_warnings(asked.registry), fetch=online)
     out_folder = asked.settings.out
     if options.adopt:
         _require_own_registry(registry)

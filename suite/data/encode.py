@@ -22,8 +22,8 @@ from suite.data.pictures import Pictures
 from suite.data.sources import load_splits
 from suite.data.splits import Column, Columns
 from suite.data.tensor_file import TensorFile
-from suite.planning.cache import cache_folder
 from suite.planning.locate import Model, locate_model
+from suite.registry.cache import cache_folder
 from suite.registry.schema import (
     Classification,
     GeneratedSource,

@@ -1,6 +1,6 @@
 """Inputs from a user, brought into the columns of a task."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,15 @@ Question = str | Sequence[str] | Path | Image.Image | np.ndarray
 """A text; a pair of texts; an image, as such, as uint8 [H, W] or [H, W, 3], or as a file."""
 
 
-def columns_of(task: TaskEntry, questions: Sequence[Question], image_size: int | None) -> Columns:
+def columns_of(task: TaskEntry, questions: Iterable[Question], image_size: int | None) -> Columns:
     """The inputs of a task as columns; images are resized to `image_size` like the task's own.
 
     Raises `UserError` for an input that the task does not take.
     """
-    if isinstance(questions, str | Path | Image.Image | np.ndarray | tuple) or not len(questions):
+    # A pair of texts and an array are one input, not several.
+    one = isinstance(questions, str | Path | Image.Image | np.ndarray | tuple)
+    questions = [] if one or not isinstance(questions, Iterable) else list(questions)
+    if not questions:
         raise UserError(f"{task.name}: give a list of at least one input")
     if task.text is None:
         assert image_size is not None, "an image backbone states its image size"
@@ -48,7 +51,7 @@ def _image(task: TaskEntry, item: Question) -> Image.Image:
         if isinstance(item, str | Path):
             with Image.open(item) as image:
                 return as_rgb(image)
-        if isinstance(item, np.ndarray) and item.dtype == np.uint8:
+        if isinstance(item, np.ndarray) and item.dtype == np.uint8 and item.size:
             return Image.fromarray(item).convert("RGB")
         if isinstance(item, Image.Image):
             return as_rgb(item)

@@ -1,6 +1,6 @@
 """A saved delta as a model that answers new inputs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,7 +55,7 @@ class Predictor:
         cell = self.origin.cell
         return f"{cell.method} on {cell.backbone} for {', '.join(self.tasks)}"
 
-    def predict(self, inputs: Sequence[Question], task: str | None = None) -> list[Answer]:
+    def predict(self, inputs: Iterable[Question], task: str | None = None) -> list[Answer]:
         """The answer to every input, in order: names of labels, or numbers.
 
         `inputs` are texts, pairs of texts, or images: PIL images, uint8 arrays [H, W, 3] or files.
@@ -69,7 +69,7 @@ class Predictor:
         return [None if value == UNPARSED else output.labels[int(value)] for value in raw]
 
     def predict_raw(
-        self, inputs: Sequence[Question], task: str | None = None
+        self, inputs: Iterable[Question], task: str | None = None
     ) -> list[int] | list[float]:
         """The answers as results record them: label indices or numbers, -1 for no valid answer."""
         entry = self._task(task)
@@ -88,7 +88,7 @@ class Predictor:
                 raise UserError(f"say for which task: the delta serves {served}")
             return next(iter(self.tasks.values()))
         if name not in self.tasks:
-            near = did_you_mean(name, self.tasks)
+            near = did_you_mean(str(name), self.tasks)
             raise UserError(f"unknown task '{name}'{near}; the delta serves {served}")
         return self.tasks[name]
 

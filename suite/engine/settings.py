@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suite.errors import UserError
-from suite.planning.limits import devices, positive, seconds
+from suite.planning.limits import devices, positive, seconds, truth
 
 
 @dataclass(frozen=True)
@@ -40,3 +40,7 @@ class Settings:
             positive(self.jobs, "--jobs: ")
         if self.timeout is not None:
             seconds(self.timeout, "--timeout: ")
+        truth(self.fail_fast, "--fail-fast: ")
+        truth(self.allow_dirty, "--allow-dirty: ")
+        truth(self.offline, "--offline: ")
+        truth(self.quiet, "--quiet: ")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from suite.leaderboards.board import Row, TaskColumn
-from suite.registry.options import written
+from suite.registry.options import all_written
 from suite.results.statistics import Estimate
 
 NONE = "–"
@@ -47,7 +47,7 @@ def task_score(column: TaskColumn) -> str:
 
 def settings(row: Row) -> str:
     """`rank=4, alpha=8`: every option of a row, at its default or not."""
-    return ", ".join(f"{name}={written(value)}" for name, value in row.options.items())
+    return all_written(row.options)
 
 
 def multiple(x: float) -> str:

@@ -14,6 +14,7 @@ from suite.leaderboards.front import pareto_front, points
 from suite.leaderboards.rows import cost_of, is_joint, label
 from suite.leaderboards.terminal import boards_of_tasks_run, render
 from suite.planning.cells import Planned
+from suite.registry.options import all_written
 from suite.registry.schema import OptionValue
 from suite.results.folder import delta_path
 from suite.results.records import CellKey, Result, TaskScore
@@ -45,7 +46,8 @@ class Line:
     method: str
     setting: str
     """The method with the options that differ from its defaults."""
-    options: Mapping[str, OptionValue]
+    options: str
+    """Every option, at its default or not: `rank=4, alpha=8`."""
     store: str
     """The precision in which what was learned is stored."""
     family: str | None
@@ -172,7 +174,8 @@ class Results:
                 place = (board.track.name, board.backbone, board.scale.value)
                 regime = "joint" if point.joint else "per_task"
                 rows.append((*place, point.label, point.score, low, high, point.stored_x, regime))
-        return pd.DataFrame(rows, columns=columns)
+        # Numbers even if no interval is known.
+        return pd.DataFrame(rows, columns=columns).astype({"low": "float64", "high": "float64"})
 
     def _line(
         self, result: Result, task: str, score: TaskScore | None, interval: Interval | None
@@ -234,7 +237,7 @@ class Results:
         return Line(
             method=cell.method,
             setting=cell.method,
-            options=options,
+            options=all_written(options),
             store=cell.store.value,
             family=backbone.family if backbone else None,
             backbone=cell.backbone,

@@ -90,7 +90,13 @@ class _Module:
 
 def _definition(value: type | FunctionType) -> tuple[FunctionType, str]:
     """Some function of a class, or the function itself, and the source with its decorators."""
-    for function in _functions(value):
+    functions = [*_functions(value)]
+    if not functions:
+        raise UserError(
+            f"{value.__name__} has no function of its own, by which its source would be found: "
+            "define one of its base's in it again"
+        )
+    for function in functions:
         code = function.__code__
         lines = linecache.getlines(code.co_filename, function.__globals__)
         for node in ast.walk(ast.parse("".join(lines))):

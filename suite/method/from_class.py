@@ -1,6 +1,7 @@
 """A method given as a class, without files of its own, to be tried out."""
 
 import hashlib
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
@@ -10,9 +11,12 @@ from pydantic import ValidationError
 from suite.errors import UserError
 from suite.method.class_source import class_source
 from suite.method.interface import Method
-from suite.planning.cache import cache_folder
+from suite.planning.limits import texts
+from suite.planning.request import Names
 from suite.registry import Registry
+from suite.registry.cache import cache_folder
 from suite.registry.checks import method_mistakes
+from suite.registry.entries import split_names
 from suite.registry.problems import dotted
 from suite.registry.schema import MethodEntry, OptionValue, Scale
 from suite.results.records import replace_file
@@ -26,7 +30,7 @@ def as_method(
     *,
     name: str | None = None,
     regime: str = "per_task",
-    families: Iterable[str] | None = None,
+    families: Names | None = None,
     recipe: Mapping[str, object] | None = None,
     cost: Terms | None = None,
 ) -> MethodEntry:
@@ -36,8 +40,10 @@ def as_method(
     worker processes can import it and results know what they depend on. Raises `UserError` where
     there is no such source, an option has no default, or the words describe no method.
     """
-    if not (isinstance(cls, type) and issubclass(cls, Method)):
-        raise UserError(f"{cls!r} is no method: derive a class from suite.method.Method")
+    _require_method(cls)
+    if not isinstance(recipe, Mapping | None):
+        raise UserError(f'recipe: must be as in {{"learning_rate": 0.01}}, not {recipe!r:.80}')
+    named = [] if families is None else [*split_names(texts(families, "families: "))]
     name = name or _snake_case(cls.__name__)
     source = class_source(cls)
     digest = hashlib.sha256(source.encode()).hexdigest()
@@ -48,7 +54,7 @@ def as_method(
         "title": cls.__name__,
         "summary": (cls.__doc__ or cls.__name__).strip().partition("\n")[0],
         "regime": regime,
-        **({"needs": []} if families is None else {"families": list(families)}),
+        **({"needs": []} if families is None else {"families": named}),
         "reference": {"title": "a class, not a file of the registry"},
         "options": {
             option: {"default": value, "description": f"field of {cls.__name__}"}
@@ -83,6 +89,25 @@ def with_methods(registry: Registry, entries: Iterable[MethodEntry]) -> Registry
             )
         methods[entry.name] = entry
     return replace(registry, methods=methods)
+
+
+def _require_method(cls: object) -> None:
+    """Raise `UserError` for anything but a class that can be a method."""
+    if isinstance(cls, Method):
+        name = type(cls).__name__
+        raise UserError(
+            f"give the class {name}, not an object of it; options are set by name, as in "
+            f'options={{"{_snake_case(name)}.OPTION": VALUE}}'
+        )
+    if not (isinstance(cls, type) and issubclass(cls, Method)):
+        raise UserError(f"{cls!r} is no method: derive a class from suite.method.Method")
+    if inspect.isabstract(cls):
+        raise UserError(f"{cls.__name__} does not define adapt(self, backbone, tasks)")
+    if inspect.get_annotations(cls) and "__dataclass_params__" not in vars(cls):
+        raise UserError(
+            f"{cls.__name__} has fields: decorate it with @dataclass(frozen=True), "
+            "so that they become its options"
+        )
 
 
 def _defaults(cls: type[Method]) -> dict[str, OptionValue]:

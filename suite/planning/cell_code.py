@@ -44,6 +44,7 @@ LEAVES = frozenset(
         "suite.console",
         "suite.errors",
         "suite.planning",
+        "suite.registry.cache",
         "suite.registry.families",
         "suite.registry.modules",
         "suite.registry.schema",

@@ -7,9 +7,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from suite.planning import fingerprint
-from suite.planning.cache import cache_folder
 from suite.planning.cell_code import PACKAGE, CellCode, Code
 from suite.planning.fingerprint import keep
+from suite.registry.cache import cache_folder
 from suite.registry.schema import BackboneEntry, MethodEntry, Scale
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from suite.planning.cache import cache_folder
+from suite.registry.cache import cache_folder
 
 _RACY_NS = 2_000_000_000
 """A file changed this recently may change again within the clock's resolution: do not remember."""

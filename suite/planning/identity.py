@@ -30,6 +30,30 @@ NO_CODE = Code("", {})
 """Of a cell that is not defined: nothing is computed."""
 
 
+FIRST_DEFAULTS: Mapping[str, object] = {
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "head_learning_rate": None,
+    "weight_decay": 0.0,
+    "momentum": 0.9,
+    "schedule": "linear",
+    "warmup": 0.1,
+    "steps": 100,
+    "batch_size": 32,
+    "evaluations": 4,
+    "label_smoothing": 0.0,
+    "clip_norm": 1.0,
+    "augmentation": "none",
+    "temperature": 10.0,
+    "mixed_batches": False,
+    "max_length": 128,
+    "precision": "auto",
+    "augmentations": {},
+}
+"""What every key of a recipe was worth by default when it was added. It stays when the default
+changes: digests leave these values out, and a cell that gets another one must run again."""
+
+
 class Ran(Protocol):
     """The values of a cell, or of a result, from which differences between two can be named."""
 
@@ -53,9 +77,10 @@ def method_digest(entry: MethodEntry, options: Mapping[str, OptionValue]) -> str
 
 
 def recipe_digest(recipe: Recipe) -> str:
-    """Every key of the resolved recipe that is not at its default, so that a key that is added
-    later leaves older results valid."""
-    return _digest(recipe.model_dump(mode="json", exclude_defaults=True))
+    """Every key of the resolved recipe that is not at its first default, so that a key that is
+    added later leaves older results valid."""
+    values = recipe.model_dump(mode="json").items()
+    return _digest({key: value for key, value in values if value != FIRST_DEFAULTS[key]})
 
 
 def task_digest(

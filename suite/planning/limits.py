@@ -1,9 +1,34 @@
-"""What numbers and devices may be, whether typed on a command line or passed in Python."""
+"""What an argument may be, whether typed on a command line or passed in Python."""
 
 import math
 import re
+from collections.abc import Iterable
+from pathlib import Path
 
 from suite.errors import UserError
+
+
+def texts(value: object, where: str = "") -> tuple[str, ...]:
+    """One text or several. Raises `UserError`, its message after `where`."""
+    several = (value,) if isinstance(value, str) else value
+    found = tuple(several) if isinstance(several, Iterable) else (several,)
+    if not all(isinstance(text, str) for text in found):
+        raise UserError(f"{where}must be a text or a list of texts, not {value!r:.80}")
+    return found
+
+
+def folder(value: object, where: str = "") -> Path:
+    """The path of a folder or file. Raises `UserError`, its message after `where`."""
+    if not isinstance(value, str | Path):
+        raise UserError(f"{where}must be a path, as text or pathlib.Path, not {value!r:.80}")
+    return Path(value)
+
+
+def truth(value: object, where: str = "") -> bool:
+    """True or False. Raises `UserError`, its message after `where`."""
+    if not isinstance(value, bool):
+        raise UserError(f"{where}must be True or False, not {value!r:.80}")
+    return value
 
 
 def positive(value: object, where: str = "") -> int:

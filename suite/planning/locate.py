@@ -27,7 +27,7 @@ _SHARD = re.compile(r"-(?P<number>\d+)-of-(?P<total>\d+)(-[0-9a-f]+)?\.parquet")
 
 UNSET = "SUITE_DATA is not set"
 NO_FOLDER = " (the folder that SUITE_DATA names does not exist)"
-Origin = Literal["package", "SUITE_DATA", "hub cache"]
+Origin = Literal["package", "SUITE_DATA", "hub cache", "folder"]
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,11 @@ def locate_model(entry: BackboneEntry) -> Model | Missing:
             return Model(folder, "package", _model_digest(folder))
         remedy = "put them there" if own else "they ship with the package: install it again"
         return Missing(f"weights of backbone {entry.name}", tuple(looked), remedy)
+    if source.folder is not None:
+        folder = Path(source.folder)
+        if _complete(folder, source.library, looked):
+            return Model(folder, "folder", _model_digest(folder))
+        return Missing(f"weights of backbone {entry.name}", tuple(looked), "put them there")
     root = data_folder()
     if root:
         folder = _inside(root / "models", source.id)

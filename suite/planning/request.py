@@ -1,15 +1,15 @@
 """What a user asks for, in words or in Python values, as one frozen request."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast, get_args
 
 from suite.errors import UserError
-from suite.planning.limits import positive
+from suite.planning.limits import positive, texts, truth
 from suite.registry.entries import split_names
 from suite.registry.names import did_you_mean
-from suite.registry.options import stores_named
+from suite.registry.options import stores_named, written
 from suite.registry.schema import REQUESTED, OptionValue, Precision, Scale, Store
 
 Names = str | Iterable[str]
@@ -17,8 +17,8 @@ Names = str | Iterable[str]
 with `!` are taken away from the others."""
 Seeds = int | str | Iterable[int | str]
 """A number, a range `0-4` or `0..4` with both ends, or several of them."""
-Assignments = Mapping[str, OptionValue] | Iterable[str]
-"""`{"METHOD.OPTION": value}`, or texts `METHOD.OPTION=VALUE`."""
+Assignments = Mapping[str, OptionValue | Sequence[OptionValue]] | Iterable[str]
+"""`{"METHOD.OPTION": value}`, or a list of values, or texts `METHOD.OPTION=VALUE`."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ def request(
     """The request that these words make. Raises `UserError` for a word of no meaning; whether
     names exist is found out by planning."""
     return Request(
-        methods=_names(methods),
-        tasks=_names(tasks),
+        methods=_names(methods, "--methods: "),
+        tasks=_names(tasks, "--tasks: "),
         backbones=_backbones(backbones),
         scale=_scale(scale),
         seeds=_seeds(seeds),
@@ -87,17 +87,17 @@ def request(
         precision=None if precision is None else _precision(precision),
         options=_assignments(options),
         store=_stores(store),
-        force=force,
-        only_failed=only_failed,
+        force=truth(force, "--force: "),
+        only_failed=truth(only_failed, "--only-failed: "),
     )
 
 
-def _names(words: Names) -> tuple[str, ...]:
-    return split_names([words] if isinstance(words, str) else words)
+def _names(words: Names, where: str) -> tuple[str, ...]:
+    return split_names(texts(words, where))
 
 
 def _backbones(words: Names) -> tuple[str, ...]:
-    names = _names(words)
+    names = _names(words, "--backbones: ")
     if words and not names:
         raise UserError("--backbones names no backbone")
     return names
@@ -145,12 +145,17 @@ def _numbers(word: str) -> Iterable[int]:
 
 
 def _stores(words: Names) -> tuple[Store, ...]:
-    if not (found := stores_named(_names(words), "--store")):
+    if not (found := stores_named(_names(words, "--store: "), "--store")):
         raise UserError(f"--store names no precision; it could be: {', '.join(Store)}")
     return found
 
 
 def _assignments(options: Assignments) -> tuple[str, ...]:
-    if isinstance(options, Mapping):
-        return tuple(f"{target}={value}" for target, value in options.items())
-    return (options,) if isinstance(options, str) else tuple(options)
+    if not isinstance(options, Mapping):
+        return texts(options, "--set: ")
+    return tuple(f"{target}={_values(value)}" for target, value in options.items())
+
+
+def _values(value: OptionValue | Sequence[OptionValue]) -> str:
+    several = value if isinstance(value, list | tuple) else [value]
+    return ",".join(map(written, several))

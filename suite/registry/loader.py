@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from suite.errors import UserError
 from suite.registry import checks
+from suite.registry.cache import given_backbones
 from suite.registry.entries import Broken, Kind, Registry
 from suite.registry.messages import validate
 from suite.registry.names import did_you_mean
@@ -28,6 +29,8 @@ from suite.registry.schema import (
 from suite.registry.yaml import Document, read
 
 PACKAGE = Path(__file__).parents[1]
+PARTS = ("methods", "tasks", "backbones")
+"""The folders of a registry; it need not have all."""
 CATALOGS = (PACKAGE / "backbones" / "catalog", PACKAGE / "mini" / "catalog")
 """Backbones that ship with the package: those of the full scale, and the embedded ones."""
 E = TypeVar("E", bound=FileEntry)
@@ -64,7 +67,7 @@ def load(folder: Path | None = None) -> Registry:
     for method in methods.values():
         if method.entry:
             method.note(checks.method_mistakes(method.entry))
-    catalogs = [*(root / "backbones" for root in roots), *CATALOGS]
+    catalogs = [*(root / "backbones" for root in roots), *CATALOGS, given_backbones()]
     backbones = _load_folders(catalogs, "backbone", BackboneEntry)
     for backbone in backbones.values():
         if backbone.entry:
@@ -100,13 +103,12 @@ def search_path(folder: Path | None) -> tuple[Path, ...]:
     asked = folder or (Path(named) if (named := os.environ.get("SUITE_REGISTRY")) else None)
     roots = []
     if asked:
-        if not (asked / "methods").is_dir() and not (asked / "tasks").is_dir():
-            raise UserError(
-                f"{asked} is not a registry: it has neither a 'methods' nor a 'tasks' folder"
-            )
+        if not any((asked / part).is_dir() for part in PARTS):
+            raise UserError(f"{asked} is not a registry: it has no folder {' or '.join(PARTS)}")
         roots.append(asked.resolve())
     here = Path.cwd()
-    if any(here.glob("methods/*.yaml")) or any(here.glob("tasks/*/track.yaml")):
+    own = ("methods/*.yaml", "tasks/*/track.yaml", "backbones/*.yaml")
+    if any(any(here.glob(pattern)) for pattern in own):
         roots.append(here)
     roots.append(own_registry())
     return tuple(dict.fromkeys(roots))

@@ -90,6 +90,11 @@ def written(value: OptionValue) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def all_written(options: Options) -> str:
+    """Options with their values in one line, `rank=4, bias=false`."""
+    return ", ".join(f"{name}={written(value)}" for name, value in options.items())
+
+
 def _named(word: str, choices: Iterable[str], complaint: str) -> str:
     choices = tuple(choices)
     for choice in choices:

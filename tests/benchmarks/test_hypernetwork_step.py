@@ -8,18 +8,15 @@ which every site asks for its six tensors in turn. Ratios of the medians of proc
 printed.
 """
 
-import statistics
-import time
-
 import pytest
 import torch
+from turns import medians, stepper
 
 from suite.backbones.load import load_backbone
 from suite.contract.fixture import family_bench
 from suite.data.batching import Batches
 from suite.data.encode import encode_task
 from suite.engine.cell import adapt_model
-from suite.engine.optimizer import make_optimizer
 from suite.method.load import load_method
 from suite.nn.hypernetwork import AdapterGenerator, AdapterWeights
 from suite.registry import load
@@ -48,28 +45,19 @@ class InTurn(AdapterGenerator):
         return found
 
 
-def stepper(registry, name, backbone, task, batch, turns=False):
-    """A function that takes one training step and returns its seconds of processor time."""
+def way(registry, name, backbone, task, batch, turns=False):
+    """A function that takes one training step."""
     entry = registry.methods[name]
     options = dict(default_options(entry, Scale.MINI))
     if name == "adapters":
         options["post_norm"] = True
     method = load_method(entry, options)
-    model = adapt_model(method, backbone, [task], 0, torch.device("cpu")).train()
+    model = adapt_model(method, backbone, [task], 0, torch.device("cpu"))
     if turns:
         for module in model.modules():
             if isinstance(module, AdapterGenerator):
                 module.__class__ = InTurn
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = make_optimizer(method, model, parameters, RECIPE)
-
-    def step():
-        started = time.process_time()
-        model.loss(batch).backward()
-        optimizer.step(1.0, 0.5)
-        return time.process_time() - started
-
-    return step
+    return stepper(model, method, batch, RECIPE)
 
 
 @pytest.mark.parametrize("size", [8, 32])
@@ -82,18 +70,11 @@ def test_generated_adapters_cost_little_more_than_plain_ones(family, size, bench
     encoded = encode_task(task, Scale.MINI, backbone, 128, task.sources.mini.digest)
     _, batch = next(Batches(task.name, encoded.train, entry).evaluation(size))
     ways = {
-        "adapters": stepper(registry, "adapters", backbone, task, batch),
-        "generated": stepper(registry, "hyperformer_pp", backbone, task, batch),
-        "in turn": stepper(registry, "hyperformer_pp", backbone, task, batch, turns=True),
+        "adapters": way(registry, "adapters", backbone, task, batch),
+        "generated": way(registry, "hyperformer_pp", backbone, task, batch),
+        "in turn": way(registry, "hyperformer_pp", backbone, task, batch, turns=True),
     }
-    times = {name: [] for name in ways}
-    for turn in range(WARMUP + ROUNDS):
-        order = list(ways.items())
-        for name, step in order if turn % 2 else order[::-1]:
-            seconds = step()
-            if turn >= WARMUP:
-                times[name].append(seconds)
-    median = {name: statistics.median(values) for name, values in times.items()}
+    median = medians(ways, ROUNDS, WARMUP)
     ratio, turns = (median[name] / median["adapters"] for name in ("generated", "in turn"))
     print(
         f"\n{family}, batch {size}: HyperFormer++ / adapters = {ratio:.3f}; generating in turn "

@@ -118,6 +118,8 @@ def test_an_image_is_an_array_a_picture_or_a_file_of_any_size(images, tmp_path):
         (["nowhere.png"], "'nowhere.png' is no image"),
         ([np.zeros((4, 4, 3))], r"not an array of float64 \[4, 4, 3\]"),
         ([3], "digits takes images .* not 3"),
+        ([np.zeros((0, 4, 3), np.uint8)], r"not an array of uint8 \[0, 4, 3\]"),
+        (None, "give a list of at least one input"),
     ],
 )
 def test_an_input_that_is_no_image_is_named(images, inputs, message):
@@ -132,9 +134,12 @@ def test_texts_are_asked_for_as_the_task_has_them(workspace, tmp_path):
         model.predict([("a", "b")])
     with pytest.raises(UserError, match="unknown task 'rt'; did you mean 'rte'"):
         model.predict([("a", "b")], task="rt")
+    with pytest.raises(UserError, match="unknown task '3'"):
+        model.predict([("a", "b")], task=3)
     with pytest.raises(UserError, match=r"rte takes a pair of texts \(.*\), not 'a'"):
         model.predict(["a"], task="rte")
     assert len(model.predict([["a", "b"]], task="rte")) == 1
+    assert len(model.predict((pair for pair in [("a", "b")]), task="rte")) == 1
 
 
 def test_a_file_that_is_no_delta_of_a_cell_is_named(workspace, tmp_path):

@@ -142,6 +142,10 @@ def test_the_identity_is_that_of_the_source():
         ((IMPORTS, HELPERS, "HIDDEN = nn.Linear(1, 1)", CLASS), "uses 'HIDDEN', a Linear that"),
         ((IMPORTS, HELPERS, "SIZES = {1: torch.ones(2)}", CLASS), "uses 'SIZES', a dict that"),
         ((IMPORTS, HELPERS, CLASS.replace("int = 4", "int")), "option 'rank' needs a number"),
+        (
+            (IMPORTS, HELPERS, CLASS.replace("@dataclass(frozen=True)\n", "")),
+            "OwnAdapters has fields: decorate it with @dataclass",
+        ),
         ((IMPORTS, HELPERS, CLASS.replace("int = 4", "list = None")), "option 'rank' needs a num"),
         (
             (IMPORTS, HELPERS, CLASS.replace("class OwnAdapters(Method)", "class Base(Method)"),
@@ -160,7 +164,9 @@ def test_what_another_process_could_not_see_is_named(cells, message):
     [
         ({"regime": "both"}, "OwnAdapters: regime: "),
         ({"families": ["bort"]}, "OwnAdapters: families"),
+        ({"families": 3}, "families: must be a text or a list of texts, not 3"),
         ({"recipe": {"learning_rat": 1}}, "OwnAdapters: recipe.mini.default.learning_rat: Extra"),
+        ({"recipe": ["learning_rate"]}, r"recipe: must be as in {.*}, not \['learning_rate'\]"),
         ({"cost": "rankk * d"}, "unknown name 'rankk'; did you mean 'rank'?"),
         ({"name": "Not A Name"}, "OwnAdapters: name: "),
     ],
@@ -181,3 +187,15 @@ def test_a_name_of_the_registry_is_not_taken_over():
     cls = defined(IMPORTS, HELPERS, CLASS.replace("OwnAdapters", "Lora"), name="Lora")
     with pytest.raises(UserError, match=r"has a method 'lora'.*suite.as_method\(Lora, name="):
         suite.plan([cls], "rte")
+
+
+def test_an_object_in_place_of_its_class_is_named():
+    cls = defined(IMPORTS, HELPERS, CLASS)
+    with pytest.raises(UserError, match=r'give the class OwnAdapters.*"own_adapters.OPTION"'):
+        suite.as_method(cls())
+
+
+def test_a_class_that_adapts_nothing_is_named():
+    cls = defined(IMPORTS, HELPERS, "class OwnAdapters(Method):\n    pass\n")
+    with pytest.raises(UserError, match="OwnAdapters does not define adapt"):
+        suite.as_method(cls)

@@ -5,6 +5,7 @@ from registries import write_registry
 
 from suite.planning.cell_code import Code
 from suite.planning.identity import (
+    FIRST_DEFAULTS,
     NO_CODE,
     backbone_digest,
     differences,
@@ -69,10 +70,20 @@ def test_every_key_of_the_recipe_counts():
         assert recipe_digest(changed) != recipe_digest(RECIPE), key
 
 
-def test_a_key_at_its_default_is_as_if_it_did_not_exist():
+def test_a_changed_default_counts_in_recipes_that_leave_it_out():
+    class Decayed(Recipe):
+        weight_decay: float = 0.01
+
+    assert recipe_digest(Decayed()) == recipe_digest(Recipe(weight_decay=0.01))
+    assert recipe_digest(Decayed()) != recipe_digest(Recipe())
+    assert FIRST_DEFAULTS.keys() == Recipe.model_fields.keys(), "a new key's default stands there"
+
+
+def test_a_key_at_its_default_is_as_if_it_did_not_exist(monkeypatch):
     class Longer(Recipe):
         added: bool = False
 
+    monkeypatch.setitem(FIRST_DEFAULTS, "added", False)
     recipe = Recipe(steps=7, learning_rate=0.5)
     assert recipe_digest(Longer(steps=7, learning_rate=0.5)) == recipe_digest(recipe)
     assert recipe_digest(Longer(steps=7, learning_rate=0.5, added=True)) != recipe_digest(recipe)

@@ -83,5 +83,15 @@ def test_a_track_found_earlier_hides_the_whole_later_one(folder, tmp_path_factor
 
 
 def test_a_folder_that_is_no_registry_is_refused(tmp_path_factory):
-    with pytest.raises(UserError, match="neither a 'methods' nor a 'tasks' folder"):
+    with pytest.raises(UserError, match="it has no folder methods or tasks or backbones"):
         load(tmp_path_factory.mktemp("empty"))
+
+
+def test_a_folder_may_hold_backbones_alone(folder, tmp_path_factory):
+    own = tmp_path_factory.mktemp("own")
+    (own / "backbones").mkdir()
+    entry = (folder / "backbones" / "bert_toy.yaml").read_text()
+    (own / "backbones" / "mine.yaml").write_text(entry.replace("name: bert_toy", "name: mine"))
+    registry = load(own)
+    assert registry.backbones["mine"].path.parent == own / "backbones"
+    assert registry.problems == ()

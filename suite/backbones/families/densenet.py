@@ -17,6 +17,7 @@ class DenseNet(ImageFamily):
 
     kinds: ClassVar[tuple[SiteKind, ...]] = ("block", "conv", "norm")
     timm = ("densenet*",)
+    classes = ("DenseNet",)
 
     @classmethod
     def small(cls, arguments: Mapping[str, Any]) -> nn.Module:

@@ -28,6 +28,7 @@ class ResNet(ImageFamily):
         "resnet*", "resnext*", "wide_resnet*", "seresnet*", "seresnext*", "ecaresnet*",
         "ecaresnext*", "skresnet*", "skresnext*",
     )  # fmt: skip
+    classes = ("ResNet",)
 
     @classmethod
     def small(cls, arguments: Mapping[str, Any]) -> nn.Module:

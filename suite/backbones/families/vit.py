@@ -31,6 +31,7 @@ class ViT(ImageFamily):
         "attention", "feed_forward", "linear", "norm", "patch_embedding", "tokens",
     )  # fmt: skip
     timm = ("vit_*", "deit_*", "deit3_*", "flexivit_*")
+    classes = ("VisionTransformer",)
 
     @classmethod
     def timm_arguments(cls, entry: BackboneEntry) -> dict[str, Any]:

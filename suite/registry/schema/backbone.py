@@ -19,6 +19,8 @@ class BackboneSource(Entry):
     id: str
     revision: str | None = None
     local_only: bool = False
+    folder: str | None = None
+    """Where the files lie on this machine, for a network that was given as a folder."""
     architecture: str | None = None
     """timm only: the architecture's name where the folder does not say it."""
     arguments: dict[str, int | float | str | tuple[int, ...]] = {}

@@ -1,0 +1,48 @@
+"""ModernBERT: an encoder with rotary positions, gated feed-forward sublayers and norms first."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from suite.backbones.families.bert import Bert
+from suite.backbones.sites import Network, Parts, Site, numbered, weight_sites, with_depths
+from suite.registry.schema import SiteKind
+
+PARTS: Parts = {
+    r"attn\.Wqkv": "qkv",
+    r"attn\.Wo": "attention_output",
+    r"mlp\.Wi": "ff_hidden",
+    r"mlp\.Wo": "ff_output",
+}
+SUBLAYERS: tuple[tuple[SiteKind, str, str], ...] = (
+    ("attention", "attn.out_drop", "attn"),
+    ("feed_forward", "mlp.Wo", "mlp"),
+)
+
+
+class ModernBert(Bert):
+    """Warner et al., "Smarter, Better, Faster, Longer", arXiv 2412.13663."""
+
+    kinds: ClassVar[tuple[SiteKind, ...]] = ("attention", "feed_forward", "linear", "norm")
+    transformers = ("modernbert",)
+    pooler = False
+
+    @classmethod
+    def sites(cls, network: Network) -> tuple[Site, ...]:
+        """Before the residual sums; positions are rotated by place, so that no tokens enter."""
+        layer_of = numbered(r"layers\.(\d+)", "encoder")
+        sites = list(weight_sites(network, layer_of, PARTS))
+        width = network.config.hidden_size
+        for layer in range(len(network.layers)):
+            at = f"layers.{layer}"
+            for kind, end, entry in SUBLAYERS:
+                reads, norm = f"{at}.{entry}", f"{at}.{entry}_norm"
+                sites.append(
+                    Site(f"{at}.{end}", kind, "encoder", layer, width, entry=reads, entry_norm=norm)
+                )
+        return with_depths(sites)
+
+    @classmethod
+    def embedded(cls, network: Network, ids: Tensor) -> Tensor:
+        """The token's vector after the norm."""
+        return network.embeddings(input_ids=ids[:, None])[:, 0]

@@ -1,0 +1,38 @@
+"""ResNets whose norms come first, with weight standardisation and group norms in BiT."""
+
+from dataclasses import replace
+
+from suite.backbones.families.resnet import ResNet
+from suite.backbones.sites import Network, Site, blocks_of, inside, weight_sites, with_depths
+
+BLOCKS = ("PreActBasic", "PreActBottleneck", "Bottleneck")
+
+
+class ResNetV2(ResNet):
+    """He et al., "Identity Mappings in Deep Residual Networks", ECCV 2016, arXiv 1603.05027;
+    Kolesnikov et al., "Big Transfer", ECCV 2020, arXiv 1912.11370."""
+
+    timm = ("resnetv2_*",)
+    classes = ("ResNetV2",)
+
+    @classmethod
+    def sites(cls, network: Network) -> tuple[Site, ...]:
+        """The end of every residual branch, before the shortcut is added."""
+        blocks = blocks_of(network, lambda _, module: type(module).__name__ in BLOCKS)
+        last = {
+            name: f"{name}.conv{3 if hasattr(network.get_submodule(name), 'conv3') else 2}"
+            for name in blocks
+        }
+        sites = [
+            replace(site, part="shortcut")
+            if site.kind == "conv" and ".downsample." in site.name
+            else replace(site, part="block_output")
+            if site.name in last.values()
+            else site
+            for site in weight_sites(network, inside(blocks))
+        ]
+        for layer, (name, conv) in enumerate(last.items()):
+            width = network.get_submodule(conv).out_channels
+            at = f"{name}.drop_path"
+            sites.append(Site(at, "block", "backbone", layer, width, insert_before=True))
+        return with_depths(sites)

@@ -1,0 +1,56 @@
+"""Swin transformers: attention within windows that move, widths that grow by stage."""
+
+from typing import ClassVar
+
+from suite.backbones.families.vit import PARTS, ViT
+from suite.backbones.sites import (
+    Network,
+    Site,
+    blocks_of,
+    inside,
+    weight_sites,
+    with_depths,
+)
+from suite.registry.schema import SiteKind
+
+
+class Swin(ViT):
+    """Liu et al., "Swin Transformer", ICCV 2021, arXiv 2103.14030; the first version alone, since
+    the second reads its projections' weights without calling them."""
+
+    kinds: ClassVar[tuple[SiteKind, ...]] = (
+        "attention", "feed_forward", "linear", "norm", "patch_embedding",
+    )  # fmt: skip
+    timm = ("swin_*",)
+    classes = ("SwinTransformer",)
+
+    @classmethod
+    def sites(cls, network: Network) -> tuple[Site, ...]:
+        """Before stochastic depth and the residual sums. Attention itself reads windows, which are
+        not what joins the residual: nothing can stand beside it."""
+        blocks = blocks_of(
+            network, lambda _, module: type(module).__name__ == "SwinTransformerBlock"
+        )
+        sites = list(weight_sites(network, inside(blocks, "encoder"), PARTS))
+        for layer, name in enumerate(blocks):
+            width = network.get_submodule(name).dim
+            for kind, number, entry in SUBLAYERS:
+                sites.append(
+                    Site(
+                        f"{name}.drop_path{number}",
+                        kind,
+                        "encoder",
+                        layer,
+                        width,
+                        insert_before=True,
+                        entry=entry and f"{name}.{entry}",
+                        entry_norm=f"{name}.norm{number}",
+                    )
+                )
+        return with_depths(sites)
+
+
+SUBLAYERS: tuple[tuple[SiteKind, int, str], ...] = (
+    ("attention", 1, ""),
+    ("feed_forward", 2, "mlp"),
+)
