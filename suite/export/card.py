@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from suite.export.loading import BACKBONE, HEAD, WEIGHTS, Form
+from suite.export.loading import BACKBONE, HEAD, WEIGHTS, Form, is_carried
 from suite.export.program import FILE
 from suite.export.subject import Subject
 from suite.leaderboards.formats import stored, table
@@ -55,7 +55,7 @@ def _head(subject: Subject, form: Form) -> list[str]:
     if library is None:
         library = "timm" if entry.modality == "image" else "transformers"
     lines = ["---", f"library_name: {library}"]
-    if not entry.scale.embedded and not entry.source.local_only:
+    if not is_carried(entry):
         lines.append(f"base_model: {entry.source.id}")
     return [*lines, f"tags: [{subject.result.cell.method}]", "---"]
 
@@ -108,7 +108,7 @@ def _contents(subject: Subject, form: Form, difference: float) -> list[str]:
         ]
     if subject.head is not None and form != "program":
         lines.append(f"`{HEAD}` is the task's output layer (`weight`, `bias`)")
-    if form == "peft" and subject.pristine.entry.scale.embedded:
+    if form == "peft" and is_carried(subject.pristine.entry):
         lines.append(f"`{BACKBONE}/` is the frozen network, which no hub has")
     lines.append(
         "on random inputs the outputs differ from those of the model that was measured by "

@@ -14,9 +14,9 @@ from suite.console import shown
 from suite.errors import UserError
 from suite.export import adapter, folding, program
 from suite.export.card import card
-from suite.export.loading import BACKBONE, HEAD, WEIGHTS, Form, code, is_known_outside
+from suite.export.loading import BACKBONE, HEAD, WEIGHTS, Form, code, is_carried, is_known_outside
 from suite.export.subject import NotHeld, Subject
-from suite.planning.locate import model_folder
+from suite.planning.locate import MODEL_FILES, model_folder
 from suite.registry import Registry
 
 Target = Literal["peft", "torch"]
@@ -61,8 +61,8 @@ def _write(
     if target == "peft":
         if not known:
             raise NotHeld(
-                f"{subject.pristine.entry.name} is a network of this package's own, which nothing "
-                "else can put an adapter on; --to torch writes it as a program"
+                f"{subject.pristine.entry.name} is no network that another library builds, so that "
+                "peft cannot put an adapter on it; --to torch writes it as a program"
             )
         _write_adapter(subject, folder)
         return "peft", adapter.check(subject, folder), None
@@ -80,9 +80,12 @@ def _write_adapter(subject: Subject, folder: Path) -> None:
     entry = subject.pristine.entry
     base = entry.source.id
     found = adapter.adapter_of(subject)
-    if entry.scale.embedded:
+    if is_carried(entry):
         base = BACKBONE
-        shutil.copytree(model_folder(entry), folder / BACKBONE)
+        (folder / BACKBONE).mkdir()
+        for file in model_folder(entry).iterdir():
+            if file.name.endswith(MODEL_FILES):
+                shutil.copy(file, folder / BACKBONE / file.name)
     found.write(folder, base, entry.source.revision)
     _write_head(subject, folder)
 

@@ -1,7 +1,9 @@
 """The Python code that uses an exported model with torch, transformers, timm and peft alone."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import torch
 
 from suite.backbones.base import Backbone, EncoderBackbone, TextBackbone
 from suite.backbones.family import Family, TextFamily
@@ -18,13 +20,24 @@ WEIGHTS = "model.safetensors"
 
 
 def is_known_outside(backbone: Backbone) -> bool:
-    """Whether another library builds the network, with these names for its tensors."""
-    from timm.models.vision_transformer import VisionTransformer
+    """Whether another library builds the network, of the same layers under the same names."""
+    network, library = backbone.network, backbone.entry.source.library
+    if library == "cifar":
+        from timm.models.vision_transformer import VisionTransformer
 
-    if backbone.entry.source.library == "cifar":
-        return isinstance(backbone.network, VisionTransformer)
-    # Of the class itself, or of the base that leaves networks as they are.
-    return backbone.kind.prepared.__func__ is Family.prepared.__func__  # type: ignore[attr-defined]
+        return isinstance(network, VisionTransformer)
+    if library == "timm":
+        # The base leaves networks as they are; a family may put other layers in.
+        return backbone.kind.prepared.__func__ is Family.prepared.__func__  # type: ignore[attr-defined]
+    make: Any = type(network)
+    with torch.device("meta"):
+        plain = dict(make(network.config).named_modules())
+    return all(type(plain.get(name)) is type(layer) for name, layer in network.named_modules())
+
+
+def is_carried(entry: BackboneEntry) -> bool:
+    """Whether an adapter takes its frozen backbone along: it has no place of its own on the hub."""
+    return entry.scale.embedded or entry.source.local_only
 
 
 def code(subject: Subject, form: Form, program: Program | None = None) -> str:
@@ -102,7 +115,10 @@ class _Image:
         else:
             revision = f"@{source.revision}" if source.revision else ""
             name = f'"hf-hub:{source.id}{revision}"'
-            name = name if self.form == "peft" else 'f"local-dir:{folder}"'
+            if self.form != "peft":
+                name = 'f"local-dir:{folder}"'
+            elif is_carried(self.entry):
+                name = f'f"local-dir:{{folder}}/{BACKBONE}"'
             arguments = self.subject.pristine.kind.timm_arguments(self.entry)  # type: ignore[attr-defined]
             more = "".join(f", {key}={value!r}" for key, value in arguments.items())
             lines = [f"network = timm.create_model({name}, pretrained=True, num_classes=0{more})"]
@@ -192,7 +208,7 @@ class _Text(_Image):
         source = self.entry.source
         place = "folder"
         if self.form == "peft":
-            place = f'f"{{folder}}/{BACKBONE}"' if self.entry.scale.embedded else f'"{source.id}"'
+            place = f'f"{{folder}}/{BACKBONE}"' if is_carried(self.entry) else f'"{source.id}"'
             place += f', revision="{source.revision}"' if source.revision else ""
         kind = self.subject.pristine.kind
         assert issubclass(kind, TextFamily)
