@@ -232,7 +232,8 @@ def _load_file(path: Path, kind: Kind, name: str, model: type[E]) -> _Loaded[E]:
 def _yaml_files(folder: Path) -> Iterator[Path]:
     """Files that are, or were meant to be, registry files."""
     if folder.is_dir():
-        yield from sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
+        endings = (".yaml", ".yml")
+        yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
 
 
 @functools.cache

@@ -18,6 +18,11 @@ T = TypeVar("T")
 FILLED_IN = ("path", "track", "cost_stated", "found_rates")
 """Fields of an entry that code fills in; in YAML they are unknown keys."""
 
+_MOST = 50
+"""Mistakes of one file that are told apart; with more it is another file, not one with mistakes."""
+_LONGEST = 200
+"""Characters of a value that a message repeats."""
+
 _TYPES = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -59,7 +64,8 @@ def validate(document: Document, kind: Any, adapter: TypeAdapter[T]) -> T | None
 def _explain(error: ValidationError, document: Document, kind: Any) -> list[Problem]:
     wanted: dict[Location, list[str]] = {}
     problems: list[Problem] = []
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details[:_MOST]:
         location = _written(detail["loc"], document)
         if _is_consequence(detail, document, location):
             continue
@@ -73,6 +79,8 @@ def _explain(error: ValidationError, document: Document, kind: Any) -> list[Prob
         if names == ["text"] and isinstance(value, int | float):
             message += ": write it in quotes"
         problems.append(document.problem(location, message))
+    if len(details) > _MOST:
+        problems.append(document.problem((), f"and {len(details) - _MOST:,} mistakes more"))
     return problems
 
 
@@ -106,17 +114,17 @@ def _one(detail: ErrorDetails, location: Location, document: Document, kind: Any
             near = did_you_mean(tag, choices.replace("'", "").split(", "))
             return document.problem((*location, key), f"must be one of {choices}{near}")
         case "string_pattern_mismatch":
+            text = str(location[-1] if name == "[key]" else _value_at(document, location))
             return document.problem(
                 location,
-                f"'{location[-1] if name == '[key]' else _value_at(document, location)}' is not "
-                f"{_PATTERNS[context['pattern']]}",
+                f"'{_shortened(text)}' is not {_PATTERNS[context['pattern']]}",
                 at_key=name == "[key]",
             )
         case "too_short":
             return document.problem(location, f"needs at least {context['min_length']} items")
         case "value_error":
-            key, _, message = detail["msg"].removeprefix("Value error, ").partition(": ")
-            return document.problem((*location, key), message)
+            key, colon, message = detail["msg"].removeprefix("Value error, ").partition(": ")
+            return document.problem((*location, key) if colon else location, message or key)
         case _:
             message = detail["msg"].replace("Input should", "must")
             return document.problem(location, message[0].lower() + message[1:])
@@ -150,7 +158,11 @@ def _describe(value: object) -> str:
         return "a list"
     if value is None or isinstance(value, bool):
         return {None: "nothing", True: "true", False: "false"}[value]
-    return repr(value)
+    return _shortened(repr(value))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text):,} characters)"
 
 
 def _written(location: tuple[int | str, ...], document: Document) -> Location:
