@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from string import Formatter
 
 from suite.registry.cost_names import BACKBONE_NAMES, SITE_NAMES
 from suite.registry.expression import Value, parse
@@ -19,8 +20,12 @@ from suite.registry.schema import (
     MethodEntry,
     MethodRates,
     TaskEntry,
+    Text,
     TrackEntry,
 )
+
+MOST_LABELS = 100_000
+"""Above this the names of the classes alone would take seconds; ImageNet-21k has 21,843."""
 
 Mistakes = Iterator[tuple[Location, str]]
 """Where in the entry's file, and what is wrong there."""
@@ -158,11 +163,36 @@ def _class_mistakes(entry: MethodEntry) -> Mistakes:
             )
 
 
+def size_mistakes(data: object) -> Mistakes:
+    """A task that is not yet read, with so many classes that their names would fill the memory."""
+    output = data.get("output") if isinstance(data, dict) else None
+    labels = output.get("labels") if isinstance(output, dict) else None
+    if isinstance(labels, int) and labels > MOST_LABELS:
+        yield ("output", "labels"), f"{labels:,} classes, at most {MOST_LABELS:,} are possible"
+
+
+def _template_mistakes(text: Text) -> Mistakes:
+    """A template is filled with the columns alone, as they are."""
+    at: Location = ("text", "template")
+    try:
+        parts = [*Formatter().parse(text.template)]
+    except ValueError as error:
+        yield at, str(error)
+        return
+    wanted = " and ".join(f"{{{column}}}" for column in text.columns)
+    for _, name, form, conversion in parts:
+        if name is not None and (name not in text.columns or form or conversion):
+            written = name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
+            yield at, f"'{{{written}}}' is not one of {wanted}"
+
+
 def task_mistakes(entry: TaskEntry) -> Mistakes:
     """A task's metrics and sources, and names that stand twice."""
     yield from _twice(("metrics",), entry.metrics)
     yield from _twice(("output", "labels"), getattr(entry.output, "labels", ()))
-    yield from _twice(("text", "columns"), entry.text.columns if entry.text else ())
+    if entry.text:
+        yield from _twice(("text", "columns"), entry.text.columns)
+        yield from _template_mistakes(entry.text)
     for index, name in enumerate(entry.metrics):
         at: Location = ("metrics", index)
         metric = METRICS.get(name)

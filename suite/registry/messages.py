@@ -3,6 +3,7 @@
 import json
 import types
 import typing
+from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar, Union
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -111,7 +112,7 @@ def _one(detail: ErrorDetails, location: Location, document: Document, kind: Any
             if not choices:
                 return document.problem((*location, key), "required key is missing")
             tag = str(context["tag"])
-            near = did_you_mean(tag, choices.replace("'", "").split(", "))
+            near = _near(tag, choices.replace("'", "").split(", "))
             return document.problem((*location, key), f"must be one of {choices}{near}")
         case "string_pattern_mismatch":
             text = str(location[-1] if name == "[key]" else _value_at(document, location))
@@ -123,8 +124,8 @@ def _one(detail: ErrorDetails, location: Location, document: Document, kind: Any
         case "too_short":
             return document.problem(location, f"needs at least {context['min_length']} items")
         case "value_error":
-            key, colon, message = detail["msg"].removeprefix("Value error, ").partition(": ")
-            return document.problem((*location, key) if colon else location, message or key)
+            key, _, message = detail["msg"].removeprefix("Value error, ").partition(": ")
+            return document.problem((*location, key), message)
         case _:
             message = detail["msg"].replace("Input should", "must")
             return document.problem(location, message[0].lower() + message[1:])
@@ -142,13 +143,13 @@ def _is_consequence(detail: ErrorDetails, document: Document, location: Location
 
 def _unknown(key: str, model: Any) -> str:
     allowed = allowed_keys(model)
-    return f"unknown key{did_you_mean(key, allowed)}; allowed keys: {', '.join(allowed)}"
+    return f"unknown key{_near(key, allowed)}; allowed keys: {', '.join(allowed)}"
 
 
 def _unknown_choice(value: object, context: dict[str, Any]) -> str:
     choices = str(context["expected"])
     words = choices.replace(" or ", ", ").replace("'", "").split(", ")
-    return f"{_describe(value)} is not one of {choices}{did_you_mean(str(value), words)}"
+    return f"{_describe(value)} is not one of {choices}{_near(str(value), words)}"
 
 
 def _describe(value: object) -> str:
@@ -159,6 +160,11 @@ def _describe(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "nothing", True: "true", False: "false"}[value]
     return _shortened(repr(value))
+
+
+def _near(word: str, choices: Iterable[str]) -> str:
+    # Comparing takes the square of the length, and no name is that long.
+    return did_you_mean(word, choices) if len(word) <= _LONGEST else ""
 
 
 def _shortened(text: str) -> str:

@@ -5,8 +5,6 @@ import re
 from collections.abc import Iterable, Sequence
 
 _SHOWN = 5
-_LONGEST = 100
-"""Characters of a word; no name is longer, and comparing takes the square of its length."""
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 
 
@@ -21,8 +19,6 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     Names that differ in numbers alone are other things and not the same one misspelt: for
     `resnet18` it is `; there is 'resnet34' and 'resnet50'`.
     """
-    if len(word) > _LONGEST:
-        return ""
     wanted, by_normal = normal(word), {normal(choice): choice for choice in choices}
     alike = sorted(
         choice for name, choice in by_normal.items() if _letters(name) == _letters(wanted)
