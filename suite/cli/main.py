@@ -5,7 +5,6 @@ Nothing heavy is imported here: each verb imports its own command when it is cal
 
 import argparse
 import importlib
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from suite import __version__
-from suite.console import coloured, say
+from suite.console import coloured, flush, prepare_streams, say
 from suite.errors import UserError
 from suite.planning.limits import device, devices, jobs, positive, seconds
 from suite.results.seeds import FIRST_SEARCH_SEED
@@ -47,10 +46,11 @@ def entry_point() -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code (see `--help`)."""
+    prepare_streams()
     try:
         code = _answer([_hyphenated(word) for word in arguments])
-        # Flushed here, where a closed pipe can be caught; at exit it could not.
-        sys.stdout.flush()
+        # Here, where a closed pipe is noticed; at exit it would be an error of the interpreter.
+        flush()
         return code
     except UserError as error:
         say(f"{coloured('error', 'red', sys.stderr)}: {error}")
@@ -58,10 +58,6 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return 130
-    except BrokenPipeError:
-        # The reader has closed the pipe (`| head`): the interpreter must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _answer(arguments: list[str]) -> int:

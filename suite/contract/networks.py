@@ -1,7 +1,7 @@
 """Checks whether a backbone keeps its promises to methods: what its sites are, and that what a
 method does there has the effect that it pays for."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,9 +25,10 @@ from suite.registry.schema import (
     MethodEntry,
     OptionValue,
     Scale,
+    SiteKind,
     TaskEntry,
 )
-from suite.registry.schema.task import Classification, Text
+from suite.registry.schema.task import Classification, Sources, Text
 
 SEED = 1
 NOISE = 0.05
@@ -37,7 +38,7 @@ SAME = 1e-3
 them."""
 ZERO = SAME / 10
 """The same for a method that is said to start at zero, on networks that are known to be sound."""
-WEIGHTS = ("conv", "linear", "patch_embedding", "head")
+WEIGHTS: tuple[SiteKind, ...] = ("conv", "linear", "patch_embedding", "head")
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _with_method(
 def _method_fault(
     entry: MethodEntry,
     method: Method,
-    options: dict[str, OptionValue],
+    options: Mapping[str, OptionValue],
     backbone: Backbone,
     references: Collection[Backbone],
 ) -> str:
@@ -185,7 +186,7 @@ def _shake(model: AdaptedModel, method: Method) -> None:
         for name, parameter in model.named_parameters():
             if parameter.requires_grad and name in stored:
                 own = float(parameter.std()) if parameter.numel() > 1 else 0.0
-                parameter += NOISE * (1 + own) * torch.randn(parameter.shape, generator=draw)
+                parameter.add_(NOISE * (1 + own) * torch.randn(parameter.shape, generator=draw))
 
 
 def _adapted(entry: MethodEntry, method: Method, backbone: Backbone) -> AdaptedModel:
@@ -205,7 +206,7 @@ def _tasks(entry: BackboneEntry, count: int) -> list[TaskEntry]:
             output=Classification(type="classification", labels=("x", "y", "z")),
             metrics=("accuracy",),
             text=text,
-            sources={},
+            sources=Sources(),
             licence="none",
         )
         for name in ("first", "second")[:count]

@@ -5,6 +5,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from suite.console import say
 from suite.planning.cells import Cell
 from suite.results.records import CellKey, Result
 
@@ -96,7 +97,7 @@ class Progress:
         return time_left(time.monotonic() - self.began, self.done, self.cells)
 
     def _print(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)  # noqa: T201
+        say(line)
 
 
 class LiveProgress(Progress):

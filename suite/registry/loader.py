@@ -231,6 +231,9 @@ def _load_file(path: Path, kind: Kind, name: str, model: type[E]) -> _Loaded[E]:
             kind, name, Document(path, problems=[Problem(path, 1, 1, "", message)]), None
         )
     document = read(path)
+    if kind == "task":
+        large = checks.size_mistakes(document.data)
+        document.problems += [document.problem(*mistake) for mistake in large]
     entry = validate(document, model, _adapter(model))
     return _Loaded(kind, name, document, entry and entry.model_copy(update={"path": path}))
 
@@ -238,7 +241,8 @@ def _load_file(path: Path, kind: Kind, name: str, model: type[E]) -> _Loaded[E]:
 def _yaml_files(folder: Path) -> Iterator[Path]:
     """Files that are, or were meant to be, registry files."""
     if folder.is_dir():
-        yield from sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
+        endings = (".yaml", ".yml")
+        yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
 
 
 @functools.cache

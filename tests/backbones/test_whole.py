@@ -212,7 +212,7 @@ def test_a_tokenizer_larger_than_the_embedding_is_refused(root):
 
 
 def test_a_tokenizer_without_padding_is_refused(root):
-    assert "no padding token" in refusal(bert(root, pad_token=None))
+    assert "no padding token" in refusal(bert(root, pad_token=None, eos_token=None))
 
 
 def test_a_configuration_without_a_start_token_is_refused(root):

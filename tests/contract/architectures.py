@@ -104,5 +104,5 @@ NETWORKS = [
         tie_word_embeddings=False),
     *t5("UMT5ForConditionalGeneration"),
 ]  # fmt: skip
-"""Every family, some in several forms, and what is near to them. What is not `served` may be refused,
-by its architecture's name, or is sound."""
+"""Every family, some in several forms, and what is near to them. What is not `served` may be
+refused, by its architecture's name, or is sound."""

@@ -79,7 +79,7 @@ CATALOGUE = load().backbones
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=() if entry.scale.embedded else pytest.mark.slow)
+        pytest.param(name, marks=() if entry.scale.embedded else pytest.mark.nightly)
         for name, entry in CATALOGUE.items()
     ],
 )
