@@ -33,8 +33,9 @@ exit codes:
   1    some cell failed        130  interrupted; the same command continues
 
 environment:
-  SUITE_DATA      folder with real data and weights (datasets/..., models/...)
-  SUITE_REGISTRY  folder with methods/ and tasks/ that come before the package's own
+  SUITE_DATA        folder with real data and weights (datasets/..., models/...)
+  SUITE_REGISTRY    folder with methods/ and tasks/ that come before the package's own
+  SUITE_CHECKPOINT  seconds between checkpoints of a long cell (300; 0 for none)
   HF_HOME, HF_HUB_OFFLINE, TORCH_HOME, CUDA_VISIBLE_DEVICES, NO_COLOR are honoured
 """
 
@@ -157,6 +158,21 @@ def build_parser() -> argparse.ArgumentParser:
         "-o", dest="file", type=Path, required=True, metavar="FILE", help="ends in .zip"
     )
     _out(submit)
+    export = verb("export", "export", "write a cell's model for programs without the suite")
+    export.add_argument("cell", metavar="CELL", help="as in 'list results'; globs allowed")
+    export.add_argument(
+        "--to", choices=("peft", "torch"), required=True,
+        help="an adapter of peft, or a network of torch: merged weights, else a traced program",
+    )  # fmt: skip
+    export.add_argument("--task", metavar="NAME", help="of a cell with several tasks")
+    export.add_argument(
+        "-o", dest="folder", type=Path, metavar="FOLDER", help="default: exports/ in --out"
+    )
+    _out(export)
+    push = verb("push", "export", "send an exported folder to a repository on the hub")
+    push.add_argument("folder", type=Path, metavar="FOLDER")
+    push.add_argument("--repo", required=True, metavar="USER/NAME")
+    push.add_argument("--private", action="store_true", help="if the repository is made")
     verify = verb("verify", "verify", "hold results against themselves and their deltas")
     verify.add_argument(
         "cells", nargs="*", metavar="CELL | FILE.zip",

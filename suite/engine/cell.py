@@ -17,6 +17,7 @@ from suite.data.batching import Batches
 from suite.data.encode import EncodedTask, Examples, encode_task
 from suite.data.sources import departure
 from suite.engine import environment, guards, peak_memory
+from suite.engine.checkpoint import Checkpoint
 from suite.engine.content import Origin
 from suite.engine.delta import (
     changed_tensors,
@@ -141,8 +142,11 @@ def run_cell(cell: Cell, workspace: Workspace, folder: Path, progress: Progress)
     return store_cell(cell, train_cell(cell, workspace, progress), workspace, folder)
 
 
-def train_cell(cell: Cell, workspace: Workspace, progress: Progress) -> Trained:
-    """The first half of `run_cell`, which cells that differ only in `store` have in common."""
+def train_cell(
+    cell: Cell, workspace: Workspace, progress: Progress, checkpoint: Checkpoint | None = None
+) -> Trained:
+    """The first half of `run_cell`, which cells that differ only in `store` have in common; from
+    where `checkpoint` stands, if it does."""
     started = time.perf_counter()
     peak_memory.reset_peak(workspace.device)
     pristine = workspace.backbone(cell.key.backbone)
@@ -151,7 +155,8 @@ def train_cell(cell: Cell, workspace: Workspace, progress: Progress) -> Trained:
     data = _batches(encoded, pristine)
     _guard(cell, method, workspace, data)
     model = _adapted(cell, method, workspace, "adapt")
-    training = train(model, method, data, cell.recipe, seed_for(cell.key.seed, "train"), progress)
+    seed = seed_for(cell.key.seed, "train")
+    training = train(model, method, data, cell.recipe, seed, progress, checkpoint)
     facts = method.facts(model)
     _check_backbone(model, pristine, method)
     return Trained(
@@ -161,7 +166,7 @@ def train_cell(cell: Cell, workspace: Workspace, progress: Progress) -> Trained:
         data=data,
         training=training,
         facts=facts,
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - started + (checkpoint.earlier_seconds if checkpoint else 0),
         peak_memory_bytes=peak_memory.peak_bytes(workspace.device),
     )
 

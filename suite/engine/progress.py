@@ -65,6 +65,10 @@ class Progress:
     def preparing(self, cell: Cell, what: str) -> None:
         """The cell waits for `what` before its first step."""
 
+    def continued(self, cell: Cell, step: int) -> None:
+        """The cell goes on from a checkpoint."""
+        self.note(f"{describe(cell.key)}: continues at step {step}")
+
     def stepped(self, cell: Cell, step: int, steps: int) -> None:
         """The cell has done `step` of `steps` optimizer steps."""
 

@@ -60,6 +60,13 @@ class Stepped:
 
 
 @dataclass(frozen=True)
+class Continued:
+    """A running cell goes on from a checkpoint after `step` optimizer steps."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class TrainingEnded:
     """What fails from now on is the storing of the running cell."""
 
@@ -114,6 +121,7 @@ def work(
 
     from suite.engine.announcing import AnnouncingWorkspace
     from suite.engine.cell import Trained
+    from suite.engine.checkpoint import remove as remove_checkpoint
 
     # tqdm's default lock is a semaphore between processes, which would leak if a worker is killed.
     tqdm.set_lock(threading.RLock())
@@ -157,6 +165,7 @@ def work(
             # On disk before the parent hears of it: what it has reported is never lost.
             if result.status != "oom":
                 result.write(out / SINGLES)
+                remove_checkpoint(folder)
         except OSError as error:
             pipe.send(Unwritable(f"{folder}: cannot be written ({error.strerror})"))
         except UserError as error:
@@ -167,6 +176,7 @@ def work(
 
 def _trained(order: Order, workspace: "Workspace", out: Path, pipe: Connection) -> "Trained":
     from suite.engine.cell import CellError, train_cell, trained_before
+    from suite.engine.checkpoint import Checkpoint, training_key
 
     last = 0.0
 
@@ -184,7 +194,12 @@ def _trained(order: Order, workspace: "Workspace", out: Path, pipe: Connection) 
             raise CellError(f"the result of {exact.label} is gone")
         trained = trained_before(cell, result, delta_path(out, exact), workspace)
     else:
-        trained = train_cell(cell, workspace, progress)
+        checkpoint = Checkpoint(
+            work_folder(out, cell.key),
+            training_key(cell, workspace.device.type),
+            lambda step: pipe.send(Continued(step)),
+        )
+        trained = train_cell(cell, workspace, progress, checkpoint)
     pipe.send(TrainingEnded())
     return trained
 

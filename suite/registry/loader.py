@@ -17,6 +17,7 @@ from suite.registry.messages import validate
 from suite.registry.names import did_you_mean
 from suite.registry.problems import Problem
 from suite.registry.rates import FOLDER as RATES
+from suite.registry.remembered import remembered
 from suite.registry.schema import (
     BackboneEntry,
     FileEntry,
@@ -63,11 +64,16 @@ def load(folder: Path | None = None) -> Registry:
     Raises `UserError` if a folder that was asked for is not a registry.
     """
     roots = search_path(folder)
+    catalogs = [*(root / "backbones" for root in roots), *CATALOGS, given_backbones()]
+    folders = [root / part for root in roots for part in ("methods", "tasks")]
+    return remembered([*folders, *catalogs], lambda: _load(roots, catalogs))
+
+
+def _load(roots: tuple[Path, ...], catalogs: Sequence[Path]) -> Registry:
     methods = _load_folders((root / "methods" for root in roots), "method", MethodEntry)
     for method in methods.values():
         if method.entry:
             method.note(checks.method_mistakes(method.entry))
-    catalogs = [*(root / "backbones" for root in roots), *CATALOGS, given_backbones()]
     backbones = _load_folders(catalogs, "backbone", BackboneEntry)
     for backbone in backbones.values():
         if backbone.entry:

@@ -13,6 +13,7 @@ from suite.engine.processes import PATIENCE_SECONDS, Guard, Worker, start_worker
 from suite.engine.progress import Progress, describe
 from suite.engine.settings import Settings
 from suite.engine.worker import (
+    Continued,
     Finished,
     Order,
     Preparing,
@@ -185,6 +186,8 @@ class LocalExecutor:
                 match message:
                     case Preparing(what):
                         self.progress.preparing(running.cell, what)
+                    case Continued(step):
+                        self.progress.continued(running.cell, step)
                     case Stepped(step, steps):
                         self.progress.stepped(running.cell, step, steps)
                     case TrainingEnded():
