@@ -193,7 +193,10 @@ EDITS = (
         "another family's site", swap(f"{FAMILIES}/vit.py", "embed_dim", "num_features"), (PROBE,)
     ),
     Edit("a new family", add_family),
-    Edit("another library", swap("suite/backbones/load.py", "num_classes=0", "num_classes=1")),
+    Edit(
+        "another library",
+        swap("suite/backbones/whole_timm.py", "classifying = timm", "classifying = not timm"),
+    ),
     Edit(
         "a kernel of the GPU",
         swap("suite/nn/kernels/adapter_triton.py", '"BLOCK": 512', '"BLOCK": 256'),
@@ -277,7 +280,11 @@ EDITS = (
         swap(MODEL, "value = float(answer.strip())", "value = float(answer)"),
         (HYPERFORMER,),
     ),
-    Edit("how T5 generates", swap(BACKBONE, "num_beams=1", "num_beams=2"), (HYPERFORMER,)),
+    Edit(
+        "how T5 generates",
+        swap("suite/backbones/generation.py", "num_beams=1", "num_beams=2"),
+        (HYPERFORMER,),
+    ),
     Edit(
         "how BERT is pooled",
         swap(BACKBONE, "return hidden[:, 0]", "return hidden[:, 1]"),
