@@ -55,8 +55,14 @@ IMAGE: dict[str, tuple[str, dict[str, Any]]] = {
         "swin_tiny_patch4_window7_224",
         {"img_size": 24, "window_size": 3, "embed_dim": 24, "depths": (2, 1), "num_heads": (2, 2)},
     ),
-    "convnext": ("convnext_atto", {"depths": (1, 1), "dims": (8, 16)}),
-    "convnextv2": ("convnextv2_tiny", {"depths": (1, 1), "dims": (8, 16)}),
+    "convnext": (
+        "convnext_atto",
+        {"patch_size": 1, "depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16)},
+    ),
+    "convnextv2": (
+        "convnextv2_tiny",
+        {"patch_size": 1, "depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16)},
+    ),
     "bit": ("resnetv2_50x1_bit", {"channels": (128, 128, 128, 128), "stem_chs": 32}),
     "resnet_gn": ("resnet50_gn", {"layers": (1, 1, 1, 1), "channels": (32, 32, 32, 32)}),
     "resnext": ("resnext50_32x4d", {**STAGES, "cardinality": 4, "base_width": 16}),
