@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from operator import is_not
 from pathlib import Path
 from types import ModuleType
@@ -109,7 +109,7 @@ def _process() -> dict[str, object]:
         "torch's deterministic algorithms": (
             torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(),
-            torch.utils.deterministic.fill_uninitialized_memory,
+            torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
         ),
         "torch's autocast": (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")),
         "torch's precision": (torch.get_float32_matmul_precision(), cuda.allow_tf32),
@@ -141,7 +141,7 @@ def _folder() -> str:
         return ""
 
 
-def _tensors(workspace: Workspace) -> Iterator[tuple[str, list[Tensor | tuple[Tensor, int]]]]:
+def _tensors(workspace: Workspace) -> Iterator[tuple[str, Sequence[Tensor | tuple[Tensor, int]]]]:
     """What a workspace keeps, by name: tensors, and those of which the count of changes will do."""
     for name, backbone in workspace.backbones.items():
         yield f"the weights of {name}", [*backbone.parameters(), *backbone.buffers()]
@@ -154,7 +154,7 @@ def _tensors(workspace: Workspace) -> Iterator[tuple[str, list[Tensor | tuple[Te
         yield f"the examples of {encoded.task.name} ({number})", inputs
 
 
-def _checksum(tensors: list[Tensor | tuple[Tensor, int]]) -> int:
+def _checksum(tensors: Sequence[Tensor | tuple[Tensor, int]]) -> int:
     """One number for the values of tensors."""
     total = 0
     for item in tensors:
@@ -163,7 +163,7 @@ def _checksum(tensors: list[Tensor | tuple[Tensor, int]]) -> int:
             total = zlib.crc32(f"{id(tensor)} {version}".encode(), total)
         elif item.device.type == "cpu":
             values = item.detach().flatten().contiguous().view(torch.uint8).numpy()
-            total = zlib.crc32(values, total)
+            total = zlib.crc32(values.data, total)
         else:
             # On the device: copying a large backbone to the host would take as long as many steps.
             whole = item.detach().flatten().contiguous()

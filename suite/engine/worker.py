@@ -250,10 +250,7 @@ def _attempt(function: Callable[[], T]) -> T | Failure:
         if status != "unsupported":
             with contextlib.suppress(OSError, ValueError):  # the log may have been closed
                 traceback.print_exc()
-        try:
-            reason = " ".join(str(error).split()) or type(error).__name__
-        except Exception:
-            reason = "its message cannot be read"
+        reason = " ".join(_message(error).split()) or type(error).__name__
         if not isinstance(error, UserError | Unsupported | Diverged | CellError):
             reason = f"{type(error).__name__}: {reason}"
         return Failure(status, reason)
@@ -268,7 +265,14 @@ def _attempt(function: Callable[[], T]) -> T | Failure:
         return failed("oom", error)
     except Exception as error:
         # "DefaultCPUAllocator: can't allocate memory" is a plain RuntimeError.
-        return failed("oom" if "allocate memory" in str(error) else "failed", error)
+        return failed("oom" if "allocate memory" in _message(error) else "failed", error)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "its message cannot be read"
 
 
 def failure(cell: Cell, status: Status, reason: str, log_of: Cell | None = None) -> Result:

@@ -47,8 +47,18 @@ VALUES = [
     (TASK, LABELS, "labels: 1000000000", "7:11: output.labels: 1,000,000,000 classes, at most"),
     (TASK, LABELS, "labels: [a, b, a]", "7:18: output.labels[2]: 'a' is listed twice"),
     (TASK, SENTENCE, "{sentence} {nope}", "11:13: text.template: '{nope}' is not one of"),
-    (TASK, SENTENCE, "{sentence:>99999999}", "11:13: text.template: '{sentence:>99999999}' is not"),
-    (TASK, SENTENCE, "{sentence.__class__}", "11:13: text.template: '{sentence.__class__}' is not"),
+    (
+        TASK,
+        SENTENCE,
+        "{sentence} {sentence:>99999999}",
+        "11:13: text.template: '{sentence:>99999999}' is not",
+    ),
+    (
+        TASK,
+        SENTENCE,
+        "{sentence} {sentence.__class__}",
+        "11:13: text.template: '{sentence.__class__}' is not",
+    ),
     (TASK, SENTENCE, "{sentence} {", "11:13: text.template: "),
 ]
 
