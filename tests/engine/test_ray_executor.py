@@ -160,7 +160,7 @@ def test_a_node_that_does_not_share_the_folder_is_named(cluster, registry, tmp_p
 def test_the_share_of_a_gpu_follows_from_measured_memory(cluster, registry, tmp_path, monkeypatch):
     """Nothing is computed: where would the GPU come from?"""
     suite.run("good", "reds", registry=registry, out=tmp_path, device="cpu")
-    (result,) = suite.read_results(tmp_path, registry=registry).results
+    (result,) = suite.read_results(tmp_path, registry=registry)
     on_gpu = result.environment.model_copy(update={"device": "cuda:0"})
     result = result.model_copy(update={"environment": on_gpu, "peak_memory_bytes": 2 * 2**30})
     monkeypatch.setattr(RayExecutor, "_peaks", lambda self, made: GpuMemory(10 * 2**30, [result]))
