@@ -53,9 +53,8 @@ class DiSparse(Method):
         seen = {task: deque[Batch](maxlen=self.batches) for task in tasks}
         held: list[RemovableHandle] = []
 
-        def remember(batch: Batch) -> Tensor:
+        def remember(batch: Batch) -> None:
             seen[batch.task].append(batch)
-            return torch.zeros((), device=batch.targets.device)
 
         def vote(validate: Validate) -> None:
             model.eval()
@@ -72,7 +71,7 @@ class DiSparse(Method):
                 handle.remove()
 
         return (
-            Phase(tasks, self.dense_share, penalty=remember, finish=vote),
+            Phase(tasks, self.dense_share, observe=remember, finish=vote),
             Phase(
                 tasks,
                 1 - self.dense_share,

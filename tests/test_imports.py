@@ -16,6 +16,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "design.md"
 
 ROOMS = (
     "cli",
+    "export",
     "contract",
     "engine",
     "leaderboards",

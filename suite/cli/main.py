@@ -5,7 +5,6 @@ Nothing heavy is imported here: each verb imports its own command when it is cal
 
 import argparse
 import importlib
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from suite import __version__
-from suite.console import coloured, say
+from suite.console import coloured, flush, prepare_streams, say
 from suite.errors import UserError
 from suite.planning.limits import device, devices, jobs, positive, seconds
 from suite.results.seeds import FIRST_SEARCH_SEED
@@ -33,8 +32,9 @@ exit codes:
   1    some cell failed        130  interrupted; the same command continues
 
 environment:
-  SUITE_DATA      folder with real data and weights (datasets/..., models/...)
-  SUITE_REGISTRY  folder with methods/ and tasks/ that come before the package's own
+  SUITE_DATA        folder with real data and weights (datasets/..., models/...)
+  SUITE_REGISTRY    folder with methods/ and tasks/ that come before the package's own
+  SUITE_CHECKPOINT  seconds between checkpoints of a long cell (300; 0 for none)
   HF_HOME, HF_HUB_OFFLINE, TORCH_HOME, CUDA_VISIBLE_DEVICES, NO_COLOR are honoured
 """
 
@@ -46,10 +46,11 @@ def entry_point() -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code (see `--help`)."""
+    prepare_streams()
     try:
         code = _answer([_hyphenated(word) for word in arguments])
-        # Flushed here, where a closed pipe can be caught; at exit it could not.
-        sys.stdout.flush()
+        # Here, where a closed pipe is noticed; at exit it would be an error of the interpreter.
+        flush()
         return code
     except UserError as error:
         say(f"{coloured('error', 'red', sys.stderr)}: {error}")
@@ -57,10 +58,6 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return 130
-    except BrokenPipeError:
-        # The reader has closed the pipe (`| head`): the interpreter must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _answer(arguments: list[str]) -> int:
@@ -125,8 +122,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     validate = verb("validate", "contributing", "check every registry entry without running it")
     validate.add_argument("names", nargs="*", help="only these entries (default: all)")
-    check = verb("check", "contributing", "run the contract test of a method or task on the CPU")
+    check = verb("check", "contributing", "run the contract test of a method, task or backbone")
     check.add_argument("name")
+    _json(check)
     new = verb("new", "scaffold", "write the files of a new method, task or backbone")
     new.add_argument("kind", choices=("method", "task", "backbone"))
     new.add_argument(
@@ -156,6 +154,21 @@ def build_parser() -> argparse.ArgumentParser:
         "-o", dest="file", type=Path, required=True, metavar="FILE", help="ends in .zip"
     )
     _out(submit)
+    export = verb("export", "export", "write a cell's model for programs without the suite")
+    export.add_argument("cell", metavar="CELL", help="as in 'list results'; globs allowed")
+    export.add_argument(
+        "--to", choices=("peft", "torch"), required=True,
+        help="an adapter of peft, or a network of torch: merged weights, else a traced program",
+    )  # fmt: skip
+    export.add_argument("--task", metavar="NAME", help="of a cell with several tasks")
+    export.add_argument(
+        "-o", dest="folder", type=Path, metavar="FOLDER", help="default: exports/ in --out"
+    )
+    _out(export)
+    push = verb("push", "export", "send an exported folder to a repository on the hub")
+    push.add_argument("folder", type=Path, metavar="FOLDER")
+    push.add_argument("--repo", required=True, metavar="USER/NAME")
+    push.add_argument("--private", action="store_true", help="if the repository is made")
     verify = verb("verify", "verify", "hold results against themselves and their deltas")
     verify.add_argument(
         "cells", nargs="*", metavar="CELL | FILE.zip",

@@ -17,8 +17,10 @@ from suite.data.batching import (
     mixed_batches,
     task_chances,
 )
+from suite.engine.checkpoint import Checkpoint
 from suite.engine.delta import live_tensors
 from suite.engine.optimizer import make_optimizer, rate_factor
+from suite.engine.resume import Resumable
 from suite.engine.seeding import seed_for
 from suite.errors import Diverged, Unsupported
 from suite.method import Method, ParameterSet, Phase
@@ -46,6 +48,7 @@ class TaskBatches:
 class Stretch:
     """A phase as it will be trained: on what, for how long and with which seed."""
 
+    number: int
     phase: Phase
     parameters: ParameterSet
     data: Mapping[str, TaskBatches]
@@ -74,8 +77,10 @@ def train(
     recipe: Recipe,
     seed: int,
     progress: Progress,
+    checkpoint: Checkpoint | None = None,
 ) -> Training:
-    """Run every phase of the method and leave the best state of each in `model`.
+    """Run every phase of the method and leave the best state of each in `model`; from where
+    `checkpoint` stands, if it does.
 
     Raises Unsupported if the recipe mixes tasks in a batch and the method needs batches of one
     task, and ValueError if the phases take more steps than the recipe gives. Raises Diverged if a
@@ -93,7 +98,7 @@ def train(
             stretch.phase.prepare()
         _train_only(trainable, stretch.parameters)
         report = partial(_report, progress, done, total)
-        validation |= _train_stretch(model, method, stretch, recipe, report)
+        validation |= _train_stretch(model, method, stretch, recipe, report, checkpoint)
         done += stretch.steps
         if stretch.phase.finish is not None:
             stretch.phase.finish(partial(_validate_some, model, data))
@@ -104,8 +109,10 @@ def train(
     model.eval()
     return Training(
         steps=done,
-        seconds=time.perf_counter() - started,
-        processor_seconds=time.process_time() - computed,
+        seconds=time.perf_counter() - started + (checkpoint.earlier_seconds if checkpoint else 0),
+        processor_seconds=time.process_time()
+        - computed
+        + (checkpoint.earlier_processor_seconds if checkpoint else 0),
         validation=validation,
         trained_parameters=_trained(stretches),
     )
@@ -154,11 +161,14 @@ def _stretches(
     seed: int,
 ) -> list[Stretch]:
     """The phases, each with its share of the recipe's steps."""
-    if recipe.mixed_batches and any(phase.penalty and len(phase.tasks) > 1 for phase in phases):
-        raise Unsupported("a term of its loss looks at batches of one task: no mixed_batches")
+    if recipe.mixed_batches and any(
+        (phase.penalty or phase.observe) and len(phase.tasks) > 1 for phase in phases
+    ):
+        raise Unsupported("it looks at batches of one task: no mixed_batches")
     budget = recipe.steps * len(data)
     stretches = [
         Stretch(
+            number,
             phase,
             ParameterSet(phase.parameters or trainable),
             {task: data[task] for task in phase.tasks},
@@ -186,6 +196,7 @@ def _train_stretch(
     stretch: Stretch,
     recipe: Recipe,
     progress: Callable[[int], None],
+    checkpoint: Checkpoint | None,
 ) -> dict[str, float]:
     """Train for the steps of one phase, leave the best state in the model, and return the
     validation scores of the phase's tasks at that state."""
@@ -202,15 +213,23 @@ def _train_stretch(
     device = next(iter(stretch.parameters)).device
     # A sum on the device stays not finite once one loss was: it need not be read at every step.
     total_loss = torch.zeros((), device=device)
-    # Only what training can change is copied at an evaluation, not the frozen backbone.
-    live = list(live_tensors(model).values())
     best: list[Tensor] = []
     best_score = -np.inf
     best_validation: dict[str, float] = {}
     # Dropout draws from torch's own generator; batches have generators of theirs. So a method that
     # draws more random numbers does not see other batches.
     torch.manual_seed(seed_for(stretch.seed, "dropout"))
-    for step in range(1, steps + 1):
+    resumable = Resumable(model, stretch.parameters, optimizer, total_loss)
+    standing = checkpoint.read(stretch.number) if checkpoint else None
+    done = standing.step if standing else 0
+    if standing:
+        if done < steps or phase.observe is not None:
+            _skip(batches, done, phase)
+        best = resumable.restore(standing, ended=done == steps)
+        best_score, best_validation = standing.best_score, dict(standing.best_validation)
+    # Only what training can change is copied at an evaluation, not the frozen backbone.
+    live = list(live_tensors(model).values())
+    for step in range(done + 1, steps + 1):
         batch = next(batches)
         with autocast(model, device):
             if isinstance(batch, Batch):
@@ -224,6 +243,7 @@ def _train_stretch(
                 # `_stretches` refuses such a phase where tasks are mixed.
                 assert isinstance(batch, Batch)
                 loss = loss + phase.penalty(batch)
+        _show(phase, batch)
         total_loss += loss.detach()
         loss.backward()
         optimizer.step(rate_factor(recipe, step, steps), (step - 1) / steps)
@@ -241,11 +261,30 @@ def _train_stretch(
                 best_score, best_validation = mean, validation
                 best = [tensor.clone() for tensor in live]
             model.train()
+        if checkpoint and step < steps and checkpoint.due:
+            now = resumable.capture(step, best, best_score, best_validation, ended=False)
+            checkpoint.write(stretch.number, now)
+    if checkpoint and done < steps:
+        now = resumable.capture(steps, best, best_score, best_validation, ended=True)
+        checkpoint.end(stretch.number, now)
     for tensor, kept in zip(live, best, strict=True):
         tensor.copy_(kept)
     if stepper:
         stepper.close()
     return best_validation
+
+
+def _skip(batches: Iterator[Batch | MixedBatch], count: int, phase: Phase) -> None:
+    """Draw the batches of steps that were taken before."""
+    for _ in range(count):
+        _show(phase, next(batches))
+
+
+def _show(phase: Phase, batch: Batch | MixedBatch) -> None:
+    if phase.observe is not None:
+        # `_stretches` refuses such a phase where tasks are mixed.
+        assert isinstance(batch, Batch)
+        phase.observe(batch)
 
 
 def _trains_heads_alone(model: AdaptedModel, stretch: Stretch, recipe: Recipe) -> bool:

@@ -33,7 +33,8 @@ Answer = str | float | None
 class Predictor:
     """A backbone with one delta loaded into it.
 
-    `tasks` are the tasks it serves, by name; `model` is the network itself, in evaluation mode.
+    `tasks` are the tasks it serves, by name; `model` is the network itself, in evaluation mode, and
+    `backbone` what it was before it was adapted.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Predictor:
         self.origin = origin
         self.tasks = tasks
         self.device = device
-        self._backbone = backbone
+        self.backbone = backbone
 
     def __repr__(self) -> str:
         cell = self.origin.cell
@@ -72,9 +73,9 @@ class Predictor:
     ) -> list[int] | list[float]:
         """The answers as results record them: label indices or numbers, -1 for no valid answer."""
         entry = self._task(task)
-        columns = columns_of(entry, inputs, self._backbone.entry.image_size)
-        examples = encode_questions(entry, columns, self._backbone, self.origin.max_length)
-        batches = Batches(entry.name, examples.to(self.device), self._backbone.entry)
+        columns = columns_of(entry, inputs, self.backbone.entry.image_size)
+        examples = encode_questions(entry, columns, self.backbone, self.origin.max_length)
+        batches = Batches(entry.name, examples.to(self.device), self.backbone.entry)
         answers = predictions(self.model, batches)
         if isinstance(entry.output, Classification):
             return [int(value) for value in answers]

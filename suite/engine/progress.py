@@ -5,6 +5,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from suite.console import say
 from suite.planning.cells import Cell
 from suite.results.records import CellKey, Result
 
@@ -65,6 +66,10 @@ class Progress:
     def preparing(self, cell: Cell, what: str) -> None:
         """The cell waits for `what` before its first step."""
 
+    def continued(self, cell: Cell, step: int) -> None:
+        """The cell goes on from a checkpoint."""
+        self.note(f"{describe(cell.key)}: continues at step {step}")
+
     def stepped(self, cell: Cell, step: int, steps: int) -> None:
         """The cell has done `step` of `steps` optimizer steps."""
 
@@ -92,7 +97,7 @@ class Progress:
         return time_left(time.monotonic() - self.began, self.done, self.cells)
 
     def _print(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)  # noqa: T201
+        say(line)
 
 
 class LiveProgress(Progress):

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from suite.console import one_line
 from suite.engine.lifetime import end_with_parent, leave_signals_to_parent
 from suite.errors import Diverged, Unsupported, UserError
 from suite.planning.cells import Cell
@@ -24,6 +25,7 @@ from suite.results.records import CellKey, Result, Status
 
 if TYPE_CHECKING:
     from suite.engine.cell import Trained, Workspace
+    from suite.engine.shared import Shared
 
 T = TypeVar("T")
 REPORT_EVERY_SECONDS = 0.2
@@ -59,6 +61,13 @@ class Stepped:
 
 
 @dataclass(frozen=True)
+class Continued:
+    """A running cell goes on from a checkpoint after `step` optimizer steps."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class TrainingEnded:
     """What fails from now on is the storing of the running cell."""
 
@@ -71,6 +80,8 @@ class Finished:
     result: Result
     trained: bool
     """Whether its training succeeded."""
+    changed: str
+    """What it has changed of the things that cells of a process share; empty if nothing."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +122,8 @@ def work(
 
     from suite.engine.announcing import AnnouncingWorkspace
     from suite.engine.cell import Trained
+    from suite.engine.checkpoint import remove as remove_checkpoint
+    from suite.engine.shared import Shared
 
     # tqdm's default lock is a semaphore between processes, which would leak if a worker is killed.
     tqdm.set_lock(threading.RLock())
@@ -123,6 +136,7 @@ def work(
     workspace = AnnouncingWorkspace(
         registry, torch.device(device), threads, say=lambda what: pipe.send(Preparing(what))
     )
+    shared = Shared(workspace)
     kept: Trained | None = None
     while (order := pipe.recv()) is not None:
         cell = order.cell
@@ -134,7 +148,7 @@ def work(
             with _captured(folder / "log.txt"):
                 # The cell before, if it is kept, differs from this one in nothing but `store`.
                 ready: Trained | Failure = (
-                    _attempt(partial(_trained, order, workspace, out, pipe))
+                    _attempt(partial(_trained, order, workspace, shared, out, pipe))
                     if kept is None
                     else kept
                 )
@@ -142,6 +156,10 @@ def work(
                 held = order.claim.is_held()
                 made = _stored(order, ready, workspace, folder) if held else None
                 _end_copy(own)
+                changed = shared.changed()
+                if changed:
+                    print(f"changed, so that this process ends: {changed}")  # noqa: T201
+                    made = made and _excluded(made, changed)
             succeeded = not isinstance(ready, Failure)
             kept = ready if order.more and not isinstance(ready, Failure) else None
             del ready
@@ -154,16 +172,30 @@ def work(
             # On disk before the parent hears of it: what it has reported is never lost.
             if result.status != "oom":
                 result.write(out / SINGLES)
+                remove_checkpoint(folder)
         except OSError as error:
             pipe.send(Unwritable(f"{folder}: cannot be written ({error.strerror})"))
         except UserError as error:
             pipe.send(Unwritable(str(error)))
         else:
-            pipe.send(Finished(result, succeeded))
+            pipe.send(Finished(result, succeeded, changed))
 
 
-def _trained(order: Order, workspace: "Workspace", out: Path, pipe: Connection) -> "Trained":
+def _excluded(made: Result | Failure, changed: str) -> Result | Failure:
+    """What becomes of a cell that changed what cells share: none that changed what computes or
+    judges its own result has one."""
+    if isinstance(made, Failure) or not changed.startswith(
+        ("suite.", "the weights", "the answers")
+    ):
+        return made
+    return Failure("failed", f"it changed {changed}, which the cells of a process share")
+
+
+def _trained(
+    order: Order, workspace: "Workspace", shared: "Shared", out: Path, pipe: Connection
+) -> "Trained":
     from suite.engine.cell import CellError, train_cell, trained_before
+    from suite.engine.checkpoint import Checkpoint, training_key
 
     last = 0.0
 
@@ -174,6 +206,10 @@ def _trained(order: Order, workspace: "Workspace", out: Path, pipe: Connection) 
             pipe.send(Stepped(step, steps))
 
     cell = order.cell
+    # Loaded before the method's own code runs, and remembered as it is then.
+    workspace.backbone(cell.key.backbone)
+    workspace.tasks(cell)
+    shared.remember()
     if order.trained:
         exact = cell.key.stored_as(Store.FLOAT32)
         result = Lookup(out, Result).get(exact)
@@ -181,7 +217,12 @@ def _trained(order: Order, workspace: "Workspace", out: Path, pipe: Connection) 
             raise CellError(f"the result of {exact.label} is gone")
         trained = trained_before(cell, result, delta_path(out, exact), workspace)
     else:
-        trained = train_cell(cell, workspace, progress)
+        checkpoint = Checkpoint(
+            work_folder(out, cell.key),
+            training_key(cell, workspace.device.type),
+            lambda step: pipe.send(Continued(step)),
+        )
+        trained = train_cell(cell, workspace, progress, checkpoint)
     pipe.send(TrainingEnded())
     return trained
 
@@ -204,8 +245,12 @@ def _attempt(function: Callable[[], T]) -> T | Failure:
 
     def failed(status: Status, error: BaseException) -> Failure:
         if status != "unsupported":
-            traceback.print_exc()
-        reason = " ".join(str(error).split()) or type(error).__name__
+            with contextlib.suppress(OSError, ValueError):  # the log may have been closed
+                traceback.print_exc()
+        try:
+            reason = " ".join(str(error).split()) or type(error).__name__
+        except Exception:
+            reason = "its message cannot be read"
         if not isinstance(error, UserError | Unsupported | Diverged | CellError):
             reason = f"{type(error).__name__}: {reason}"
         return Failure(status, reason)
@@ -231,7 +276,8 @@ def failure(cell: Cell, status: Status, reason: str, log_of: Cell | None = None)
         cell=cell.key,
         identity=cell.identity,
         status=status,
-        reason=reason[:500],
+        # A name of a file need not be text, and a message is shortened before it is escaped.
+        reason=one_line(reason[:500])[:500],
         log="" if status == "unsupported" else str(log),
         recipe=cell.recipe,
         options=dict(cell.options),
@@ -242,8 +288,7 @@ def failure(cell: Cell, status: Status, reason: str, log_of: Cell | None = None)
 def _captured(path: Path) -> Iterator[None]:
     """Send everything the process prints, C libraries included, to a file."""
     # Replacing `sys.stdout` would miss what libraries in C write: they use the descriptors.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     saved = os.dup(1), os.dup(2)
     # A new file: an old one may be another user's, or that of a process that is about to end.
     path.unlink(missing_ok=True)
@@ -253,11 +298,17 @@ def _captured(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            _flush()
             for descriptor, target in zip(saved, (1, 2), strict=True):
                 os.dup2(descriptor, target)
                 os.close(descriptor)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # A cell may have closed the stream, its descriptor, or put something else in its place.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
 
 
 def _end_copy(own: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suite.console import say
+from suite.console import say, shown
 from suite.leaderboards import (
     explorer,
     export,
@@ -15,11 +15,12 @@ from suite.leaderboards import (
     searches_page,
 )
 from suite.leaderboards.aggregate import boards, pools_of
+from suite.registry.files import Unreadable, content
 from suite.results import noise
 from suite.results.claims import alone
 from suite.results.folder import read_results
 from suite.results.packing import is_packed, pack
-from suite.results.records import Result, replace_file
+from suite.results.records import LARGEST_BYTES, Result, replace_file
 from suite.results.searches import Search, read_searches
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def build(out: Path, registry: "Registry") -> list[Path]:
 
     In a folder that keeps packs, new results are packed first, and published numbers have pages
     where nothing was measured. Generated pages that no longer
-    belong to any result are removed, with their plots; other files stay.
+    belong to any result are removed, with their plots; other files stay, and a page that
+    somebody has written himself is not replaced by one of that name.
     """
     # Of several processes, the last one to write has then read what all of them have computed.
     with alone(out, "pages"):
@@ -83,9 +85,13 @@ def build(out: Path, registry: "Registry") -> list[Path]:
         files = pages(results, registry, searches, quoted=is_packed(out))
         for name in _stale(out, files):
             (out / name).unlink()
-        for name, content in files.items():
-            replace_file(out / name, content)
-    return sorted(out / name for name in files)
+        own = [name for name in files if _is_anothers(out / name)]
+        for name in own:
+            say(f"{shown(out / name)} is not a page of the suite, and stays as it is")
+        for name, page in files.items():
+            if name not in own:
+                replace_file(out / name, page)
+    return sorted(out / name for name in files if name not in own)
 
 
 def check(out: Path, registry: "Registry") -> list[str]:
@@ -94,8 +100,8 @@ def check(out: Path, registry: "Registry") -> list[str]:
     files = pages(results, registry, searches, quoted=is_packed(out))
     different = [
         name
-        for name, content in files.items()
-        if not (out / name).is_file() or (out / name).read_bytes() != content
+        for name, page in files.items()
+        if not (out / name).is_file() or (out / name).read_bytes() != page
     ]
     return sorted([*different, *_stale(out, files)])
 
@@ -119,12 +125,25 @@ def _read(out: Path) -> tuple[list[Result], list[Search]]:
     return [*results.values()], read_searches(out)
 
 
+def _is_anothers(page: Path) -> bool:
+    """Whether a page has another origin than the suite."""
+    if page.suffix not in (".md", ".html"):
+        return False
+    try:
+        begin = content(page, LARGEST_BYTES, "pages")[:1000]
+    except FileNotFoundError:
+        return False
+    except (OSError, Unreadable):
+        return True
+    return markdown.MARK.encode() not in begin
+
+
 def _stale(out: Path, files: dict[str, bytes]) -> list[str]:
     mark = markdown.MARK.encode()
     left_over = [
         path.stem
         for path in sorted(out.glob("*.md"))
-        if path.name not in files and path.read_bytes().startswith(mark)
+        if path.name not in files and path.is_file() and path.read_bytes().startswith(mark)
     ]
     beside = [
         name

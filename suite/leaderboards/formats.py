@@ -18,6 +18,12 @@ def table(rows: Sequence[Sequence[str]], headers: Sequence[str], *, left: int = 
     return tabulate(cells, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
 
 
+def plain(text: str) -> str:
+    """A text that somebody else wrote, such that Markdown shows it and makes nothing of it: neither
+    HTML nor code, links or pictures."""
+    return text.replace("<", "&lt;").replace("`", r"\`").replace("](", r"]\(")
+
+
 def with_interval(estimate: Estimate) -> str:
     """`71.4 ± 1.2`: the score and half the width of its 95 % interval, where there is one."""
     interval = estimate.interval()

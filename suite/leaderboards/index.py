@@ -103,7 +103,9 @@ def _table(boards: Sequence[Board]) -> str:
     rows = []
     for method in methods:
         found = [{row.label: row for row in board.rows}.get(method) for board in boards]
-        rows.append([method, *(_cell(row) if row else formats.NONE for row in found)])
+        rows.append(
+            [formats.plain(method), *(_cell(row) if row else formats.NONE for row in found)]
+        )
     return formats.table(rows, headers)
 
 

@@ -55,7 +55,7 @@ def _introduction(board: Board) -> str:
 
 
 def _sentence(description: str) -> str:
-    return description.strip().rstrip(".") + "."
+    return formats.plain(description.strip().rstrip(".")) + "."
 
 
 def _method(row: Row) -> str:
@@ -63,7 +63,8 @@ def _method(row: Row) -> str:
     note += UNCOMMITTED if row.uncommitted else ""
     note += f" {provenance.VERIFIED}" if row.verified else ""
     url = row.entry.reference.url if row.entry else None
-    name = f"[{row.label}]({url})" if url else row.label
+    label = formats.plain(row.label)
+    name = f"[{label}]({url})" if url else label
     return f"**{name}**{note}" if row.perhaps_best else f"{name}{note}"
 
 
@@ -227,7 +228,10 @@ def _per_task(board: Board) -> str:
         metrics = " / ".join(board.metrics.get(task, ()))
         headers.append(f"{task}{mark}<br>{metrics}" if metrics else f"{task}{mark}")
     rows = [
-        [row.label, *(formats.task_score(row.tasks[task]) for task in board.track.tasks)]
+        [
+            formats.plain(row.label),
+            *(formats.task_score(row.tasks[task]) for task in board.track.tasks),
+        ]
         for row in board.rows
     ]
     answers = [board.constants.get(task) for task in board.track.tasks]
@@ -236,7 +240,9 @@ def _per_task(board: Board) -> str:
     )
     lines = ["## Scores per task", formats.table(rows, headers)]
     if board.data_notes:
-        notes = [f"- {task}: {note}" for task, note in sorted(board.data_notes.items())]
+        notes = [
+            f"- {task}: {formats.plain(note)}" for task, note in sorted(board.data_notes.items())
+        ]
         lines += ["† Not the official data:", "\n".join(notes)]
     if board.several_metrics:
         lines.append("If a task has two metrics, the score is their mean.")
@@ -245,7 +251,12 @@ def _per_task(board: Board) -> str:
 
 def _failures(board: Board) -> str:
     rows = [
-        [f.cell.label, f.status, f.reason or formats.NONE, f"`{f.log}`" if f.log else formats.NONE]
+        [
+            formats.plain(f.cell.label),
+            f.status,
+            formats.plain(f.reason) or formats.NONE,
+            "`{}`".format(f.log.replace("`", "'")) if f.log else formats.NONE,
+        ]
         for f in board.failures
     ]
     if not rows:
@@ -258,7 +269,7 @@ def _failures(board: Board) -> str:
 def _unsupported(board: Board) -> str:
     if not board.unsupported:
         return ""
-    lines = [f"- {method}: {reason}" for method, reason in board.unsupported.items()]
+    lines = [f"- {method}: {formats.plain(reason)}" for method, reason in board.unsupported.items()]
     return "## Not defined on this backbone\n\n" + "\n".join(lines)
 
 
@@ -275,9 +286,9 @@ def _published(board: Board) -> str:
         gap = f"{measured[row.method] - row.score:+.1f}" if row.method in measured else formats.NONE
         rows.append(
             [
-                row.label,
+                formats.plain(row.label),
                 "published" if row.verified else "published (unverified)",
-                row.source,
+                formats.plain(row.source),
                 f"{row.score:.1f}",
                 *([gap] if gaps else []),
                 formats.stored(row.stored_x) if row.stored_x is not None else formats.NONE,

@@ -39,7 +39,9 @@ class Phase:
     `share` of the cell's steps; the best validation score within the phase is kept. `prepare` is
     called when the phase begins, e.g. to start one phase's parameters from those of another;
     `finish` when its best state is back in the model, e.g. to merge what the phases learned.
-    `penalty` is a term of the loss that sees the batch, called after the model has seen it.
+    `penalty` is a term of the loss that sees the batch, called after the model has seen it; it
+    keeps nothing from one step to the next. `observe` is shown every batch, and may keep some: a
+    training that goes on from a checkpoint shows it those of the steps before again.
     `apart`: what it trains becomes a network of its own, a teacher or one that will be merged, so
     that its parameters count as trained once more.
     """
@@ -50,6 +52,7 @@ class Phase:
     prepare: Callable[[], None] | None = field(default=None, repr=False)
     finish: Callable[[Validate], None] | None = field(default=None, repr=False)
     penalty: Callable[[Batch], Tensor] | None = field(default=None, repr=False)
+    observe: Callable[[Batch], None] | None = field(default=None, repr=False)
     apart: bool = False
 
 
@@ -67,6 +70,12 @@ class Stepper(Protocol):
 
     def close(self) -> None:
         """Leave the model as if its parameters had been trained like all others."""
+
+    def state(self) -> Mapping[str, Tensor]:
+        """All that decides the steps to come, by name, its parameters included."""
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Put a new stepper of the same parameters where the `state` of another one was."""
 
 
 @dataclass(frozen=True)

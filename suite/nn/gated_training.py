@@ -1,6 +1,6 @@
 """Trains gate scores and weight changes in an arena; an optimizer trains everything else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -48,6 +48,10 @@ class UnpushedGate:
             replace(rule, clip_norm=None),
             working=torch.float32,
         )
+        self.attach()
+
+    def attach(self) -> None:
+        """See the gate as the arena has it."""
         self.kernels = TorchKernels(self.arena)
         self.closed = not self.kernels.is_open[0]
 
@@ -146,6 +150,30 @@ class GateStepper:
             # `lock` has freed the changes of closed gates. They are never saved, so zeros do.
             given_up = gate.change.numel() != weight.numel()
             gate.change.data = torch.zeros_like(weight) if given_up else gate.change.data.clone()
+
+    def state(self) -> Mapping[str, Tensor]:
+        """All that decides the steps to come, by name."""
+        return {
+            "gate_scores": torch.stack([gate.gate_score.detach() for gate in self.gates]),
+            "locked": torch.tensor(self.arena.locked),
+            **{f"arena.{name}": tensor for name, tensor in self.arena.state().items()},
+            **{f"unpushed.{name}": tensor for name, tensor in self.unpushed.arena.state().items()},
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the `state` of a stepper of the same gates."""
+        with torch.no_grad():
+            for gate, score in zip(self.gates, state["gate_scores"], strict=True):
+                gate.gate_score.copy_(score)
+        if state["locked"]:
+            self.lock()
+        arenas = {"arena": self.arena, "unpushed": self.unpushed.arena}
+        for start, arena in arenas.items():
+            arena.restore({name: state[f"{start}.{name}"] for name in arena.state()})
+        # With kernels that know the restored gates.
+        kept = [gate for gate in self.gates if gate.is_open] if self.arena.locked else self.gates
+        self._attach(self.arena, kept)
+        self.unpushed.attach()
 
     def _attach(self, arena: Arena, gates: Sequence[GatedChange]) -> None:
         self.arena = arena

@@ -49,8 +49,11 @@ LEAVES = frozenset(
         "suite.registry.modules",
         "suite.registry.schema",
         "suite.results.records",
+        "suite.engine.checkpoint",
         "suite.engine.environment",
+        "suite.engine.guards",
         "suite.engine.peak_memory",
+        "suite.engine.resume",
         "suite.engine.ledger.closed_form",
         "suite.engine.ledger.disagreement",
         "suite.engine.ledger.parameters",
@@ -58,6 +61,8 @@ LEAVES = frozenset(
 )
 """Definitions that decide no result, or whose content counts elsewhere."""
 SOURCES = "suite.data.sources"
+GENERATED, READ = (f"{SOURCES}._generated",), (f"{SOURCES}._tabular", f"{SOURCES}.departure")
+"""What only tasks of the embedded scale use, and only those of the full one."""
 OF_FORMS: Mapping[str, tuple[Form, ...]] = {
     "suite.backbones.base.TextToTextBackbone": ("text_to_text",),
     "suite.backbones.base.EncoderBackbone": ("text",),
@@ -156,8 +161,8 @@ def choice_of(backbone: BackboneEntry, scale: Scale, metrics: Collection[str] = 
     lines.add(("Library", backbone.source.library))
     form = families()[backbone.family].form
     other = {name for name, forms in OF_FORMS.items() if form not in forms}
-    generated = {SOURCES} if scale.embedded else set()
-    return Choice(DOMAINS, frozenset(lines), LEAVES | other | generated)
+    other |= set(READ if scale.embedded else GENERATED)
+    return Choice(DOMAINS, frozenset(lines), LEAVES | other)
 
 
 def family_place(family: str) -> Place:

@@ -79,7 +79,7 @@ def _current(methods: Path) -> _State:
     # Read each time: a size and a time of modification would miss some quick edits.
     files = sha256()
     for folder in (PACKAGE, methods):
-        for path in sorted(folder.rglob("*.py")):
+        for path in sorted(filter(Path.is_file, folder.rglob("*.py"))):
             content = sha256(path.read_bytes()).hexdigest()
             files.update(f"{path.relative_to(folder)}\0{content}\n".encode())
     name = sha256(f"{PACKAGE}\0{methods.resolve()}".encode()).hexdigest()[:16]
@@ -98,5 +98,5 @@ def _read(path: Path, files: str) -> _State | None:
             return None
         cells = {key: Code(digest, parts) for key, (digest, parts) in kept["cells"].items()}
         return _State(files, CellCode(), cells, kept["metrics"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

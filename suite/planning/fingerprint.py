@@ -62,8 +62,12 @@ def keep(target: Path, text: str) -> bool:
 @functools.cache
 def _remembered() -> dict[str, tuple[int, int, str]]:
     try:
-        return json.loads(_cache_file().read_text())
-    except (OSError, ValueError):
+        kept = json.loads(_cache_file().read_text())
+        return {
+            path: (int(size), int(modified), str(digest))
+            for path, (size, modified, digest) in kept.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 

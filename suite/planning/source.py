@@ -13,6 +13,8 @@ from typing import NamedTuple
 from suite.registry.python_source import parse
 
 PACKAGE_NAME = "suite"
+INERT_CALLS = ("TypeVar", "ParamSpec", "NewType")
+"""Calls that serve annotations alone."""
 INERT_DECORATORS = ("cache", "contextmanager", "dataclass", "lru_cache", "no_grad")
 """A decorated function or class counts only where it is used; one under any other decorator may
 have been registered, and counts wherever its module does."""
@@ -208,8 +210,10 @@ def _has_effect(statement: ast.stmt) -> bool:
 
 def _acts(node: ast.AST) -> bool:
     """Whether an assignment with this node in it may do more than to name a value."""
+    if isinstance(node, ast.Call):
+        return last_name(node) not in INERT_CALLS
     stored = isinstance(getattr(node, "ctx", None), ast.Store)
-    return isinstance(node, ast.Call) or (stored and not isinstance(node, ast.Name | ast.Tuple))
+    return stored and not isinstance(node, ast.Name | ast.Tuple)
 
 
 def last_name(decorator: ast.expr) -> str:

@@ -205,14 +205,20 @@ class _Writer(ast.NodeVisitor):
         if node.value is None and not in_class:
             return
         self._put("Assign")
-        if in_class and "ClassVar" in ast.unparse(node.annotation):
-            self._put("ClassVar")
+        if in_class and "ClassVar" not in ast.unparse(node.annotation):
+            self._put("Field")
         self.write([node.target])
         domain = _domain(node.annotation)
         if domain and not self.scopes and isinstance(node.value, ast.Dict):
             self._table(node.value, domain)
         else:
             self.write(node.value)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        """As with an annotation, which decides nothing but in a class, where it makes a field."""
+        self._put("Assign")
+        self.write(node.targets)
+        self.write(node.value)
 
     def _table(self, table: ast.Dict, domain: str) -> None:
         for key, value in zip(table.keys, table.values, strict=True):

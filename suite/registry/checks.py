@@ -1,10 +1,11 @@
 """Checks beyond the schema: files beside an entry, and entries that name each other."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from string import Formatter
 
 from suite.registry.cost_names import BACKBONE_NAMES, SITE_NAMES
-from suite.registry.expression import parse
+from suite.registry.expression import Value, parse
 from suite.registry.metrics import METRICS
 from suite.registry.names import did_you_mean, stays_inside
 from suite.registry.problems import Location
@@ -19,8 +20,12 @@ from suite.registry.schema import (
     MethodEntry,
     MethodRates,
     TaskEntry,
+    Text,
     TrackEntry,
 )
+
+MOST_LABELS = 100_000
+"""Above this the names of the classes alone would take seconds; ImageNet-21k has 21,843."""
 
 Mistakes = Iterator[tuple[Location, str]]
 """Where in the entry's file, and what is wrong there."""
@@ -102,13 +107,24 @@ def _cost_mistakes(entry: MethodEntry) -> Mistakes:
             at: Location = ("cost", part, index, "count")
             known = sorted(common | set(SITE_NAMES if term.each else ()))
             try:
-                unknown = sorted(parse(term.count).names - set(known))
+                formula = parse(term.count)
+                if not formula.names - set(known):
+                    # Once, with the sizes of a small network: what has no value shows now, and not
+                    # after training.
+                    formula.value(_example(entry))
             except ValueError as error:
                 yield at, str(error)
                 continue
-            for name in unknown:
+            for name in sorted(formula.names - set(known)):
                 near = did_you_mean(name, known)
                 yield at, f"unknown name '{name}'{near}; known names: {', '.join(known)}"
+
+
+def _example(entry: MethodEntry) -> dict[str, Value]:
+    """Values of all names that a method's costs may use."""
+    numbers: dict[str, Value] = dict.fromkeys((*BACKBONE_NAMES, *SITE_NAMES, *entry.facts), 64)
+    options = {name: option.default for name, option in entry.options.items()}
+    return numbers | {"T": 2, "part": "query", "depth": 0} | options
 
 
 def _class_mistakes(entry: MethodEntry) -> Mistakes:
@@ -118,15 +134,16 @@ def _class_mistakes(entry: MethodEntry) -> Mistakes:
         yield at, f"'{entry.python}' must be a file beside the YAML"
         return
     if not path.is_file():
-        yield at, f"the method's Python file {path.name} does not exist{_near(path)}"
+        yield at, f"the method's Python file {path.name} {_absent(path)}"
         return
     try:
         classes = method_classes(path)
     except SyntaxError as error:
-        yield at, f"{path.name}:{error.lineno}:{error.offset}: {error.msg}"
+        yield at, f"{path.name}:{error.lineno or 1}:{error.offset or 1}: {error.msg}"
         return
     if len(classes) != 1:
-        names = ", ".join(found.name for found in classes) or "none"
+        names = ", ".join(found.name for found in classes[:5]) or "none"
+        names += " ..." if len(classes) > 5 else ""
         yield at, f"{path.name} must define one public class that derives from Method, not {names}"
         return
     fields = classes[0].fields
@@ -146,8 +163,36 @@ def _class_mistakes(entry: MethodEntry) -> Mistakes:
             )
 
 
+def size_mistakes(data: object) -> Mistakes:
+    """A task that is not yet read, with so many classes that their names would fill the memory."""
+    output = data.get("output") if isinstance(data, dict) else None
+    labels = output.get("labels") if isinstance(output, dict) else None
+    if isinstance(labels, int) and labels > MOST_LABELS:
+        yield ("output", "labels"), f"{labels:,} classes, at most {MOST_LABELS:,} are possible"
+
+
+def _template_mistakes(text: Text) -> Mistakes:
+    """A template is filled with the columns alone, as they are."""
+    at: Location = ("text", "template")
+    try:
+        parts = [*Formatter().parse(text.template)]
+    except ValueError as error:
+        yield at, str(error)
+        return
+    wanted = " and ".join(f"{{{column}}}" for column in text.columns)
+    for _, name, form, conversion in parts:
+        if name is not None and (name not in text.columns or form or conversion):
+            written = name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
+            yield at, f"'{{{written}}}' is not one of {wanted}"
+
+
 def task_mistakes(entry: TaskEntry) -> Mistakes:
-    """A task's metrics and sources."""
+    """A task's metrics and sources, and names that stand twice."""
+    yield from _twice(("metrics",), entry.metrics)
+    yield from _twice(("output", "labels"), getattr(entry.output, "labels", ()))
+    if entry.text:
+        yield from _twice(("text", "columns"), entry.text.columns)
+        yield from _template_mistakes(entry.text)
     for index, name in enumerate(entry.metrics):
         at: Location = ("metrics", index)
         metric = METRICS.get(name)
@@ -183,12 +228,12 @@ def _generator_mistakes(folder: Path, source: GeneratedSource) -> Mistakes:
         return
     path = folder / python
     if not path.is_file():
-        yield (*here, "python"), f"{python} does not exist beside the YAML{_near(path)}"
+        yield (*here, "python"), f"{python} {_absent(path, ' beside the YAML')}"
         return
     try:
         names = functions(path)
     except SyntaxError as error:
-        yield (*here, "python"), f"{python}:{error.lineno}:{error.offset}: {error.msg}"
+        yield (*here, "python"), f"{python}:{error.lineno or 1}:{error.offset or 1}: {error.msg}"
         return
     if function not in names:
         yield (
@@ -260,7 +305,9 @@ def track_mistakes(
             if name not in entry.tasks:
                 at = ("search", scale, index)
                 yield at, f"'{name}' is not a task here{did_you_mean(name, entry.tasks)}"
-    for name in entry.baseline_errors:
+    for name, error in entry.baseline_errors.items():
+        if not 0 < error <= 1:
+            yield ("baseline_errors", name), f"an error lies between 0 and 1, not {error:g}"
         if name not in entry.tasks:
             yield ("baseline_errors", name), f"is not a task here{did_you_mean(name, entry.tasks)}"
     if entry.score == "decathlon":
@@ -269,10 +316,22 @@ def track_mistakes(
             yield ("baseline_errors",), f"a decathlon needs one for: {', '.join(missing)}"
 
 
+def _twice(location: Location, names: Sequence[str]) -> Mistakes:
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name in seen:
+            yield (*location, index), f"'{name}' is listed twice"
+        seen.add(name)
+
+
 def _path_mistakes(location: Location, value: str) -> Mistakes:
     if not stays_inside(value):
         yield location, f"'{value}' is not a plain relative name (letters, digits, . _ - and /)"
 
 
-def _near(path: Path) -> str:
-    return did_you_mean(path.name, [other.name for other in path.parent.glob("*.py")])
+def _absent(path: Path, where: str = "") -> str:
+    """That a path is no file, in words, with the name of a file that was meant."""
+    if path.exists():
+        return "is not a regular file"
+    near = did_you_mean(path.name, [other.name for other in path.parent.glob("*.py")])
+    return f"does not exist{where}{near}"

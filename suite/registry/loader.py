@@ -17,6 +17,7 @@ from suite.registry.messages import validate
 from suite.registry.names import did_you_mean
 from suite.registry.problems import Problem
 from suite.registry.rates import FOLDER as RATES
+from suite.registry.remembered import remembered
 from suite.registry.schema import (
     BackboneEntry,
     FileEntry,
@@ -63,11 +64,16 @@ def load(folder: Path | None = None) -> Registry:
     Raises `UserError` if a folder that was asked for is not a registry.
     """
     roots = search_path(folder)
+    catalogs = [*(root / "backbones" for root in roots), *CATALOGS, given_backbones()]
+    folders = [root / part for root in roots for part in ("methods", "tasks")]
+    return remembered([*folders, *catalogs], lambda: _load(roots, catalogs))
+
+
+def _load(roots: tuple[Path, ...], catalogs: Sequence[Path]) -> Registry:
     methods = _load_folders((root / "methods" for root in roots), "method", MethodEntry)
     for method in methods.values():
         if method.entry:
             method.note(checks.method_mistakes(method.entry))
-    catalogs = [*(root / "backbones" for root in roots), *CATALOGS, given_backbones()]
     backbones = _load_folders(catalogs, "backbone", BackboneEntry)
     for backbone in backbones.values():
         if backbone.entry:
@@ -225,6 +231,9 @@ def _load_file(path: Path, kind: Kind, name: str, model: type[E]) -> _Loaded[E]:
             kind, name, Document(path, problems=[Problem(path, 1, 1, "", message)]), None
         )
     document = read(path)
+    if kind == "task":
+        large = checks.size_mistakes(document.data)
+        document.problems += [document.problem(*mistake) for mistake in large]
     entry = validate(document, model, _adapter(model))
     return _Loaded(kind, name, document, entry and entry.model_copy(update={"path": path}))
 
@@ -232,7 +241,8 @@ def _load_file(path: Path, kind: Kind, name: str, model: type[E]) -> _Loaded[E]:
 def _yaml_files(folder: Path) -> Iterator[Path]:
     """Files that are, or were meant to be, registry files."""
     if folder.is_dir():
-        yield from sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
+        endings = (".yaml", ".yml")
+        yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
 
 
 @functools.cache

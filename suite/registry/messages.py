@@ -3,6 +3,7 @@
 import json
 import types
 import typing
+from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar, Union
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -17,6 +18,11 @@ T = TypeVar("T")
 
 FILLED_IN = ("path", "track", "cost_stated", "found_rates")
 """Fields of an entry that code fills in; in YAML they are unknown keys."""
+
+_MOST = 50
+"""Mistakes of one file that are told apart; with more it is another file, not one with mistakes."""
+_LONGEST = 200
+"""Characters of a value that a message repeats."""
 
 _TYPES = {
     "string_type": "text",
@@ -59,7 +65,8 @@ def validate(document: Document, kind: Any, adapter: TypeAdapter[T]) -> T | None
 def _explain(error: ValidationError, document: Document, kind: Any) -> list[Problem]:
     wanted: dict[Location, list[str]] = {}
     problems: list[Problem] = []
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details[:_MOST]:
         location = _written(detail["loc"], document)
         if _is_consequence(detail, document, location):
             continue
@@ -73,6 +80,8 @@ def _explain(error: ValidationError, document: Document, kind: Any) -> list[Prob
         if names == ["text"] and isinstance(value, int | float):
             message += ": write it in quotes"
         problems.append(document.problem(location, message))
+    if len(details) > _MOST:
+        problems.append(document.problem((), f"and {len(details) - _MOST:,} mistakes more"))
     return problems
 
 
@@ -103,13 +112,13 @@ def _one(detail: ErrorDetails, location: Location, document: Document, kind: Any
             if not choices:
                 return document.problem((*location, key), "required key is missing")
             tag = str(context["tag"])
-            near = did_you_mean(tag, choices.replace("'", "").split(", "))
+            near = _near(tag, choices.replace("'", "").split(", "))
             return document.problem((*location, key), f"must be one of {choices}{near}")
         case "string_pattern_mismatch":
+            text = str(location[-1] if name == "[key]" else _value_at(document, location))
             return document.problem(
                 location,
-                f"'{location[-1] if name == '[key]' else _value_at(document, location)}' is not "
-                f"{_PATTERNS[context['pattern']]}",
+                f"'{_shortened(text)}' is not {_PATTERNS[context['pattern']]}",
                 at_key=name == "[key]",
             )
         case "too_short":
@@ -134,13 +143,13 @@ def _is_consequence(detail: ErrorDetails, document: Document, location: Location
 
 def _unknown(key: str, model: Any) -> str:
     allowed = allowed_keys(model)
-    return f"unknown key{did_you_mean(key, allowed)}; allowed keys: {', '.join(allowed)}"
+    return f"unknown key{_near(key, allowed)}; allowed keys: {', '.join(allowed)}"
 
 
 def _unknown_choice(value: object, context: dict[str, Any]) -> str:
     choices = str(context["expected"])
     words = choices.replace(" or ", ", ").replace("'", "").split(", ")
-    return f"{_describe(value)} is not one of {choices}{did_you_mean(str(value), words)}"
+    return f"{_describe(value)} is not one of {choices}{_near(str(value), words)}"
 
 
 def _describe(value: object) -> str:
@@ -150,7 +159,16 @@ def _describe(value: object) -> str:
         return "a list"
     if value is None or isinstance(value, bool):
         return {None: "nothing", True: "true", False: "false"}[value]
-    return repr(value)
+    return _shortened(repr(value))
+
+
+def _near(word: str, choices: Iterable[str]) -> str:
+    # Comparing takes the square of the length, and no name is that long.
+    return did_you_mean(word, choices) if len(word) <= _LONGEST else ""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text):,} characters)"
 
 
 def _written(location: tuple[int | str, ...], document: Document) -> Location:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from suite.console import shown
+from suite.console import one_line, shown
 from suite.errors import UserError
 
 Location = tuple[str | int, ...]
@@ -23,7 +23,8 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{shown(self.path)}:{self.line}:{self.column}"
-        return f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
+        text = f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
+        return one_line(text)
 
 
 def dotted(location: Location) -> str:

@@ -5,6 +5,8 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
+_TOO_DEEP = "nested too deeply to be read"
+
 
 @dataclass(frozen=True)
 class MethodClass:
@@ -30,21 +32,31 @@ def method_classes(path: Path) -> tuple[MethodClass, ...]:
         node.name: node for node in parse(path.read_bytes()).body if isinstance(node, ast.ClassDef)
     }
 
+    known: dict[str, tuple[str, ...] | None] = {}
+
     def fields(node: ast.ClassDef) -> tuple[str, ...] | None:
         """Fields with those of the parents; None if the class does not derive from `Method`."""
+        if node.name in known:
+            return known[node.name]
+        known[node.name] = None  # what a class finds that is its own parent
         inherited: list[str] = []
         derives = False
         for base in node.bases:
             name = base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
             if name == "Method":
                 derives = True
-            elif name in classes and name != node.name:
+            elif name in classes:
                 above = fields(classes[name])
                 derives |= above is not None
                 inherited += above or ()
-        return tuple(dict.fromkeys([*inherited, *_own_fields(node)])) if derives else None
+        if derives:
+            known[node.name] = tuple(dict.fromkeys([*inherited, *_own_fields(node)]))
+        return known[node.name]
 
-    found = {name: fields(node) for name, node in classes.items() if not name.startswith("_")}
+    try:
+        found = {name: fields(node) for name, node in classes.items() if not name.startswith("_")}
+    except RecursionError:
+        raise SyntaxError(_TOO_DEEP, ("", 1, 1, None)) from None
     return tuple(MethodClass(name, own) for name, own in found.items() if own is not None)
 
 
@@ -59,6 +71,8 @@ def parse(source: bytes) -> ast.Module:
     except ValueError as error:
         # Python 3.11 has an error of its own for a null byte.
         raise SyntaxError(str(error), ("", 1, 1, None)) from None
+    except (RecursionError, MemoryError):
+        raise SyntaxError(_TOO_DEEP, ("", 1, 1, None)) from None
 
 
 def _own_fields(node: ast.ClassDef) -> list[str]:

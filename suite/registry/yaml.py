@@ -4,7 +4,6 @@ The scalars are those of YAML 1.2: `no` is text and `1e-3` is a number. Tags, an
 duplicate keys are mistakes, so a document can neither run code nor hide half of what it says.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,9 +12,18 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from suite.registry.files import Unreadable, content
 from suite.registry.problems import Location, Problem, dotted
 
+LARGEST_BYTES = 4 * 2**20
+"""No file above this is read: published tables of whole papers take some hundredth of it."""
+DEEPEST = 40
+"""Levels of lists and mappings. libyaml ends the process somewhere below 100,000 of them."""
+LARGEST_DIGITS = 300
+"""Digits of a whole number; with more it would not fit into a floating-point number."""
+
 _TAG = "tag:yaml.org,2002:"
+_INDENTED = re.compile(rf"(?m)^[ \-?:]{{{DEEPEST // 2}}}")
 if TYPE_CHECKING:
     from yaml import SafeLoader as _Safe
 else:
@@ -67,10 +75,18 @@ def read(path: Path) -> Document:
     """Parse one file. Never raises for what the file says: see `Document.problems`."""
     document = Document(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = content(path, LARGEST_BYTES, "registry files").decode()
+        if deep := _too_deep(text):
+            document.problems.append(
+                Problem(path, *deep, "", f"nested more than {DEEPEST} levels deep")
+            )
+            return document
         root = yaml.compose(text, Loader=_Loader)
     except OSError as error:
         document.problems.append(Problem(path, 1, 1, "", f"cannot be read ({error.strerror})"))
+        return document
+    except Unreadable as error:
+        document.problems.append(Problem(path, 1, 1, "", f"cannot be read ({error})"))
         return document
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
@@ -89,6 +105,24 @@ def read(path: Path) -> Document:
         return document
     document.data = _build(root, (), document, set())
     return document
+
+
+def _too_deep(text: str) -> tuple[int, int] | None:
+    """Line and column of the first list or mapping below the deepest level; None without."""
+    # Every level takes a bracket, or a sign or a space at the beginning of a line: most files have
+    # too few of them, and are not read twice.
+    if text.count("[") + text.count("{") <= DEEPEST // 2 and not _INDENTED.search(text):
+        return None
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEEPEST:
+                assert event.start_mark is not None, "a parsed event has one"
+                return event.start_mark.line + 1, event.start_mark.column + 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return None
 
 
 def _syntax_problem(path: Path, text: str, error: yaml.MarkedYAMLError) -> Problem:
@@ -134,14 +168,12 @@ def _build(node: yaml.Node, location: Location, document: Document, seen: set[in
 
 
 def _number(kind: str, text: str, location: Location, document: Document) -> float | None:
-    try:
-        value = int(text) if kind == "int" else float(text)
-    except ValueError:
-        value = math.inf
-    if math.isinf(value):
+    # Before `int`, which refuses thousands of digits, and whose result may not fit into a float.
+    value = float(text)
+    if abs(value) >= 10.0**LARGEST_DIGITS:
         document.problems.append(document.problem(location, "the number is too large"))
         return None
-    return value
+    return int(text) if kind == "int" else value
 
 
 def _mapping(

@@ -195,14 +195,20 @@ def merged(lines: Iterable[str], newer: Iterable[str] = ()) -> list[str]:
 
 def finished(line: str) -> str:
     """When the cell of a line finished; empty if that is not recorded."""
-    return (json.loads(line).get("environment") or {}).get("finished", "")
+    return _text(line, "environment", "finished")
 
 
 def _written_at(line: str) -> tuple[str, str, str]:
     """When the cell of a line finished, and when its result was carried and verified."""
-    record = json.loads(line)
-    carried, verified = record.get("carried") or {}, record.get("verified") or {}
-    return finished(line), carried.get("date", ""), verified.get("date", "")
+    return finished(line), _text(line, "carried", "date"), _text(line, "verified", "date")
+
+
+def _text(line: str, part: str, key: str) -> str:
+    """A text in a part of a record; empty where the line has none, or is no record."""
+    try:
+        return str(json.loads(line)[part][key])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
 
 
 def comes_after(written: str, packed: str) -> bool:

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import secrets
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
@@ -21,6 +20,7 @@ from pydantic import (
 
 from suite.console import shown
 from suite.errors import UserError
+from suite.registry.files import Unreadable, content
 from suite.registry.schema import STORE, OptionValue, Recipe, Scale, Store
 
 Status = Literal["ok", "failed", "oom", "timeout", "diverged", "unsupported"]
@@ -295,13 +295,15 @@ def read_record(path: Path, kind: type[R]) -> R:
     `FileNotFoundError` where nothing does.
     """
     try:
-        return kind.model_validate_json(_content(path))
+        return kind.model_validate_json(content(path, LARGEST_BYTES, "results"))
     except ValidationError as error:
         raise NoResult(shown(path), mismatch(error)) from None
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(path) from None
     except OSError as error:
         raise NoResult(shown(path), f"cannot be read ({error.strerror})") from None
+    except Unreadable as error:
+        raise NoResult(shown(path), str(error)) from None
 
 
 def mismatch(error: ValidationError) -> str:
@@ -310,18 +312,3 @@ def mismatch(error: ValidationError) -> str:
     place = ".".join(map(str, first["loc"]))
     what = f"{place}: {first['msg']}" if place else first["msg"]
     return f"not a result of this version ({what})"
-
-
-def _content(path: Path) -> bytes:
-    # A pipe that nobody writes to would be waited for: opening it must not block.
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode):
-            raise NoResult(shown(path), "not a regular file")
-        if status.st_size > LARGEST_BYTES:
-            raise NoResult(shown(path), f"{status.st_size / 1e6:.0f} MB, larger than any result")
-        with os.fdopen(file, "rb", closefd=False) as whole:
-            return whole.read()
-    finally:
-        os.close(file)

@@ -55,8 +55,14 @@ IMAGE: dict[str, tuple[str, dict[str, Any]]] = {
         "swin_tiny_patch4_window7_224",
         {"img_size": 24, "window_size": 3, "embed_dim": 24, "depths": (2, 1), "num_heads": (2, 2)},
     ),
-    "convnext": ("convnext_atto", {"depths": (1, 1), "dims": (8, 16)}),
-    "convnextv2": ("convnextv2_tiny", {"depths": (1, 1), "dims": (8, 16)}),
+    "convnext": (
+        "convnext_atto",
+        {"patch_size": 1, "depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16)},
+    ),
+    "convnextv2": (
+        "convnextv2_tiny",
+        {"patch_size": 1, "depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16)},
+    ),
     "bit": ("resnetv2_50x1_bit", {"channels": (128, 128, 128, 128), "stem_chs": 32}),
     "resnet_gn": ("resnet50_gn", {"layers": (1, 1, 1, 1), "channels": (32, 32, 32, 32)}),
     "resnext": ("resnext50_32x4d", {**STAGES, "cardinality": 4, "base_width": 16}),
@@ -71,14 +77,26 @@ def save_text(name: str, folder: Path) -> nn.Module:
     torch.manual_seed(0)
     network = transformers.AutoModel.from_config(TEXT[name]())
     network.save_pretrained(folder)
+    tokenizer = _letters() if name == "qwen2" else _words()
+    tokenizer.save_pretrained(folder)
+    return network.eval()
+
+
+def _words() -> Any:
+    """A tokenizer of the words, which says that it pads on the left."""
     words = ["[PAD]", "[UNK]", "</s>", *WORDS]
     core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = transformers.PreTrainedTokenizerFast(
+    return transformers.PreTrainedTokenizerFast(
         tokenizer_object=core, pad_token="[PAD]", unk_token="[UNK]", padding_side="left"
     )
-    tokenizer.save_pretrained(folder)
-    return network.eval()
+
+
+def _letters() -> Any:
+    """A tokenizer of Qwen2's own class, which is made anew whatever tokenizer was saved."""
+    letters = sorted({*"".join(WORDS), "\u0120"})
+    vocabulary = {"<|endoftext|>": 0, **{letter: i for i, letter in enumerate(letters, 1)}}
+    return transformers.Qwen2Tokenizer(vocab=vocabulary, merges=[])
 
 
 def save_image(name: str, folder: Path) -> nn.Module:

@@ -21,6 +21,7 @@ METHODS = (
     "norm_tuning",
     "prefix_tuning",
     "vpt_shallow",
+    "hyperformer_pp",
 )
 FAMILY = {
     **{name: name for name in TEXT if name in families()},
@@ -38,8 +39,6 @@ FAMILY = {
     "resnext": "resnet",
     "regnet": "regnet",
 }
-GROUPED = ("resnext", "regnet", "convnext", "convnextv2")
-"""Networks with convolutions in groups."""
 ENTRY = """\
 schema: 1
 name: {name}
@@ -154,8 +153,6 @@ def test_a_method_is_trained_stored_and_counted_on_a_network(results, name, meth
     if result.status == "unsupported":
         assert method in refusals(name), result.reason
         return
-    if name in GROUPED and method == "lora":
-        pytest.skip("what low-rank changes of grouped convolutions cost is not settled")
     assert result.status == "ok", result.reason
     assert method not in refusals(name)
     stored = result.ledger.shared_bits + sum(result.ledger.task_bits.values())
@@ -170,7 +167,11 @@ def refusals(name):
     if name not in ("deit_distilled", "vit_reg4"):
         found.add("vpt_shallow")
     if name in ("convnext", "convnextv2", "bit", "resnet_gn", "resnext", "regnet"):
-        found.add("parallel_adapters")
+        found |= {"parallel_adapters", "hyperformer_pp"}
+    if name in ("regnet", "convnext", "convnextv2"):
+        found.add("lora")  # their groups do not divide the rank
+    if name == "swin":
+        found.add("hyperformer_pp")  # widths grow by stage
     if name in ("llama", "mistral", "qwen3", "gemma", "modernbert"):
         found.add("bitfit")
     return found

@@ -164,10 +164,16 @@ EDITS = (
     Edit("a comment", swap(LOOP, "    best: list", "    # Why.\n    best: list")),
     Edit("a docstring", swap(LOOP, "Run every phase of the method", "Train every phase of it")),
     Edit("an annotation", swap(LOOP, "best: list[Tensor] = []", "best: Sequence[Tensor] = []")),
+    Edit("no annotation", swap(LOOP, "best: list[Tensor] = []", "best = []")),
+    Edit(
+        "a type variable",
+        swap(ADAPTER, "class Adapter(", 'T = TypeVar("T", bound=nn.Module)\n\n\nclass Adapter('),
+    ),
+    Edit("what is refused", swap("suite/engine/guards.py", "if useless:", "if len(useless) > 9:")),
     Edit("parentheses", swap(OPTIMIZER, "return step / warmup", "return (step / warmup)")),
     Edit("another way to write a number", swap(ADAPTER, "std=0.01", "std=1e-2")),
     Edit("the words of an error", swap(LOOP, "shares add up to 1", "their sum must be 1")),
-    Edit("a local's name", everywhere("best_score", "highest")),
+    Edit("a local's name", everywhere("evaluate_after", "looks")),
     Edit("a parameter's name", swap_words(ADAPTER, "inputs", "size")),
     Edit("a keyword's name", everywhere("before_norm", "ahead_of_norm")),
     Edit("a function's name", everywhere("narrow_linear", "small_linear")),
@@ -193,7 +199,10 @@ EDITS = (
         "another family's site", swap(f"{FAMILIES}/vit.py", "embed_dim", "num_features"), (PROBE,)
     ),
     Edit("a new family", add_family),
-    Edit("another library", swap("suite/backbones/load.py", "num_classes=0", "num_classes=1")),
+    Edit(
+        "another library",
+        swap("suite/backbones/whole_timm.py", "classifying = timm", "classifying = not timm"),
+    ),
     Edit(
         "a kernel of the GPU",
         swap("suite/nn/kernels/adapter_triton.py", '"BLOCK": 512', '"BLOCK": 256'),
@@ -277,7 +286,11 @@ EDITS = (
         swap(MODEL, "value = float(answer.strip())", "value = float(answer)"),
         (HYPERFORMER,),
     ),
-    Edit("how T5 generates", swap(BACKBONE, "num_beams=1", "num_beams=2"), (HYPERFORMER,)),
+    Edit(
+        "how T5 generates",
+        swap("suite/backbones/generation.py", "num_beams=1", "num_beams=2"),
+        (HYPERFORMER,),
+    ),
     Edit(
         "how BERT is pooled",
         swap(BACKBONE, "return hidden[:, 0]", "return hidden[:, 1]"),
@@ -304,6 +317,15 @@ EDITS = (
     Edit(
         "how texts are cut",
         swap("suite/data/encode.py", "truncation=True", 'truncation="only_first"'),
+        ALL,
+    ),
+    Edit(
+        "generated rows after their digest was compared",
+        swap(
+            "suite/data/sources.py",
+            "    return splits\n\n\ndef _made",
+            "    return splits.train\n\n\ndef _made",
+        ),
         ALL,
     ),
     Edit("normalisation of images", swap(BATCHING, "1 / (255 * std)", "1 / (256 * std)"), ALL),

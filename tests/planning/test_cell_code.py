@@ -15,10 +15,11 @@ from planning.edits import CELLS, EDITS, METRICS
 import suite
 from suite.planning.cell_code import (
     ENTRIES,
+    GENERATED,
     LEAVES,
     OF_FORMS,
     PARTS,
-    SOURCES,
+    READ,
     CellCode,
     choice_of,
 )
@@ -169,7 +170,7 @@ def tracer(ran, method, choice):
 
 def test_what_is_left_out_by_name_exists():
     sources = Sources(PACKAGE)
-    for name in (*LEAVES, SOURCES, ENTRIES, *OF_FORMS):
+    for name in (*LEAVES, *GENERATED, *READ, ENTRIES, *OF_FORMS):
         target = sources.resolve(name)
         assert target.module, name
         assert not target.attributes, name

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from suite.backbones.families.decoder import Decoder
+from suite.backbones.families.decoder import STACK, Decoder
 from suite.backbones.sites import Network, Parts, Site, numbered, weight_sites, with_depths
 from suite.registry.schema import SiteKind
 
@@ -38,17 +38,17 @@ class GPT2(Decoder):
     @classmethod
     def sites(cls, network: Network) -> tuple[Site, ...]:
         """After the dropouts that end the sublayers, before the residual sums."""
-        sites = list(weight_sites(network, numbered(r"h\.(\d+)", "decoder"), PARTS))
+        sites = list(weight_sites(network, numbered(r"h\.(\d+)", STACK), PARTS))
         width = network.config.hidden_size
         for layer in range(len(network.h)):
             at = f"h.{layer}"
-            sites.append(Site(f"{at}.attn", "keys", "decoder", layer, width, part="self"))
+            sites.append(Site(f"{at}.attn", "keys", STACK, layer, width, part="self"))
             for kind, end, entry, norm in SUBLAYERS:
                 sites.append(
                     Site(
                         f"{at}.{end}",
                         kind,
-                        "decoder",
+                        STACK,
                         layer,
                         width,
                         entry=f"{at}.{entry}",

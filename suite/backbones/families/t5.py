@@ -34,7 +34,9 @@ class T5(TextFamily):
     transformers: ClassVar[tuple[str, ...]] = ("t5", "mt5", "umt5", "longt5")
 
     @classmethod
-    def pretrained(cls, folder: Path, options: Mapping[str, Any]) -> Network:
+    def pretrained(
+        cls, folder: Path, options: Mapping[str, Any]
+    ) -> tuple[Network, Mapping[str, Any]]:
         """With the output layer, which writes."""
         from transformers import AutoModelForSeq2SeqLM
 

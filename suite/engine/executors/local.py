@@ -13,6 +13,7 @@ from suite.engine.processes import PATIENCE_SECONDS, Guard, Worker, start_worker
 from suite.engine.progress import Progress, describe
 from suite.engine.settings import Settings
 from suite.engine.worker import (
+    Continued,
     Finished,
     Order,
     Preparing,
@@ -185,13 +186,23 @@ class LocalExecutor:
                 match message:
                     case Preparing(what):
                         self.progress.preparing(running.cell, what)
+                    case Continued(step):
+                        self.progress.continued(running.cell, step)
                     case Stepped(step, steps):
                         self.progress.stepped(running.cell, step, steps)
                     case TrainingEnded():
                         running.trained = True
-                    case Finished(result, trained) if result.cell == running.cell.key:
+                    case Finished(result, trained, changed) if result.cell == running.cell.key:
                         running.trained = trained
                         place.workers[worker] = None
+                        if changed or result.status not in ("ok", "unsupported"):
+                            # No later cell shall meet what this one has left behind.
+                            self._remove(place, worker)
+                        if changed:
+                            self.progress.note(
+                                f"{describe(running.cell.key)}: it changed {changed}; the cells "
+                                "after it run in a new process"
+                            )
                         return self._over(place, worker, running, result)
                     case TakenOver(cell) if cell == running.cell.key:
                         self.progress.again(running.cell, "another run has taken it over")
@@ -269,7 +280,7 @@ class LocalExecutor:
         return [Outcome(cell, None) for cell in dropped]
 
     def _dropped(self, place: _Place, worker: Worker, running: _Running) -> list[Outcome]:
-        place.workers[worker] = None
+        self._remove(place, worker)  # nothing is known of what the cell has left behind
         return [Outcome(cell, None) for cell in (running.cell, *running.rest)]
 
     def _remove(self, place: _Place, worker: Worker) -> None:

@@ -17,7 +17,7 @@ The equations are those of Wallingford et al., "Task Adaptive Parameter Sharing 
 Learning", CVPR 2022, arXiv 2203.16708, section 3.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal, Protocol
@@ -115,6 +115,25 @@ class Arena:
             for layer, view in zip(layers, arena.views(other), strict=True):
                 view.copy_(own[layer])
         return arena
+
+    def state(self) -> dict[str, Tensor]:
+        """All that decides the steps to come, by name; the buffers are the arena's own."""
+        buffers = {
+            "change": self.change,
+            "momentum": self.momentum,
+            "gate_score": self.gate_score,
+            "gate_score_momentum": self.gate_score_momentum,
+            "gate_score_variance": self.gate_score_variance,
+            "steps": torch.tensor(self.steps),
+        }
+        return buffers if self.variance is None else buffers | {"variance": self.variance}
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the `state` of another arena of the same layers; kernels must be made anew."""
+        for name, buffer in self.state().items():
+            buffer.copy_(state[name])
+        self.steps = int(state["steps"])
 
     def views(self, flat: Tensor) -> list[Tensor]:
         """Every layer's part of a flat buffer, in the shape and memory order of its weight."""

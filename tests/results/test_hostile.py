@@ -1,0 +1,83 @@
+"""Whatever lies among the results, the others are read, packed and counted."""
+
+import json
+import os
+import random
+
+import pytest
+from made import result, write
+
+from suite.results.folder import Lookup, read_history, read_results
+from suite.results.packing import pack
+from suite.results.packs import merged
+from suite.results.records import Result
+
+TOKENS = (
+    "null", "NaN", "-1e999", "9" * 5000, "[" * 100, '"\\ud800"', "{}", "[]", "\0", "\x1b", '"', ",",
+    "<<<<<<", "true", '{"cell":', "\n", "\udcff",
+)  # fmt: skip
+FOREIGN = {
+    "list": b"[]",
+    "number": b"1" * 5000,
+    "nothing": b"",
+    "null": b"null",
+    "deep": b"[" * 200_000,
+    "deep.maps": b'{"cell":' * 100_000,
+    "surrogate": b'{"cell": "\\ud800"}',
+    "bytes": bytes(range(256)),
+    "other": b'{"name": "package", "version": "1.0"}',
+}
+
+
+@pytest.fixture
+def others(tmp_path):
+    write(tmp_path, result("lora"), result("taps"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_foreign_files_are_named_and_left(others, name):
+    path = others / "results" / f"{name}.json"
+    path.write_bytes(FOREIGN[name])
+    for read in (read_results, read_history):
+        found = read(others)
+        assert len(found) == 2
+        (left,) = found.left_out
+        assert left.place.endswith(path.name) and "\n" not in left.reason
+    assert len(pack(others).left) == 1
+    assert path.read_bytes() == FOREIGN[name]
+
+
+def test_pipes_and_folders_are_not_waited_for(others):
+    os.mkfifo(others / "results" / "pipe.json")
+    (others / "results" / "folder.json").mkdir()
+    (others / "results" / "endless.json").symlink_to("/dev/zero")
+    assert [each.reason for each in read_results(others).left_out] == ["not a regular file"] * 3
+
+
+def test_a_foreign_line_of_a_pack_is_named_and_kept(others):
+    pack(others)
+    (path,) = (others / "data").glob("*.jsonl")
+    line = next(line for line in path.read_text().split("\n") if line.startswith('{"cell":'))
+    foreign = [line[:-20].replace("taps", "cut").replace("lora", "cut"), '{"cell":{},"scores":7}']
+    path.write_text("".join(f"{each}\n" for each in [*path.read_text().split("\n")[:-1], *foreign]))
+    found = read_results(others)
+    assert len(found) == 2 and len(found.left_out) == 2
+    assert {*foreign} <= {*merged(path.read_text().split("\n"))}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_mutated_results_are_results_or_named(others, seed):
+    rng = random.Random(seed)
+    changed = result("bitfit")
+    path = others / "results" / changed.cell.file_name
+    whole = json.dumps(changed.model_dump(mode="json"))
+    for _ in range(20):
+        at = rng.randrange(len(whole))
+        end = min(len(whole), at + rng.choice((0, 1, 5, 50)))
+        text = whole[:at] + rng.choice(TOKENS) + whole[end:]
+        path.write_bytes(text.encode(errors="surrogateescape"))
+        found = read_results(others)
+        assert len(found) + len(found.left_out) == 3
+        assert "\n" not in "".join(each.reason for each in found.left_out)
+        assert Lookup(others, Result).get(result("lora").cell) == result("lora")
