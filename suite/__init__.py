@@ -116,6 +116,8 @@ def run(
     offline: bool = False,
     quiet: bool = False,
     executor: str = "local",
+    executor_options: str = "",
+    wait: bool = True,
 ) -> "Results":
     """Train, save, reload and score every cell that has no result yet; the results of all cells.
 
@@ -125,7 +127,8 @@ def run(
     with its status and reason, and the others go on, unless `fail_fast`. `allow_dirty` lets a
     folder that git keeps take results of code that is not committed. Missing data and weights are
     fetched unless `offline`. Progress goes to stderr unless `quiet`. `executor` names what computes
-    cells.
+    cells (`local`, `ray`, `slurm`) and `executor_options` what it is told; `wait=False` returns
+    when it has submitted them.
 
     Cells run in processes of their own, and results are written to `out` as they finish: after an
     interruption (`KeyboardInterrupt`) the same call continues. Any number of processes may run on
@@ -170,6 +173,8 @@ def run(
         offline,
         quiet,
         executor,
+        executor_options,
+        wait,
     )
     made = prepare(asked, known, settings)
     execute(made, known, settings)

@@ -270,6 +270,10 @@ def _execution(parser: _Parser) -> None:
     add("-j", "--jobs", type=_jobs, metavar="N",
         help="cells at a time on all devices (default: auto, by cores and memory)")  # fmt: skip
     add("--executor", default="local", metavar="NAME", help="what runs cells (default: local)")
+    add("--executor-options", default="", metavar="KEY=VALUE,...",
+        help="what it is told: partition=a100,time=4:00:00,gpus=8")  # fmt: skip
+    add("--no-wait", action="store_false", dest="wait",
+        help="return when an executor has submitted the cells")  # fmt: skip
     add("--timeout", type=_seconds, metavar="SECONDS", help="per cell")
     add("-x", "--fail-fast", action="store_true", help="stop at the first cell that fails")
     add("--allow-dirty", action="store_true", help="publish results of code that is not committed")

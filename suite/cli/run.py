@@ -47,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
         execute(made, registry, asked.settings)
     except KeyboardInterrupt:
         return interrupted(asked, "what has finished is kept")
+    if not asked.settings.wait:
+        return 0
     results = results_of(made, asked.settings.out)
     _show(results, registry, asked)
     written = _write_leaderboards(registry, asked)

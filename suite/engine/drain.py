@@ -38,12 +38,13 @@ def drain(
     progress: Progress,
     *,
     force: bool = False,
+    since: float | None = None,
 ) -> None:
     """Run every job that no other process runs or has run, and wait for those that others run.
 
-    `force`: results of before this call do not count.
+    `force`: results of before `since` do not count, nor do failures ever (default: this call).
     """
-    _Drain(jobs, executor, claims, settings, progress, force).run()
+    _Drain(jobs, executor, claims, settings, progress, force, since).run()
 
 
 class _Drain:
@@ -55,6 +56,7 @@ class _Drain:
         settings: Settings,
         progress: Progress,
         force: bool,
+        since: float | None,
     ) -> None:
         self.waiting = deque(jobs)
         self.executor = executor
@@ -63,7 +65,7 @@ class _Drain:
         self.progress = progress
         self.force = force
         self.known = Lookup(settings.out, Past)
-        self.began = folder_time(settings.out / SINGLES)
+        self.began = folder_time(settings.out / SINGLES) if since is None else since
         self.running: dict[CellKey, _Running] = {}
         self.elsewhere: dict[CellKey, tuple[Job, Owner]] = {}
         self.look_at = 0.0
@@ -76,8 +78,10 @@ class _Drain:
             if self.running:
                 for outcome in self.executor.receive(0.0 if more else PATIENCE_SECONDS):
                     self._over(outcome)
-            elif self.elsewhere and not self.waiting:
-                self._say_what_is_waited_for()
+            elif not more and (self.waiting or self.elsewhere):
+                # With cells left to start, there is no node to start them on at the moment.
+                if not self.waiting:
+                    self._say_what_is_waited_for()
                 time.sleep(PATIENCE_SECONDS)
 
     def _hand_out(self) -> bool:

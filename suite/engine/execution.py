@@ -3,7 +3,7 @@
 from suite.console import shown
 from suite.engine import environment
 from suite.engine.drain import drain
-from suite.engine.executor import make_executor
+from suite.engine.executor import chosen
 from suite.engine.progress import make_progress
 from suite.engine.settings import Settings
 from suite.engine.worker import failure
@@ -44,11 +44,15 @@ def require_committed(settings: Settings) -> None:
         )
 
 
-def execute(made: Plan, registry: Registry, settings: Settings) -> None:
+def execute(
+    made: Plan, registry: Registry, settings: Settings, *, since: float | None = None
+) -> None:
     """Run every cell of the plan that has no result yet, with progress on stderr; results are
     written as cells finish.
 
-    Cells that other processes run on the same folder are waited for. Raises `UserError` if results
+    Cells that other processes run on the same folder are waited for. `since`: the time of the
+    folder from which on their results count although they failed or are to be computed again
+    (default: now). Raises `UserError` if results
     cannot be written. KeyboardInterrupt is passed on when the workers have stopped.
     """
     with make_progress(len(made.with_action("run")), settings.quiet) as progress:
@@ -58,10 +62,16 @@ def execute(made: Plan, registry: Registry, settings: Settings) -> None:
         if not (jobs := made.jobs()):
             return
         require_writable(settings.out)
+        make, delegate = chosen(settings)
+        if make is None:
+            assert delegate
+            delegate(made, registry, settings, progress)
+            return
         with Claims(results_folder(settings.out)) as claims:
-            executor = make_executor(made, registry, settings, progress)
+            executor = make(made, registry, settings, progress)
             try:
-                drain(jobs, executor, claims, settings, progress, force=made.request.force)
+                force = made.request.force
+                drain(jobs, executor, claims, settings, progress, force=force, since=since)
             finally:
                 executor.stop()
             claims.tidy()

@@ -57,15 +57,35 @@ class Executor(Protocol):
 MakeExecutor = Callable[[Plan, Registry, Settings, Progress], Executor]
 """The function `make` of a module in `suite/engine/executors`; such a module is all that a new
 executor needs."""
+Delegate = Callable[[Plan, Registry, Settings, Progress], None]
+"""Instead of `make`, the function `delegate` of a module whose cells are computed by other runs on
+the folder, which it starts. It returns when they are over, or at once if `Settings.wait` is False.
+"""
 
 
-def make_executor(
-    plan: Plan, registry: Registry, settings: Settings, progress: Progress
-) -> Executor:
-    """The executor that `settings` names. Raises `UserError` if there is none of that name."""
+def chosen(settings: Settings) -> tuple[MakeExecutor | None, Delegate | None]:
+    """The function of the executor that `settings` names: `make` or `delegate`.
+
+    Raises `UserError` if there is none of that name, if it needs a package that is not installed,
+    and for settings that it does not know.
+    """
+    name = settings.executor
     names = [module.name for module in iter_modules(executors.__path__)]
-    if settings.executor not in names:
-        near = did_you_mean(settings.executor, names)
-        raise UserError(f"--executor: there is no '{settings.executor}'{near}")
-    make: MakeExecutor = import_module(f"{executors.__name__}.{settings.executor}").make
-    return make(plan, registry, settings, progress)
+    if name not in names:
+        near = did_you_mean(name, names)
+        raise UserError(f"--executor: there is no '{name}'{near}")
+    try:
+        module = import_module(f"{executors.__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if (error.name or "suite").partition(".")[0] == "suite":
+            raise
+        raise UserError(
+            f"--executor {name}: needs the package '{error.name}'; "
+            f"pip install 'bits-per-task[{name}]'"
+        ) from None
+    make, delegate = getattr(module, "make", None), getattr(module, "delegate", None)
+    if not delegate and settings.executor_options:
+        raise UserError(f"--executor-options: the executor '{name}' has none")
+    if not delegate and not settings.wait:
+        raise UserError(f"--no-wait: the executor '{name}' computes as long as this command runs")
+    return make, delegate

@@ -80,6 +80,14 @@ class GpuMemory:
         needed = sum(measured) + PROCESS_BYTES * processes
         return len(measured) == len(peaks) and needed <= self.free_bytes
 
+    def at_a_time(self, cell: Cell) -> int:
+        """How many cells like this one fit, each in a process of its own; 1 if that is not known
+        of any."""
+        peak = self._peak(_kind(cell.key, cell.recipe))
+        if peak is None:
+            return 1
+        return max(1, int(self.free_bytes // (peak * RESERVED + PROCESS_BYTES)))
+
     def _peak(self, kind: Kind) -> int | None:
         network, examples = kind
         own = [(have, peak) for (same, have), peak in self._peaks.items() if same == network]

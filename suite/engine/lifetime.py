@@ -6,10 +6,30 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 _SET_DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
+
+_BATCH_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""What a batch system sends to every process of a job that is about to end."""
+PARENTS_SIGNALS = (signal.SIGINT, *_BATCH_SIGNALS)
+
+
+def leave_signals_to_parent() -> None:
+    """Called by a worker at its start: its parent alone decides what happens after Ctrl-C, and when
+    a batch system ends the job. It has blocked these signals for this process so far."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def set_all(handler: signal.Handlers | Callable[[int, object], None]) -> None:
+        for each in _BATCH_SIGNALS:
+            signal.signal(each, handler)
+
+    # Not ignored, and unblocked: either would be passed on to children, which are to end if asked.
+    set_all(lambda number, frame: None)
+    os.register_at_fork(after_in_child=lambda: set_all(signal.SIG_DFL))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _BATCH_SIGNALS)
 
 
 def end_with_parent(pipe: Connection) -> None:

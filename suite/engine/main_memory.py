@@ -25,23 +25,25 @@ of the first version of control groups."""
 
 
 def fitting(plan: Plan, registry: Registry, out: Path) -> int:
-    """How many of the plan's largest cells fit side by side; one at least.
+    """How many of the plan's largest cells fit side by side; one at least."""
+    free = free_bytes()
+    return 1 if free is None else max(1, free // needed(plan, registry, out))
+
+
+def needed(plan: Plan, registry: Registry, out: Path) -> int:
+    """The bytes that the largest cell of the plan takes.
 
     A cell is as large as the largest measured one on its backbone, or is guessed from the weights.
     """
-    free = free_bytes()
-    if free is None:
-        return 1
     peaks: dict[str, int] = {}
     for result in measured_before(plan, out):
         if result.environment and result.environment.device == "cpu":
             backbone = result.cell.backbone
             peaks[backbone] = max(peaks.get(backbone, 0), result.peak_memory_bytes)
-    needs = [
+    return max(
         int(peaks[backbone] * MEASURED) if backbone in peaks else _guess(registry, backbone)
         for backbone in {item.cell.key.backbone for item in plan.with_action("run")}
-    ]
-    return max(1, free // max(needs))
+    )
 
 
 def free_bytes(system: Path = Path("/")) -> int | None:

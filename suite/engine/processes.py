@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from types import ModuleType
 
+from suite.engine.lifetime import PARENTS_SIGNALS
 from suite.engine.settings import Settings
 from suite.engine.worker import Order, work
 from suite.registry import Registry
@@ -120,11 +121,11 @@ def start_worker(
     )
     # A terminal sends Ctrl-C to every process of the group. Until `work` leaves it, a starting
     # interpreter would print a traceback. A child inherits the signal mask of the thread that
-    # starts it, so SIGINT is blocked here around `start` alone; what arrives meanwhile stays
+    # starts it, so signals are blocked here around `start` alone; what arrives meanwhile stays
     # pending and is delivered to this process once the mask is restored.
     # Starting the resource tracker unblocks SIGINT, so it must already run by then.
     resource_tracker.ensure_running()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)
     # A spawned process imports the parent's main script again, so that it can unpickle what the
     # script defines. No cell needs that, and a script without a `__main__` guard would start this
     # run anew in every worker: during `start` the main module is an empty one.

@@ -149,7 +149,7 @@ class LiveProgress(Progress):
     def again(self, cell: Cell, why: str) -> None:
         """Retire the cell's bar."""
         super().again(cell, why)
-        self.bars.remove_task(self.running.pop(cell.key))
+        self._retire(cell.key)
 
     def finished_elsewhere(self, cells: int) -> None:
         """Count the cells."""
@@ -159,8 +159,13 @@ class LiveProgress(Progress):
     def finished(self, result: Result) -> None:
         """Retire the cell's bar and count it."""
         super().finished(result)
-        self.bars.remove_task(self.running.pop(result.cell))
+        self._retire(result.cell)
         self.bars.update(self.overall, completed=self.done, state=self._state)
+
+    def _retire(self, key: CellKey) -> None:
+        # A cell that is computed elsewhere may be over before anybody has said that it started.
+        if (bar := self.running.pop(key, None)) is not None:
+            self.bars.remove_task(bar)
 
     @property
     def _state(self) -> str:

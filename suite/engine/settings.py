@@ -28,6 +28,10 @@ class Settings:
     """No progress on stderr."""
     executor: str = "local"
     """What computes the cells: a module of `suite.engine.executors`."""
+    executor_options: str = ""
+    """What that is told: `partition=a100,gpus=8`."""
+    wait: bool = True
+    """Wait for cells that other processes compute on behalf of this run."""
 
     def __post_init__(self) -> None:
         # Once, for whatever changes the current directory later.
@@ -44,3 +48,4 @@ class Settings:
         truth(self.allow_dirty, "--allow-dirty: ")
         truth(self.offline, "--offline: ")
         truth(self.quiet, "--quiet: ")
+        truth(self.wait, "--wait: ")

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import sys
 import threading
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from suite.console import one_line
-from suite.engine.lifetime import end_with_parent
+from suite.engine.lifetime import end_with_parent, leave_signals_to_parent
 from suite.errors import Diverged, Unsupported, UserError
 from suite.planning.cells import Cell
 from suite.registry import Registry
@@ -111,9 +110,7 @@ def work(
     pipe: Connection, registry: Registry, out: Path, device: str, threads: int, offline: bool
 ) -> None:
     """Run every cell that comes through the pipe until None comes. Entry point of a process."""
-    # The parent alone decides what happens after Ctrl-C. It has blocked the signal for this process
-    # so far (`start_worker`).
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_signals_to_parent()
     end_with_parent(pipe)
     own = os.getpid()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
