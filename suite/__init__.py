@@ -60,14 +60,14 @@ def plan(
 
     Raises `UserError` for a mistake in any of these, as the command line does.
     """
+    from dataclasses import replace
+
     from suite.planning.given import with_given
     from suite.planning.limits import folder
     from suite.planning.output import planned
     from suite.planning.request import request
-    from suite.registry.entries import split_names
 
     names, known = _with_classes(methods, registry)
-    known, backbones = with_given(known, split_names(_texts(backbones)))
     asked = request(
         names,
         tasks,
@@ -82,6 +82,8 @@ def plan(
         force=force,
         only_failed=only_failed,
     )
+    known, backbones = with_given(known, asked.backbones)
+    asked = replace(asked, backbones=backbones)
     return planned(asked, known, folder(out, "--out: "))
 
 
@@ -122,6 +124,8 @@ def run(
     interruption (`KeyboardInterrupt`) the same call continues. Raises `UserError` for a mistake in
     the arguments, if no cell can run, and if results cannot be written.
     """
+    from dataclasses import replace
+
     from suite.engine.execution import execute, prepare
     from suite.engine.settings import Settings
     from suite.leaderboards.frame import Results
@@ -129,10 +133,8 @@ def run(
     from suite.planning.limits import folder
     from suite.planning.output import results_of
     from suite.planning.request import request
-    from suite.registry.entries import split_names
 
     names, known = _with_classes(methods, registry)
-    known, backbones = with_given(known, split_names(_texts(backbones)), fetch=not offline)
     asked = request(
         names,
         tasks,
@@ -147,6 +149,8 @@ def run(
         force=force,
         only_failed=only_failed,
     )
+    known, backbones = with_given(known, asked.backbones, fetch=not offline)
+    asked = replace(asked, backbones=backbones)
     settings = Settings(
         folder(out, "--out: "), device, jobs, timeout, fail_fast, allow_dirty, offline, quiet
     )
@@ -239,10 +243,6 @@ def as_method(
         recipe=recipe,
         cost=cost,
     )
-
-
-def _texts(words: "Names") -> "Iterable[str]":
-    return [words] if isinstance(words, str) else words
 
 
 def _registry(given: "str | Path | Registry | None") -> "Registry":

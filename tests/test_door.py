@@ -253,7 +253,7 @@ def test_cells_that_a_run_did_not_reach_are_rows(ran, registry, monkeypatch):
 
 
 def test_every_value_of_a_table_can_be_grouped_by(toy, monkeypatch):
-    monkeypatch.setattr("suite.engine.execution.pool.run", lambda *_: None)
+    monkeypatch.setattr("suite.engine.execution.drain", lambda *_, **__: None)
     options = {"one.rank": 3}
     frame = suite.run("one", "toy", seeds=[0, 1], options=options, registry=toy).frame()
     assert {*frame["options"]} == {"rank=3, placement=both"}
