@@ -43,7 +43,9 @@ class ConvAdapters(Method):
         for site in adapted_convs:
             conv = backbone.layer(site, nn.Conv2d)
             hidden = conv.in_channels // self.reduction
-            if not hidden or conv.in_channels % hidden or conv.groups > 1:
+            if conv.groups > 1:
+                raise Unsupported(f"{site.name} has {conv.groups} groups, and an adapter has none")
+            if not hidden or conv.in_channels % hidden:
                 raise Unsupported(
                     f"{site.name}: {conv.in_channels} channels cannot be reduced by "
                     f"{self.reduction}"

@@ -9,8 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from peft import LoraConfig
+from torch import nn
 
-from suite.method import AdaptedModel, Backbone, Method, TaskEntry, adapted, context_of
+from suite.method import (
+    AdaptedModel,
+    Backbone,
+    Method,
+    TaskEntry,
+    Unsupported,
+    adapted,
+    context_of,
+)
 from suite.method.targets import targeted
 from suite.nn.peft_layers import exactly, inject
 
@@ -27,6 +36,13 @@ class LoRA(Method):
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Adapt queries and values, or all linear layers; in convolutional networks all kernels."""
         sites = targeted(backbone, self.targets, "conv", "linear")
+        for site in sites:
+            groups = backbone.layer(site, nn.Conv2d).groups if site.kind == "conv" else 1
+            if self.rank % groups:
+                raise Unsupported(
+                    f"{site.name} has {groups} groups, by which the rank {self.rank} cannot be "
+                    "divided"
+                )
         inject(
             backbone,
             LoraConfig(

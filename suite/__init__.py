@@ -4,7 +4,9 @@ The door to everything from Python: `plan`, `run`, `read_results`, `load_delta` 
 Importing it is quick: each function imports what it needs when it is called.
 """
 
+import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +43,7 @@ def plan(
     store: "Names" = "float32",
     force: bool = False,
     only_failed: bool = False,
+    shard: str | None = None,
     out: str | Path = "runs",
     registry: "str | Path | Registry | None" = None,
 ) -> "Plan":
@@ -55,17 +58,17 @@ def plan(
     options of methods: `{"taps.gate_penalty": 0.5}`. `store` names the precisions in which every
     method is stored, of `float32`, `bfloat16`, `int8`, `int4` and `binary`; several share one
     training (one method's: `{"lora.store": "int8"}`). `force` runs again what has a result,
-    `only_failed` keeps the cells whose last run failed. `out` is the folder of results; `registry`
-    a folder whose methods and tasks come before the package's own.
+    `only_failed` keeps the cells whose last run failed. `shard` is one of several parts, `"2/8"`
+    (default: that of a Slurm array or an indexed job, else all). `out` is the folder of results;
+    `registry` a folder whose methods and tasks come before the package's own.
 
     Raises `UserError` for a mistake in any of these, as the command line does.
     """
-    from dataclasses import replace
-
     from suite.planning.given import with_given
     from suite.planning.limits import folder
     from suite.planning.output import planned
     from suite.planning.request import request
+    from suite.planning.shard import shard_of
 
     names, known = _with_classes(methods, registry)
     asked = request(
@@ -81,9 +84,10 @@ def plan(
         store=store,
         force=force,
         only_failed=only_failed,
+        shard=shard_of(shard, os.environ),
     )
-    known, backbones = with_given(known, asked.backbones)
-    asked = replace(asked, backbones=backbones)
+    known, names_given = with_given(known, asked.backbones)
+    asked = replace(asked, backbones=names_given)
     return planned(asked, known, folder(out, "--out: "))
 
 
@@ -101,6 +105,7 @@ def run(
     store: "Names" = "float32",
     force: bool = False,
     only_failed: bool = False,
+    shard: str | None = None,
     out: str | Path = "runs",
     registry: "str | Path | Registry | None" = None,
     device: str = "auto",
@@ -110,22 +115,24 @@ def run(
     allow_dirty: bool = False,
     offline: bool = False,
     quiet: bool = False,
+    executor: str = "local",
 ) -> "Results":
     """Train, save, reload and score every cell that has no result yet; the results of all cells.
 
-    The first words are those of `plan`. `device` is `auto`, `cpu` or `cuda[:N]`; `jobs` is how many
-    cells run at a time (default: at the mini scale one for every core); `timeout` the seconds that
-    a cell may take. A cell that fails is a result with its status and reason, and the others go on,
-    unless `fail_fast`. `allow_dirty` lets a folder that git keeps take results of code that is not
-    committed. Missing data and weights are fetched unless `offline`. Progress goes to
-    stderr unless `quiet`.
+    The first words are those of `plan`. `device` is `auto` (every GPU, or the CPU), `cpu`, `cuda`
+    or some, `"cuda:0,cuda:1"`; `jobs` is how many cells run at a time (default: as many as cores
+    and memory allow); `timeout` the seconds that a cell may take. A cell that fails is a result
+    with its status and reason, and the others go on, unless `fail_fast`. `allow_dirty` lets a
+    folder that git keeps take results of code that is not committed. Missing data and weights are
+    fetched unless `offline`. Progress goes to stderr unless `quiet`. `executor` names what computes
+    cells.
 
     Cells run in processes of their own, and results are written to `out` as they finish: after an
-    interruption (`KeyboardInterrupt`) the same call continues. Raises `UserError` for a mistake in
-    the arguments, if no cell can run, and if results cannot be written.
+    interruption (`KeyboardInterrupt`) the same call continues. Any number of processes may run on
+    one folder: each cell is computed by one of them, and waited for by the others. Raises
+    `UserError` for a mistake in the arguments, if no cell can run, and if results cannot be
+    written.
     """
-    from dataclasses import replace
-
     from suite.engine.execution import execute, prepare
     from suite.engine.settings import Settings
     from suite.leaderboards.frame import Results
@@ -133,6 +140,7 @@ def run(
     from suite.planning.limits import folder
     from suite.planning.output import results_of
     from suite.planning.request import request
+    from suite.planning.shard import shard_of
 
     names, known = _with_classes(methods, registry)
     asked = request(
@@ -148,11 +156,20 @@ def run(
         store=store,
         force=force,
         only_failed=only_failed,
+        shard=shard_of(shard, os.environ),
     )
-    known, backbones = with_given(known, asked.backbones, fetch=not offline)
-    asked = replace(asked, backbones=backbones)
+    known, names_given = with_given(known, asked.backbones, fetch=not offline)
+    asked = replace(asked, backbones=names_given)
     settings = Settings(
-        folder(out, "--out: "), device, jobs, timeout, fail_fast, allow_dirty, offline, quiet
+        folder(out, "--out: "),
+        device,
+        jobs,
+        timeout,
+        fail_fast,
+        allow_dirty,
+        offline,
+        quiet,
+        executor,
     )
     made = prepare(asked, known, settings)
     execute(made, known, settings)

@@ -20,13 +20,12 @@ DECIMAL = re.compile(r"-?\d+\.\d+")
 
 
 @contextlib.contextmanager
-def workplace(folder: Path) -> Iterator[None]:
-    """A folder where the documents can be run: new, but for the published results."""
+def workplace(folder: Path, cache: Path) -> Iterator[None]:
+    """A folder where the documents can be run: new, but for the published results. What is made
+    once a machine, such as the examples of tasks, is kept in `cache`."""
     (folder / "leaderboards").symlink_to(ROOT / "leaderboards")
     before = dict(os.environ)
-    os.environ.update(
-        MPLBACKEND="agg", XDG_CACHE_HOME=str(folder / "cache"), NO_COLOR="1", COLUMNS="80"
-    )
+    os.environ.update(MPLBACKEND="agg", XDG_CACHE_HOME=str(cache), NO_COLOR="1", COLUMNS="80")
     os.environ.pop("SUITE_REGISTRY", None)
     try:
         with contextlib.chdir(folder):
@@ -59,7 +58,7 @@ def _write_page() -> None:
             return block[0]
         return f"```python\n{block['code']}```\n\n```text\n{printed.rstrip()}\n```\n"
 
-    with tempfile.TemporaryDirectory() as folder, workplace(Path(folder)):
+    with tempfile.TemporaryDirectory() as folder, workplace(Path(folder), Path(folder) / "cache"):
         text = BLOCK.sub(anew, PAGE.read_text())
     PAGE.write_text(text)
 

@@ -10,9 +10,14 @@ POINTS = 3.0
 """Scores after a few steps differ from processor to processor, by less than this."""
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def folder(tmp_path, forked):
-    with workplace(tmp_path):
+def folder(tmp_path, cache, forked):
+    with workplace(tmp_path, cache):
         yield tmp_path
 
 

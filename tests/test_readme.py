@@ -31,9 +31,14 @@ QUICK = ("list", "plan", "show", "why")
 LONG = ("run", "tune")
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def clone(tmp_path):
-    with workplace(tmp_path):
+def clone(tmp_path, cache):
+    with workplace(tmp_path, cache):
         yield tmp_path
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.backbones.family import TextFamily, family_class
+from suite.backbones.generation import greedy
 from suite.backbones.parallel_insert import Parallel, SublayerInput
 from suite.backbones.per_task import PerTask, TaskContext
 from suite.backbones.prefixes import PrefixedAttention
@@ -45,6 +46,8 @@ class Backbone(nn.Module):
         self.block_names = block_names(self.sites)
         self.sequence: TokenSequence | None = None
         """Where tokens were inserted, if any were."""
+        self.note = ""
+        """What a reader must know about its weights."""
         self._mark_originals()
 
     def _mark_originals(self) -> None:
@@ -250,6 +253,17 @@ class EncoderBackbone(TextBackbone):
 class TextToTextBackbone(TextBackbone):
     """An encoder-decoder that reads a source text and writes the answer."""
 
+    def __init__(
+        self,
+        entry: BackboneEntry,
+        network: nn.Module,
+        width: int,
+        tokenizer: "PreTrainedTokenizerBase",
+    ) -> None:
+        super().__init__(entry, network, width, tokenizer)
+        # Of what a call does not say, `generate` asks this one.
+        self.network.generation_config = greedy(self.network.config)
+
     def forward(self, inputs: Mapping[str, Tensor], labels: Tensor) -> Tensor:
         """Source `input_ids`, `attention_mask` [B, L] and target ids [B, M] (teacher forcing, -100
         is padding) -> logits [B, M, vocabulary]."""
@@ -259,4 +273,5 @@ class TextToTextBackbone(TextBackbone):
     @torch.no_grad()
     def generate(self, inputs: Mapping[str, Tensor], length: int) -> Tensor:
         """Greedy answers of at most `length` tokens: ids [B, <= length + 1]."""
-        return self.network.generate(**inputs, max_new_tokens=length, num_beams=1, do_sample=False)
+        rule = greedy(self.network.config, length)
+        return self.network.generate(**inputs, generation_config=rule)

@@ -84,8 +84,11 @@ class TextFamily(Family):
     """Whether the library's class makes a pooling layer, which nothing reads here, unless told."""
 
     @classmethod
-    def pretrained(cls, folder: Path, options: Mapping[str, Any]) -> Network:
-        """The network in a folder, without a layer that only its pretraining read."""
+    def pretrained(
+        cls, folder: Path, options: Mapping[str, Any]
+    ) -> tuple[Network, Mapping[str, Any]]:
+        """The network in a folder, without a layer that only its pretraining read, and what the
+        library tells about loading it."""
         from transformers import AutoModel
 
         without = {"add_pooling_layer": False} if cls.pooler else {}

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from suite.backbones import cifar
+from suite.backbones import cifar, whole
 from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
 from suite.backbones.family import Family, ImageFamily, TextFamily, family_class
-from suite.console import shown
+from suite.backbones.probe import require_sites
+from suite.backbones.whole_timm import whole_timm
+from suite.console import say, shown
 from suite.errors import Unsupported, UserError
 from suite.planning.architecture import refined
 from suite.planning.locate import model_folder
@@ -22,10 +24,18 @@ from suite.registry.schema import BackboneEntry, Library
 
 
 def load_backbone(entry: BackboneEntry) -> Backbone:
+    """The backbone that `read_backbone` gives; raises UserError as well if its sites are not what
+    they claim."""
+    backbone = read_backbone(entry)
+    require_sites(backbone)
+    return backbone
+
+
+def read_backbone(entry: BackboneEntry) -> Backbone:
     """The pretrained, frozen backbone in float32 on the CPU.
 
-    Raises UserError if its files are not on this machine, do not hold this network, or hold one
-    that no family serves.
+    Raises UserError if its files are not on this machine, do not hold this network, whole, or hold
+    one that no family serves.
     """
     folder = model_folder(entry)
     entry = refined(entry, folder)
@@ -41,6 +51,11 @@ def load_backbone(entry: BackboneEntry) -> Backbone:
             f"{shown(folder)} does not hold the network that {shown(entry.path)} names: "
             f"{type(error).__name__}: {reason[:200]}"
         ) from error
+    source = whole.checkpoint_file(folder)
+    whole.require_finite(backbone.network, source)
+    backbone.note = whole.interpolated(backbone.network, source)
+    if backbone.note:
+        say(f"{entry.name}: {backbone.note}")
     found = {site.kind for site in backbone.sites}
     if lacking := [kind for kind in family.kinds if kind not in found]:
         raise UserError(
@@ -58,28 +73,37 @@ def _transformers(entry: BackboneEntry, folder: Path, family: type[Family]) -> B
     logging.disable_progress_bar()
     # Code that comes with weights is never run.
     local = {"local_files_only": True, "trust_remote_code": False}
-    # Masks, positions and pooling count from the first token: padding is on the right, whatever
-    # the tokenizer's own configuration says.
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right", **local)
+    # What is missing or does not fit is refused here, in one message for all libraries.
+    options = local | {
+        "dtype": torch.float32,
+        "use_safetensors": True,
+        "output_loading_info": True,
+        "ignore_mismatched_sizes": True,
+    }
+    tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+    # Masks, positions and pooling count from the first token: texts are padded and cut on the
+    # right, whatever the tokenizer's own configuration says.
+    tokenizer.padding_side = tokenizer.truncation_side = "right"
     if tokenizer.pad_token is None:
         # Masked all the same, and a text's own end token is not.
         tokenizer.pad_token = tokenizer.eos_token
-    options = {"dtype": torch.float32, "use_safetensors": True, **local}
-    network = family.prepared(family.pretrained(folder, options))
+    network, told = family.pretrained(folder, options)
+    differences = whole.Differences.told_by_transformers(told, network.base_model_prefix)
+    differences.refuse(whole.checkpoint_file(folder))
+    whole.require_tokens(tokenizer, network, folder)
+    network = family.prepared(network)
     # A tokenizer of another network may give more than this one takes.
     taken = inspect.signature(network.forward).parameters
     tokenizer.model_input_names = [n for n in tokenizer.model_input_names if n in taken]
-    form = TextToTextBackbone if family.form == "text_to_text" else EncoderBackbone
-    return form(entry, network, family.width(network), tokenizer)
+    if family.form == "text_to_text":
+        whole.require_answer_tokens(network.config, folder)
+        return TextToTextBackbone(entry, network, family.width(network), tokenizer)
+    return EncoderBackbone(entry, network, family.width(network), tokenizer)
 
 
 def _timm(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
-    import timm
-
     assert issubclass(family, ImageFamily)
-    network: Any = timm.create_model(
-        f"local-dir:{folder}", pretrained=True, num_classes=0, **family.timm_arguments(entry)
-    )
+    network = whole_timm(folder, **family.timm_arguments(entry))
     names = {form.__name__ for form in type(network).__mro__}
     if not names.intersection(family.classes):
         raise UserError(
@@ -92,9 +116,11 @@ def _timm(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
 def _cifar(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
     assert issubclass(family, ImageFamily)
     network: Any = family.small(entry.source.arguments)
-    state = load_file(folder / "model.safetensors")
+    file = folder / "model.safetensors"
+    state = load_file(file)
     if not entry.scale.embedded:
         state = cifar.published_state(state)
+    whole.Differences.between(state, network).refuse(file)
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     return VisionBackbone(entry, network, network.num_features)
 

@@ -16,9 +16,9 @@ from itertools import takewhile
 from types import MappingProxyType
 from typing import Any, Literal
 
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import nn
 
+from suite.backbones.layers import is_norm
 from suite.registry.schema import SiteKind
 
 Part = Literal[
@@ -57,9 +57,6 @@ class Site:
     entry_norm: str = ""
 
 
-NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-
-
 def weight_sites(
     network: nn.Module,
     layer_of: Callable[[str], tuple[str, int]],
@@ -77,14 +74,6 @@ def weight_sites(
             yield Site(name, kind, stack, layer, module.out_features, part=part)
         elif is_norm(module):
             yield Site(name, "norm", stack, layer, module.get_parameter("weight").numel())
-
-
-def is_norm(module: nn.Module) -> bool:
-    """Whether a module is a normalisation with a scale for each channel: one of torch, or one that
-    a library names so, as those of transformers are, which derive from none of torch's."""
-    weight = getattr(module, "weight", None)
-    named = "norm" in type(module).__name__.lower()
-    return (named or isinstance(module, NORMS)) and isinstance(weight, Tensor) and weight.ndim == 1
 
 
 def numbered(pattern: str, stack: str) -> Callable[[str], tuple[str, int]]:

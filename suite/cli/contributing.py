@@ -2,14 +2,17 @@
 
 import argparse
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 
-from suite.console import coloured, out, say
+from suite.console import coloured, out, out_json, say
 from suite.errors import UserError
-from suite.registry import load
+from suite.planning.locate import model_folder
+from suite.registry import Registry, load
 from suite.registry.entries import split_names
 from suite.registry.names import did_you_mean, normal
 from suite.registry.problems import as_error
+from suite.registry.schema import BackboneEntry, Scale
 
 
 def validate(options: argparse.Namespace) -> int:
@@ -42,7 +45,8 @@ def validate(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Run the contract test of one method, on every family it claims, or of one task."""
+    """Run the contract test of one method, on every family it claims, of one task, or of one
+    backbone with every method that claims its family."""
     registry = load(options.registry)
     wanted = normal(options.name)
     for broken in registry.broken:
@@ -52,35 +56,77 @@ def check(options: argparse.Namespace) -> int:
         (task,) = registry.select_tasks([options.name])
         from suite.contract.tasks import check_task
 
-        return _report(task.name, (("", found.check, found.fault) for found in check_task(task)))
+        found = (Row("", each.check, each.fault) for each in check_task(task))
+        return _report(task.name, found, options.json)
+    backbone = next((b for name, b in registry.backbones.items() if normal(name) == wanted), None)
+    if backbone:
+        return _report(backbone.name, _of_backbone(backbone, registry), options.json)
     track = next((track for name, track in registry.tracks.items() if normal(name) == wanted), None)
     if track:
         example = f"{track.name}/{track.tasks[0]}"
         raise UserError(f"'{track.name}' is a track: check one of its tasks, as in {example}")
     names = {*registry.methods, *registry.tasks, *(task.name for task in registry.tasks.values())}
     if not any(fnmatch.fnmatchcase(normal(name), wanted) for name in names):
-        what = "a backbone" if options.name in registry.backbones else "no method and no task"
-        near = did_you_mean(options.name, names)
-        raise UserError(f"'{options.name}' is {what}: check a method or a task{near}")
+        near = did_you_mean(options.name, {*names, *registry.backbones})
+        raise UserError(
+            f"'{options.name}' is no method, no task and no backbone: check one of these{near}"
+        )
     (entry, *more) = registry.select_methods([options.name])
     if more:
         raise UserError(f"check one method at a time, not {entry.name}, {more[0].name}, ...")
     from suite.contract.methods import check_method
 
     found = (
-        (family, finding.check, finding.fault)
+        Row(family, each.check, each.fault)
         for family in entry.families
-        for finding in check_method(entry, registry, family)
+        for each in check_method(entry, registry, family)
     )
-    return _report(entry.name, found)
+    return _report(entry.name, found, options.json)
 
 
-def _report(name: str, found: Iterable[tuple[str, str, str]]) -> int:
+@dataclass(frozen=True)
+class Row:
+    """One line of the answer: what was checked, and the fault if there is one."""
+
+    family: str
+    check: str
+    fault: str
+    note: str = ""
+
+
+def _of_backbone(entry: BackboneEntry, registry: Registry) -> Iterator[Row]:
+    """The checks of a backbone; raises `UserError` if its weights are not here."""
+    model_folder(entry)
+    from suite.backbones.load import load_backbone, read_backbone
+    from suite.contract.networks import check_backbone
+
+    try:
+        backbone = read_backbone(entry)
+    except UserError as fault:
+        yield Row(entry.family, "loads whole", str(fault))
+        return
+    yield Row(entry.family, "loads whole", "", backbone.note)
+    known = {
+        name for track in registry.tracks.values() for name in track.backbones.get(Scale.MINI, ())
+    }
+    references = [load_backbone(own) for name, own in registry.backbones.items() if name in known]
+    for found in check_backbone(backbone, [*registry.methods.values()], references):
+        yield Row(entry.family, found.check, found.fault, found.note)
+
+
+def _report(name: str, found: Iterable[Row], as_json: bool) -> int:
     faults = 0
-    for family, check_name, fault in found:
-        faults += bool(fault)
-        verdict = coloured("FAULT", "red") if fault else "ok"
-        out(f"{family:<9} {check_name.replace('_', ' '):<36} {verdict} {fault}".strip())
+    rows = []
+    for row in found:
+        faults += bool(row.fault)
+        if as_json:
+            rows.append(asdict(row))
+            continue
+        verdict = coloured("FAULT", "red") if row.fault else "ok"
+        said = row.fault or row.note
+        out(f"{row.family:<9} {row.check.replace('_', ' '):<36} {verdict} {said}".strip())
+    if as_json:
+        out_json({"name": name, "faults": faults, "checks": rows})
     verdict = f"{faults} fault{'s' if faults > 1 else ''}" if faults else "keeps the contract"
     say(f"{name}: {verdict}")
     return 1 if faults else 0

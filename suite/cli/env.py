@@ -7,7 +7,7 @@ from importlib import metadata
 
 from suite import __version__
 from suite.console import out, out_json
-from suite.planning.locate import data_folder
+from suite.planning.locate import data_folders
 from suite.registry import load
 
 _LIBRARIES = (
@@ -35,7 +35,7 @@ def show(options: argparse.Namespace) -> int:
         "device": torch.cuda.get_device_name() if cuda else "cpu",
         **{name: _version(name) for name in _LIBRARIES},
         **{name: os.environ.get(name, "not set") for name in _VARIABLES},
-        "data": str(data_folder() or "embedded only"),
+        "data": ", ".join(map(str, data_folders())) or "embedded only",
         "registries": ", ".join(map(str, load(options.registry).folders)),
     }
     if options.json:

@@ -125,8 +125,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     validate = verb("validate", "contributing", "check every registry entry without running it")
     validate.add_argument("names", nargs="*", help="only these entries (default: all)")
-    check = verb("check", "contributing", "run the contract test of a method or task on the CPU")
+    check = verb("check", "contributing", "run the contract test of a method, task or backbone")
     check.add_argument("name")
+    _json(check)
     new = verb("new", "scaffold", "write the files of a new method, task or backbone")
     new.add_argument("kind", choices=("method", "task", "backbone"))
     new.add_argument(
@@ -229,6 +230,8 @@ def _selection(parser: _Parser) -> None:
         "serves all; of one method: --set METHOD.store=NAME")  # fmt: skip
     add("--force", action="store_true", help="run again what has a result")
     add("--only-failed", action="store_true", help="only cells whose last run failed")
+    add("--shard", metavar="I/N",
+        help="the I-th of N parts (default: a Slurm array's or indexed job's)")  # fmt: skip
     _out(parser)
     _json(parser)
 

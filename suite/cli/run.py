@@ -20,6 +20,7 @@ def plan(options: argparse.Namespace) -> int:
     asked = Invocation.of(options)
     asked, registry = asked.with_given(load_with_warnings(asked.registry), fetch=False)
     made = planned(asked.request, registry, asked.settings.out)
+    _say_shard(asked)
     for reason in made.left_out:
         say(f"left out: {reason}")
     if asked.json:
@@ -61,6 +62,7 @@ def interrupted(asked: Invocation, kept: str) -> int:
 
 def _announce(made: Plan, asked: Invocation) -> None:
     """Print what will not run, and how many cells will."""
+    _say_shard(asked)
     for reason in made.left_out:
         say(f"left out: {reason}")
     for missing in made.missing:
@@ -70,6 +72,12 @@ def _announce(made: Plan, asked: Invocation) -> None:
     if introduction := asked.request.scale.introduction:
         say(introduction)
     say(f"{made.counts}.")
+
+
+def _say_shard(asked: Invocation) -> None:
+    """Name the part that was taken without being asked for."""
+    if (shard := asked.request.shard) and shard.origin:
+        say(f"shard {shard}, from {shard.origin}; --shard 1/1 takes all cells")
 
 
 def _show(results: Sequence[Result], registry: Registry, asked: Invocation) -> None:

@@ -1,6 +1,7 @@
 """From parsed arguments to a request: shared by `run`, `plan`, `tune` and `why`."""
 
 import argparse
+import os
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from suite.errors import UserError
 from suite.planning.given import with_given
 from suite.planning.output import results_folder
 from suite.planning.request import Request, request
+from suite.planning.shard import shard_of
 from suite.registry import Registry, load
 from suite.registry.entries import split_names
 from suite.registry.names import did_you_mean, normal
@@ -59,6 +61,8 @@ class Invocation:
                 store=given.get("store", Store.FLOAT32),
                 force=given.get("force", False),
                 only_failed=given.get("only_failed", False),
+                # A verb without the option, `tune`, needs every cell.
+                shard=shard_of(given["shard"], os.environ) if "shard" in given else None,
             ),
             settings=Settings(**settings),
             registry=options.registry,

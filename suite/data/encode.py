@@ -17,11 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from suite.backbones.base import Backbone, TextBackbone, TextToTextBackbone
+from suite.backbones.whole import positions
+from suite.console import shown
 from suite.data import tensor_file
 from suite.data.pictures import Pictures
 from suite.data.sources import load_splits
 from suite.data.splits import Column, Columns
 from suite.data.tensor_file import TensorFile
+from suite.errors import UserError
 from suite.planning.locate import Model, locate_model
 from suite.registry.cache import cache_folder
 from suite.registry.schema import (
@@ -241,15 +244,27 @@ def _tokens(
     for start in range(0, len(texts[0]), CHUNK):
         encoded = backbone.tokenizer(
             *(column[start : start + CHUNK] for column in texts),
-            truncation=True, max_length=max_length, padding="longest", return_tensors="pt",
+            truncation=True, max_length=max_length, padding="longest", padding_side="right",
+            return_tensors="pt",
         )  # fmt: skip
         parts.append(
             {name: _compact(encoded[name]) for name in backbone.tokenizer.model_input_names}
         )
+    _require_positions(task, max(part["input_ids"].shape[1] for part in parts), backbone)
     padding = {"input_ids": backbone.tokenizer.pad_token_id}
     return {
         name: _joined([part[name] for part in parts], padding.get(name, 0)) for name in parts[0]
     }
+
+
+def _require_positions(task: TaskEntry, longest: int, backbone: TextBackbone) -> None:
+    known = positions(backbone.network)
+    if known is not None and longest > known:
+        raise UserError(
+            f"{shown(backbone.entry.path)}: {backbone.entry.name} has {known} position embeddings, "
+            f"and a text of {task.name} has {longest} tokens: set max_length in the recipe to "
+            f"{known} at most"
+        )
 
 
 def _texts(values: Column) -> list[str]:

@@ -16,7 +16,7 @@ from suite.console import shown
 from suite.data.batching import Batches
 from suite.data.encode import EncodedTask, Examples, encode_task
 from suite.data.sources import departure
-from suite.engine import environment, peak_memory
+from suite.engine import environment, guards, peak_memory
 from suite.engine.content import Origin
 from suite.engine.delta import (
     changed_tensors,
@@ -48,6 +48,7 @@ from suite.results.records import Ledger, Result, TaskScore
 from suite.results.scores import evaluate, score
 
 RESTORE_BATCH = 64
+GUARD_BATCH = 4
 
 
 class CellError(Exception):
@@ -63,6 +64,8 @@ class Workspace:
     threads: int
     backbones: dict[str, Backbone] = field(default_factory=dict)
     encoded: dict[tuple[str, str, int, str], EncodedTask] = field(default_factory=dict)
+    sound: set[tuple[object, ...]] = field(default_factory=set)
+    """Settings on backbones that passed the guards."""
 
     def backbone(self, name: str) -> Backbone:
         """The pristine backbone; cells work on copies of it."""
@@ -146,6 +149,7 @@ def train_cell(cell: Cell, workspace: Workspace, progress: Progress) -> Trained:
     method = load_method(workspace.registry.methods[cell.key.method], cell.options)
     encoded = workspace.tasks(cell)
     data = _batches(encoded, pristine)
+    _guard(cell, method, workspace, data)
     model = _adapted(cell, method, workspace, "adapt")
     training = train(model, method, data, cell.recipe, seed_for(cell.key.seed, "train"), progress)
     facts = method.facts(model)
@@ -294,6 +298,25 @@ def _adapted(cell: Cell, method: Method, workspace: Workspace, purpose: str) -> 
     model = adapt_model(method, pristine, tasks, seed_for(key.seed, purpose), workspace.device)
     model.precision = cell.recipe.precision
     return model
+
+
+def _guard(
+    cell: Cell, method: Method, workspace: Workspace, data: Mapping[str, TaskBatches]
+) -> None:
+    """Raise CellError if training would be in vain; once for a setting, a backbone and a number of
+    tasks."""
+    key = (cell.key.method, *sorted(cell.options.items()), cell.key.backbone, len(data))
+    if key in workspace.sound:
+        return
+    entry = workspace.registry.methods[cell.key.method]
+    pristine = workspace.backbone(cell.key.backbone)
+    batches = [next(own.train.evaluation(GUARD_BATCH))[1] for own in data.values()]
+    model = _adapted(cell, method, workspace, "restore")
+    with autocast(model, workspace.device):
+        fault = guards.fault(model, method, entry, cell.options, pristine, batches)
+    if fault:
+        raise CellError(fault)
+    workspace.sound.add(key)
 
 
 def _check_backbone(model: AdaptedModel, pristine: Backbone, method: Method) -> None:

@@ -152,13 +152,8 @@ def _content(
     origin: Origin | None,
     rounding: Rounding | None,
 ) -> Content:
-    roles = dict(_roles(model, regime))
-    buffers = {name for name, _ in model.named_buffers()}
     tensors: dict[str, Tensor] = {}
-    for name, tensor in stored_tensors(model, method).items():
-        role, task = roles.get(name, _default_role(model, regime))
-        if name in buffers and tensor.is_floating_point():
-            role = "buffer"
+    for role, task, name, tensor in _placed(model, method, regime):
         if tensor.numel() == 0:
             raise ValueError(f"{name} has no elements: its shape alone would be stored, uncounted")
         tensors[f"{role}/{task}/{name}"] = tensor.detach().cpu().contiguous()
@@ -203,6 +198,27 @@ def changed_tensors(model: AdaptedModel, pristine: Backbone, method: Method) -> 
         if not torch.equal(tensor.detach().cpu(), reference[name].detach().cpu()):
             leaked.append(name)
     return sorted(leaked)
+
+
+def stored_parameters(model: AdaptedModel, method: Method, regime: str) -> tuple[float, float]:
+    """What `ledger.parameters` would count in the model's file, without writing it."""
+    sizes = {"shared": 0.0, "task": 0.0, "head": 0.0, "buffer": 0.0}
+    for role, _, _, tensor in _placed(model, method, regime):
+        sizes[role] += tensor.numel() * tensor.element_size() / 4
+    return sizes["shared"], sizes["task"]
+
+
+def _placed(
+    model: AdaptedModel, method: Method, regime: str
+) -> Iterator[tuple[str, str, str, Tensor]]:
+    """(role, task, name, tensor) of what is stored."""
+    roles = dict(_roles(model, regime))
+    buffers = {name for name, _ in model.named_buffers()}
+    for name, tensor in stored_tensors(model, method).items():
+        role, task = roles.get(name, _default_role(model, regime))
+        if name in buffers and tensor.is_floating_point():
+            role = "buffer"
+        yield role, task, name, tensor
 
 
 def _default_role(model: AdaptedModel, regime: str) -> tuple[str, str]:

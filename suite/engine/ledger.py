@@ -228,11 +228,10 @@ def _site_names(backbone: Backbone, site: Site) -> dict[str, int | str]:
         "depth": site.depth,
     }
     if isinstance(module, nn.Linear):
-        own |= {"i": module.in_features, "o": module.out_features, "k": 1}
+        own |= {"i": module.in_features, "o": module.out_features, "k": 1, "g": 1}
     elif isinstance(module, nn.Conv2d):
-        # A kernel of a grouped convolution spans the inputs of its own group only.
-        per_group = module.in_channels // module.groups
-        own |= {"i": per_group, "o": module.out_channels, "k": math.prod(module.kernel_size)}
+        own |= {"i": module.in_channels, "o": module.out_channels, "g": module.groups}
+        own["k"] = math.prod(module.kernel_size)
     if isinstance(module, nn.Linear | nn.Conv2d):
         own["b"] = 0 if module.bias is None else module.bias.numel()
     return own

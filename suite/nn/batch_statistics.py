@@ -18,6 +18,12 @@ class OwnStatistics(_BatchNorm):
         assert norm.running_mean is not None and norm.running_var is not None
         self.running_mean = norm.running_mean.clone()
         self.running_var = norm.running_var.clone()
+        self.then = nn.Sequential(*norm.children())
+        """What the norm does to its output: some have their activation in them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels, H, W] to the same shape."""
+        return self.then(super().forward(x))
 
     def _check_input_dim(self, x: Tensor) -> None:
         if x.dim() != 4:

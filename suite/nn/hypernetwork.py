@@ -156,6 +156,14 @@ class GeneratedAdapter(nn.Module):
         return adapter(y, self.source.weights(), "post")
 
 
+def one_width(sites: Sequence[Site]) -> int:
+    """The width that all sites have; raises Unsupported if they differ."""
+    width, *others = {site.width for site in sites}
+    if others:
+        raise Unsupported("the generators serve one width, and sublayers differ in theirs")
+    return width
+
+
 class SiteHyperNetworks(HyperNetwork[AdapterWeights]):
     """HyperFormer: a hypernetwork of its own at every site, all reading one projected embedding."""
 
@@ -172,7 +180,7 @@ class SiteHyperNetworks(HyperNetwork[AdapterWeights]):
         self.projector = projector(task_embedding, hidden, projected)
         # The generators of all sites read the same vector, so that one matrix can hold them as its
         # rows: a single product generates everything.
-        self.generator = AdapterGenerator(projected, len(sites), sites[0].width, bottleneck)
+        self.generator = AdapterGenerator(projected, len(sites), one_width(sites), bottleneck)
 
     def forward(self, task: Tensor) -> list[AdapterWeights]:
         """Task embedding [task_embedding] -> the adapters of all sites."""
@@ -221,7 +229,7 @@ class SharedHyperNetworks(HyperNetwork[AdapterWeights]):
     ) -> None:
         super().__init__(context, sites, task_embedding)
         layers = {site.stack: site.layer + 1 for site in sites}
-        width = sites[0].width
+        width = one_width(sites)
         self.stacks = nn.ModuleDict(
             {
                 stack: StackHyperNetwork(

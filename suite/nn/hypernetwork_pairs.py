@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from suite.backbones.per_task import TaskContext
 from suite.backbones.sites import Site
-from suite.nn.hypernetwork import POSITIONS, AdapterGenerator, HyperNetwork, projector
+from suite.nn.hypernetwork import (
+    POSITIONS,
+    AdapterGenerator,
+    HyperNetwork,
+    one_width,
+    projector,
+)
 from suite.nn.kernels.adapter import AdapterWeights
 
 
@@ -48,7 +54,7 @@ class PairedHyperNetworks(HyperNetwork[AdapterWeights]):
         projected: int,
     ) -> None:
         super().__init__(context, sites, task_embedding)
-        width = sites[0].width
+        width = one_width(sites)
         layers = {site.stack: site.layer + 1 for site in sites}
         self.stacks = nn.ModuleDict(
             {

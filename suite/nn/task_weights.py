@@ -1,6 +1,9 @@
 """Layers whose frozen weights every task transforms in its own way."""
 
+import inspect
+
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from suite.backbones.per_task import PerTask
 from suite.nn.convolution import padding_of, pair
@@ -16,11 +19,15 @@ class TaskLinear(nn.Linear):
         )
         self.weight, self.bias = layer.weight, layer.bias
         self.transforms = transforms
+        self.form = None if _is_plain(layer, nn.Linear) else layer
+        """The layer itself, if it does something with its weight that a linear layer does not."""
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in_features] -> [..., out_features]."""
         if self.transforms.splits_batch:
             return self.transforms.context.task_by_task(self.forward, x)
+        if self.form is not None:
+            return functional_call(self.form, {"weight": self.transforms(self.weight)}, (x,))
         return nn.functional.linear(x, self.transforms(self.weight), self.bias)
 
 
@@ -42,11 +49,15 @@ class TaskConv2d(nn.Conv2d):
         )
         self.weight, self.bias = layer.weight, layer.bias
         self.transforms = transforms
+        self.form = None if _is_plain(layer, nn.Conv2d) else layer
+        """The layer itself, if it does more: standardises its weight, pads for an output size."""
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_channels, H, W] -> [B, out_channels, H', W']."""
         if self.transforms.splits_batch:
             return self.transforms.context.task_by_task(self.forward, x)
+        if self.form is not None:
+            return functional_call(self.form, {"weight": self.transforms(self.weight)}, (x,))
         return self._conv_forward(x, self.transforms(self.weight), self.bias)
 
 
@@ -58,3 +69,11 @@ def with_transforms(layer: nn.Module, transforms: PerTask) -> TaskLinear | TaskC
     if isinstance(layer, nn.Linear):
         return TaskLinear(layer, transforms)
     raise TypeError(f"no convolution and no linear layer: {type(layer).__name__}")
+
+
+def _is_plain(layer: nn.Module, form: type[nn.Module]) -> bool:
+    """Whether a layer computes what layers of this form compute."""
+    return all(
+        inspect.getattr_static(type(layer), name, None) is inspect.getattr_static(form, name, None)
+        for name in ("__call__", "forward", "_conv_forward")
+    )

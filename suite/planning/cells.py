@@ -105,9 +105,11 @@ class Plan:
         """How many cells there are with each action, in words."""
         counts = Counter(item.action for item in self.planned)
         nothing = "no cell has failed" if self.request.only_failed else "nothing to do"
+        shard = self.request.shard
+        part = f"part {shard} of the plan: " if shard else ""
         words = ("to run" if action == "run" else action for action in counts)
         pairs = zip(counts.values(), words, strict=True)
-        return ", ".join(f"{count} {word}" for count, word in pairs) or nothing
+        return part + (", ".join(f"{count} {word}" for count, word in pairs) or nothing)
 
 
 def _row(item: Planned) -> tuple[str, ...]:

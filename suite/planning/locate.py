@@ -1,6 +1,7 @@
 """Where data and weights lie, found without reading them.
 
-Data sets: `$SUITE_DATA/datasets/HUB/CONFIG/SPLIT-*.parquet`, else the hub's cache.
+Data sets: `$SUITE_DATA/datasets/HUB/CONFIG/SPLIT-*.parquet`, else the hub's cache; SUITE_DATA may
+name several folders.
 Weights: at the mini scale the package, or a folder `mini` beside the backbone's YAML; at the full
 scale `$SUITE_DATA/models/ID/`, else the hub's cache.
 Nothing is downloaded here; `python -m suite fetch` does that.
@@ -79,15 +80,15 @@ def locate_dataset(task: TaskEntry) -> DatasetFiles | Missing:
     if source is None:
         raise ValueError(f"{task.track}/{task.name} has no full-scale source")
     looked: list[str] = []
-    root = data_folder()
-    if root:
+    roots = data_folders()
+    for root in roots:
         splits = _parquet(_inside(root / "datasets", source.hub), source, looked)
         if splits:
             return DatasetFiles(splits, "SUITE_DATA", _splits_digest(splits))
-    else:
+        if not root.is_dir():
+            looked[-1] += NO_FOLDER
+    if not roots:
         looked.append(f"$SUITE_DATA/datasets/{source.hub}/{source.config} ({UNSET})")
-    if root and not root.is_dir():
-        looked[-1] += NO_FOLDER
     hub = None
     if not source.local_only:
         patterns = tuple(
@@ -125,15 +126,15 @@ def locate_model(entry: BackboneEntry) -> Model | Missing:
         if _complete(folder, source.library, looked):
             return Model(folder, "folder", _model_digest(folder))
         return Missing(f"weights of backbone {entry.name}", tuple(looked), "put them there")
-    root = data_folder()
-    if root:
+    roots = data_folders()
+    for root in roots:
         folder = _inside(root / "models", source.id)
         if _complete(folder, source.library, looked):
             return Model(folder, "SUITE_DATA", _model_digest(folder))
-    else:
+        if not root.is_dir():
+            looked[-1] += NO_FOLDER
+    if not roots:
         looked.append(f"$SUITE_DATA/models/{source.id} ({UNSET})")
-    if root and not root.is_dir():
-        looked[-1] += NO_FOLDER
     hub = None
     if not source.local_only:
         patterns = tuple(f"*{ending}" for ending in MODEL_FILES)
@@ -165,10 +166,11 @@ def model_folder(entry: BackboneEntry) -> Path:
     return found.folder
 
 
-def data_folder() -> Path | None:
-    """The folder that SUITE_DATA names, or None if it is not set."""
-    named = os.environ.get("SUITE_DATA")
-    return Path(named).expanduser().absolute() if named else None
+def data_folders() -> tuple[Path, ...]:
+    """The folders that SUITE_DATA names, with `:` between them; the first that has something
+    wins."""
+    named = os.environ.get("SUITE_DATA", "").split(os.pathsep)
+    return tuple(Path(folder).expanduser().absolute() for folder in named if folder)
 
 
 def hub_splits(source: HubSource) -> dict[str, str]:

@@ -81,6 +81,10 @@ def plan(
     ]
     if not planned:
         raise UserError(_nothing_fits(registry, request))
+    if request.shard:
+        # Of all cells, done or not, so that the parts stay the same while others run.
+        own = request.shard.of(item.cell.key for item in planned)
+        planned = [item for item in planned if item.cell.key in own]
     if request.only_failed:
         planned = [item for item in planned if _failed(history.get(item.cell.key))]
     left_out = _left_out(registry, request)

@@ -7,6 +7,7 @@ from typing import cast, get_args
 
 from suite.errors import UserError
 from suite.planning.limits import positive, texts, truth
+from suite.planning.shard import Shard
 from suite.registry.entries import split_names
 from suite.registry.names import did_you_mean
 from suite.registry.options import stores_named, written
@@ -39,6 +40,8 @@ class Request:
     """The precisions in which methods are stored for which `options` assigns none."""
     force: bool = False
     only_failed: bool = False
+    shard: Shard | None = None
+    """The part of the cells to plan; None for all."""
     trial: int | None = None
     """Take the learning rate at this place of each method's grid, not its recipe's; places below 0
     and beyond the grid continue it."""
@@ -73,6 +76,7 @@ def request(
     store: Names = Store.FLOAT32,
     force: bool = False,
     only_failed: bool = False,
+    shard: Shard | None = None,
 ) -> Request:
     """The request that these words make. Raises `UserError` for a word of no meaning; whether
     names exist is found out by planning."""
@@ -89,6 +93,7 @@ def request(
         store=_stores(store),
         force=truth(force, "--force: "),
         only_failed=truth(only_failed, "--only-failed: "),
+        shard=shard,
     )
 
 

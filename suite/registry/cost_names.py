@@ -18,6 +18,7 @@ SITE_NAMES = {
     "i": "input features or channels of a conv or linear site",
     "o": "output features or channels of a conv or linear site",
     "k": "kernel area of a conv site, 1 for a linear one",
+    "g": "groups of a conv site, 1 for a linear one",
     "b": "biases of a conv or linear site",
     "size": "parameters of the site's own module",
     "part": "what a linear site does: query, key, value, qkv, attention_output, ff_hidden, "

@@ -71,14 +71,26 @@ def save_text(name: str, folder: Path) -> nn.Module:
     torch.manual_seed(0)
     network = transformers.AutoModel.from_config(TEXT[name]())
     network.save_pretrained(folder)
+    tokenizer = _letters() if name == "qwen2" else _words()
+    tokenizer.save_pretrained(folder)
+    return network.eval()
+
+
+def _words() -> Any:
+    """A tokenizer of the words, which says that it pads on the left."""
     words = ["[PAD]", "[UNK]", "</s>", *WORDS]
     core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = transformers.PreTrainedTokenizerFast(
+    return transformers.PreTrainedTokenizerFast(
         tokenizer_object=core, pad_token="[PAD]", unk_token="[UNK]", padding_side="left"
     )
-    tokenizer.save_pretrained(folder)
-    return network.eval()
+
+
+def _letters() -> Any:
+    """A tokenizer of Qwen2's own class, which is made anew whatever tokenizer was saved."""
+    letters = sorted({*"".join(WORDS), "\u0120"})
+    vocabulary = {"<|endoftext|>": 0, **{letter: i for i, letter in enumerate(letters, 1)}}
+    return transformers.Qwen2Tokenizer(vocab=vocabulary, merges=[])
 
 
 def save_image(name: str, folder: Path) -> nn.Module:

@@ -21,6 +21,7 @@ METHODS = (
     "norm_tuning",
     "prefix_tuning",
     "vpt_shallow",
+    "hyperformer_pp",
 )
 FAMILY = {
     **{name: name for name in TEXT if name in families()},
@@ -170,7 +171,9 @@ def refusals(name):
     if name not in ("deit_distilled", "vit_reg4"):
         found.add("vpt_shallow")
     if name in ("convnext", "convnextv2", "bit", "resnet_gn", "resnext", "regnet"):
-        found.add("parallel_adapters")
+        found |= {"parallel_adapters", "hyperformer_pp"}
+    if name == "swin":
+        found.add("hyperformer_pp")  # widths grow by stage
     if name in ("llama", "mistral", "qwen3", "gemma", "modernbert"):
         found.add("bitfit")
     return found

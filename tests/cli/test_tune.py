@@ -1,5 +1,6 @@
 """A search tries as many rates for every method and judges them on validation data alone."""
 
+import dataclasses
 import json
 from statistics import fmean
 
@@ -199,6 +200,8 @@ def test_the_margin_is_that_of_a_paired_t_test_over_tasks():
 
 def test_the_page_shows_every_trial_and_marks_the_best(tmp_path):
     registry = load(write_registry(tmp_path))
+    # Without the tracks that come with the package, whose published boards would all be drawn.
+    registry = dataclasses.replace(registry, tracks={"toy": registry.tracks["toy"]})
     trials = (
         Trial(learning_rate=1e-3, scores={"cola": 40.0}, score=40.0),
         Trial(learning_rate=1e-2, scores={"cola": 61.24}, score=61.24),

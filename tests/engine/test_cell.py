@@ -1,5 +1,7 @@
 """One cell, end to end: score and cost come from the file, and the same seed repeats both."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,29 @@ def test_a_file_changed_on_its_way_back_is_noticed(run, monkeypatch):
     monkeypatch.setattr(cell_module, "save_delta", tampered)
     with pytest.raises(CellError, match="restored from its file"):
         run()
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """No step may be taken."""
+    monkeypatch.setattr(cell_module, "train", lambda *_: pytest.fail("it trains"))
+
+
+def test_what_trains_without_effect_is_refused_before_training(registry, cell, tmp_path, untrained):
+    workspace = Workspace(registry, torch.device("cpu"), 1)
+    norm = workspace.backbone("resnet_mini").network.layer2[0].bn1
+    norm.register_forward_hook(lambda module, args, output: output.detach())
+    with pytest.raises(CellError, match=r"layer2\.0\.bn1.* stored without effect"):
+        run_cell(cell, workspace, tmp_path, lambda step, steps: None)
+
+
+def test_a_wrong_closed_form_is_refused_before_training(registry, cell, tmp_path, untrained):
+    entry = registry.methods["norms"]
+    wrong = entry.model_copy(update={"cost": entry.cost.model_copy(update={"per_task": ()})})
+    other = dataclasses.replace(registry, methods={**registry.methods, "norms": wrong})
+    workspace = Workspace(other, torch.device("cpu"), 1)
+    with pytest.raises(CellError, match=r"closed form cost\.per_task in norms\.yaml gives 0"):
+        run_cell(cell, workspace, tmp_path, lambda step, steps: None)
 
 
 def test_the_ledger_is_the_file(run):

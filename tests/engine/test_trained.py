@@ -1,6 +1,7 @@
 """What counts as trained."""
 
 import pytest
+from golden_tasks import TEXTS, write_tasks
 
 import suite
 
@@ -8,9 +9,11 @@ import suite
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, forked):
     """(method) -> trained parameters and the backbone's, of a joint cell over two tasks."""
-    out = tmp_path_factory.mktemp("trained")
+    registry, out = tmp_path_factory.mktemp("registry"), tmp_path_factory.mktemp("trained")
+    write_tasks(registry)
     methods = "shared_finetuning,kd_mtl,lines,linear_probe"
-    found = suite.run(methods, "rte,cola", "bert_mini", steps=4, out=out, quiet=True)
+    words = {"registry": registry, "out": out, "quiet": True}
+    found = suite.run(methods, TEXTS, "bert_mini", steps=4, **words)
     counts = {}
     for result in found:
         before = counts.get(result.cell.method, (0, 0))[0]

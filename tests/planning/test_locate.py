@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -217,3 +218,18 @@ def test_every_backbone_of_the_catalogue_has_a_place(tmp_path):
         if isinstance(found, Missing) and entry.scale is Scale.FULL:
             assert (found.hub is None) == entry.source.local_only
     assert locate.EMBEDDED.is_dir()
+
+
+def test_of_several_folders_the_first_that_has_something_wins(tmp_path, monkeypatch):
+    first, second = tmp_path / "one", tmp_path / "two"
+    monkeypatch.setenv("SUITE_DATA", f"{first}{os.pathsep}{second}")
+    entry = load().backbones["bert_base"]
+    missing = locate_model(entry)
+    assert isinstance(missing, Missing)
+    assert all(str(root / "models") in str(missing) for root in (first, second))
+    for root in (second, first):
+        folder = root / "models" / entry.source.id
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_text("weights")
+        (folder / "config.json").write_text("{}")
+        assert locate_model(entry).folder == folder

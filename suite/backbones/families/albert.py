@@ -28,7 +28,7 @@ class Albert(Bert):
     """
 
     kinds: ClassVar[tuple[SiteKind, ...]] = ("attention", "feed_forward", "linear", "norm")
-    transformers = ("albert",)
+    transformers: ClassVar[tuple[str, ...]] = ("albert",)
 
     @classmethod
     def sites(cls, network: Network) -> tuple[Site, ...]:

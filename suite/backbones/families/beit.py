@@ -27,8 +27,8 @@ class Beit(ViT):
     kinds: ClassVar[tuple[SiteKind, ...]] = (
         "attention", "feed_forward", "linear", "norm", "patch_embedding",
     )  # fmt: skip
-    timm = ("beit_*", "beitv2_*")
-    classes = ("Beit",)
+    timm: ClassVar[tuple[str, ...]] = ("beit_*", "beitv2_*")
+    classes: ClassVar[tuple[str, ...]] = ("Beit",)
 
     @classmethod
     def prepared(cls, network: Network) -> Network:

@@ -30,7 +30,7 @@ class Bert(TextFamily):
     kinds: ClassVar[tuple[SiteKind, ...]] = (
         "attention", "feed_forward", "linear", "norm", "tokens", "keys",
     )  # fmt: skip
-    transformers = (
+    transformers: ClassVar[tuple[str, ...]] = (
         "bert", "roberta", "xlm-roberta", "camembert", "ernie", "data2vec-text",
     )  # fmt: skip
     pooler = True

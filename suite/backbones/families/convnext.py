@@ -21,8 +21,8 @@ class ConvNeXt(ImageFamily):
     """Liu et al., "A ConvNet for the 2020s", CVPR 2022, arXiv 2201.03545."""
 
     kinds: ClassVar[tuple[SiteKind, ...]] = ("block", "conv", "norm")
-    timm = ("convnext_*", "convnextv2_*")
-    classes = ("ConvNeXt",)
+    timm: ClassVar[tuple[str, ...]] = ("convnext_*", "convnextv2_*")
+    classes: ClassVar[tuple[str, ...]] = ("ConvNeXt",)
 
     @classmethod
     def sites(cls, network: Network) -> tuple[Site, ...]:

@@ -18,7 +18,7 @@ class Deberta(Bert):
     """He et al., "DeBERTaV3", ICLR 2023, arXiv 2111.09543."""
 
     kinds: ClassVar[tuple[SiteKind, ...]] = ("attention", "feed_forward", "linear", "norm")
-    transformers = ("deberta-v2",)
+    transformers: ClassVar[tuple[str, ...]] = ("deberta-v2",)
     pooler = False
 
     @classmethod

@@ -22,12 +22,15 @@ SUBLAYERS: tuple[tuple[SiteKind, str, str, str], ...] = (
     ("feed_forward", "mlp.down_proj", "mlp", "post_attention_layernorm"),
 )
 
+STACK = "encoder"
+"""A network of one stack has no decoder beside an encoder, which is what methods and costs ask."""
+
 
 class Decoder(TextFamily):
     """Touvron et al., "LLaMA: Open and Efficient Foundation Language Models", arXiv 2302.13971."""
 
     kinds: ClassVar[tuple[SiteKind, ...]] = ("attention", "feed_forward", "linear", "norm", "keys")
-    transformers = ("llama", "mistral", "qwen2", "qwen3", "gemma")
+    transformers: ClassVar[tuple[str, ...]] = ("llama", "mistral", "qwen2", "qwen3", "gemma")
     pooling: ClassVar[Literal["mean", "cls", "last"]] = "last"
 
     @classmethod
@@ -40,19 +43,19 @@ class Decoder(TextFamily):
     def sites(cls, network: Network) -> tuple[Site, ...]:
         """After the projections that end the sublayers, before the residual sums; positions are
         rotated by place, so that no tokens enter the sequence."""
-        sites = list(weight_sites(network, numbered(r"layers\.(\d+)", "decoder"), PARTS))
+        sites = list(weight_sites(network, numbered(r"layers\.(\d+)", STACK), PARTS))
         width = network.config.hidden_size
         for layer, block in enumerate(network.layers):
             at = f"layers.{layer}"
             keys = block.self_attn.k_proj.out_features
             own = f"{at}.self_attn"
-            sites.append(Site(own, "keys", "decoder", layer, keys, part="self"))
+            sites.append(Site(own, "keys", STACK, layer, keys, part="self"))
             for kind, end, entry, norm in SUBLAYERS:
                 sites.append(
                     Site(
                         f"{at}.{end}",
                         kind,
-                        "decoder",
+                        STACK,
                         layer,
                         width,
                         entry=f"{at}.{entry}",

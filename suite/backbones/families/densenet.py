@@ -16,8 +16,8 @@ class DenseNet(ImageFamily):
     """Huang et al., "Densely Connected Convolutional Networks", CVPR 2017, arXiv 1608.06993."""
 
     kinds: ClassVar[tuple[SiteKind, ...]] = ("block", "conv", "norm")
-    timm = ("densenet*",)
-    classes = ("DenseNet",)
+    timm: ClassVar[tuple[str, ...]] = ("densenet*",)
+    classes: ClassVar[tuple[str, ...]] = ("DenseNet",)
 
     @classmethod
     def small(cls, arguments: Mapping[str, Any]) -> nn.Module:

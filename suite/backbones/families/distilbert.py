@@ -25,7 +25,7 @@ class DistilBert(Bert):
     kinds: ClassVar[tuple[SiteKind, ...]] = (
         "attention", "feed_forward", "linear", "norm", "tokens",
     )  # fmt: skip
-    transformers = ("distilbert",)
+    transformers: ClassVar[tuple[str, ...]] = ("distilbert",)
     pooler = False
 
     @classmethod

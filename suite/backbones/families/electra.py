@@ -1,5 +1,7 @@
 """ELECTRA: BERT's blocks behind embeddings that may be narrower."""
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from suite.backbones.families.bert import Bert
@@ -10,7 +12,7 @@ class Electra(Bert):
     """Clark et al., "ELECTRA: Pre-training Text Encoders as Discriminators Rather Than
     Generators", ICLR 2020, arXiv 2003.10555."""
 
-    transformers = ("electra",)
+    transformers: ClassVar[tuple[str, ...]] = ("electra",)
     pooler = False
 
     @classmethod

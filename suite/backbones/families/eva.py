@@ -1,10 +1,18 @@
 """EVA, and the vision transformers whose positions are rotated."""
 
+from typing import ClassVar
+
 from suite.backbones.families.beit import Beit
 
 
 class Eva(Beit):
     """Fang et al., "EVA-02: A Visual Representation for Neon Genesis", arXiv 2303.11331."""
 
-    timm = ("eva_*", "eva02_*", "vit_*_rope_*", "vit_*_dinov3*", "vit_*_pe_*")
-    classes = ("Eva",)
+    timm: ClassVar[tuple[str, ...]] = (
+        "eva_*",
+        "eva02_*",
+        "vit_*_rope_*",
+        "vit_*_dinov3*",
+        "vit_*_pe_*",
+    )
+    classes: ClassVar[tuple[str, ...]] = ("Eva",)

@@ -1,9 +1,11 @@
 """GPT-2: a language model with learned positions and fused projections."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
-from suite.backbones.families.decoder import Decoder
+from suite.backbones.families.decoder import STACK, Decoder
 from suite.backbones.sites import Network, Parts, Site, numbered, weight_sites, with_depths
 from suite.registry.schema import SiteKind
 
@@ -22,7 +24,7 @@ SUBLAYERS: tuple[tuple[SiteKind, str, str, str], ...] = (
 class GPT2(Decoder):
     """Radford et al., "Language Models are Unsupervised Multitask Learners", 2019."""
 
-    transformers = ("gpt2",)
+    transformers: ClassVar[tuple[str, ...]] = ("gpt2",)
 
     @classmethod
     def prepared(cls, network: Network) -> Network:
@@ -36,17 +38,17 @@ class GPT2(Decoder):
     @classmethod
     def sites(cls, network: Network) -> tuple[Site, ...]:
         """After the dropouts that end the sublayers, before the residual sums."""
-        sites = list(weight_sites(network, numbered(r"h\.(\d+)", "decoder"), PARTS))
+        sites = list(weight_sites(network, numbered(r"h\.(\d+)", STACK), PARTS))
         width = network.config.hidden_size
         for layer in range(len(network.h)):
             at = f"h.{layer}"
-            sites.append(Site(f"{at}.attn", "keys", "decoder", layer, width, part="self"))
+            sites.append(Site(f"{at}.attn", "keys", STACK, layer, width, part="self"))
             for kind, end, entry, norm in SUBLAYERS:
                 sites.append(
                     Site(
                         f"{at}.{end}",
                         kind,
-                        "decoder",
+                        STACK,
                         layer,
                         width,
                         entry=f"{at}.{entry}",
@@ -64,7 +66,8 @@ class GPT2(Decoder):
 @torch.no_grad()
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     """The linear layer with the weight [inputs, outputs] and the bias of a `Conv1D`."""
-    layer = nn.Linear(*weight.shape, device=weight.device, dtype=weight.dtype)
+    inputs, outputs = weight.shape
+    layer = nn.Linear(inputs, outputs, device=weight.device, dtype=weight.dtype)
     layer.weight.copy_(weight.T)
     layer.bias.copy_(bias)
     return layer

@@ -24,7 +24,7 @@ class ModernBert(Bert):
     """Warner et al., "Smarter, Better, Faster, Longer", arXiv 2412.13663."""
 
     kinds: ClassVar[tuple[SiteKind, ...]] = ("attention", "feed_forward", "linear", "norm")
-    transformers = ("modernbert",)
+    transformers: ClassVar[tuple[str, ...]] = ("modernbert",)
     pooler = False
 
     @classmethod

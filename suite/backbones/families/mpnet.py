@@ -25,7 +25,7 @@ class MPNet(Bert):
     2020, arXiv 2004.09297."""
 
     kinds: ClassVar[tuple[SiteKind, ...]] = ("attention", "feed_forward", "linear", "norm")
-    transformers = ("mpnet",)
+    transformers: ClassVar[tuple[str, ...]] = ("mpnet",)
 
     @classmethod
     def sites(cls, network: Network) -> tuple[Site, ...]:

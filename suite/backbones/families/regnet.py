@@ -1,6 +1,7 @@
 """RegNets: residual networks of grouped convolutions whose widths grow by a rule."""
 
 from dataclasses import replace
+from typing import ClassVar
 
 from suite.backbones.families.resnet import ResNet
 from suite.backbones.sites import Network, Site, blocks_of, inside, weight_sites, with_depths
@@ -9,8 +10,8 @@ from suite.backbones.sites import Network, Site, blocks_of, inside, weight_sites
 class RegNet(ResNet):
     """Radosavovic et al., "Designing Network Design Spaces", CVPR 2020, arXiv 2003.13678."""
 
-    timm = ("regnetx_*", "regnety_*")
-    classes = ("RegNet",)
+    timm: ClassVar[tuple[str, ...]] = ("regnetx_*", "regnety_*")
+    classes: ClassVar[tuple[str, ...]] = ("RegNet",)
 
     @classmethod
     def sites(cls, network: Network) -> tuple[Site, ...]:

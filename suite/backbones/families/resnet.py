@@ -24,11 +24,11 @@ class ResNet(ImageFamily):
     """He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, arXiv 1512.03385."""
 
     kinds: ClassVar[tuple[SiteKind, ...]] = ("block", "conv", "norm")
-    timm = (
+    timm: ClassVar[tuple[str, ...]] = (
         "resnet*", "resnext*", "wide_resnet*", "seresnet*", "seresnext*", "ecaresnet*",
         "ecaresnext*", "skresnet*", "skresnext*",
     )  # fmt: skip
-    classes = ("ResNet",)
+    classes: ClassVar[tuple[str, ...]] = ("ResNet",)
 
     @classmethod
     def small(cls, arguments: Mapping[str, Any]) -> nn.Module:

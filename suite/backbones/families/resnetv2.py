@@ -1,6 +1,7 @@
 """ResNets whose norms come first, with weight standardisation and group norms in BiT."""
 
 from dataclasses import replace
+from typing import ClassVar
 
 from suite.backbones.families.resnet import ResNet
 from suite.backbones.sites import Network, Site, blocks_of, inside, weight_sites, with_depths
@@ -12,8 +13,8 @@ class ResNetV2(ResNet):
     """He et al., "Identity Mappings in Deep Residual Networks", ECCV 2016, arXiv 1603.05027;
     Kolesnikov et al., "Big Transfer", ECCV 2020, arXiv 1912.11370."""
 
-    timm = ("resnetv2_*",)
-    classes = ("ResNetV2",)
+    timm: ClassVar[tuple[str, ...]] = ("resnetv2_*",)
+    classes: ClassVar[tuple[str, ...]] = ("ResNetV2",)
 
     @classmethod
     def sites(cls, network: Network) -> tuple[Site, ...]:

@@ -21,8 +21,8 @@ class Swin(ViT):
     kinds: ClassVar[tuple[SiteKind, ...]] = (
         "attention", "feed_forward", "linear", "norm", "patch_embedding",
     )  # fmt: skip
-    timm = ("swin_*",)
-    classes = ("SwinTransformer",)
+    timm: ClassVar[tuple[str, ...]] = ("swin_*",)
+    classes: ClassVar[tuple[str, ...]] = ("SwinTransformer",)
 
     @classmethod
     def sites(cls, network: Network) -> tuple[Site, ...]:

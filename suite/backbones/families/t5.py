@@ -31,10 +31,12 @@ class T5(TextFamily):
     kinds: ClassVar[tuple[SiteKind, ...]] = (
         "attention", "feed_forward", "linear", "norm", "head", "tokens", "keys",
     )  # fmt: skip
-    transformers = ("t5", "mt5", "umt5", "longt5")
+    transformers: ClassVar[tuple[str, ...]] = ("t5", "mt5", "umt5", "longt5")
 
     @classmethod
-    def pretrained(cls, folder: Path, options: Mapping[str, Any]) -> Network:
+    def pretrained(
+        cls, folder: Path, options: Mapping[str, Any]
+    ) -> tuple[Network, Mapping[str, Any]]:
         """With the output layer, which writes."""
         from transformers import AutoModelForSeq2SeqLM
 

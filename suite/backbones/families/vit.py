@@ -30,8 +30,8 @@ class ViT(ImageFamily):
     kinds: ClassVar[tuple[SiteKind, ...]] = (
         "attention", "feed_forward", "linear", "norm", "patch_embedding", "tokens",
     )  # fmt: skip
-    timm = ("vit_*", "deit_*", "deit3_*", "flexivit_*")
-    classes = ("VisionTransformer",)
+    timm: ClassVar[tuple[str, ...]] = ("vit_*", "deit_*", "deit3_*", "flexivit_*")
+    classes: ClassVar[tuple[str, ...]] = ("VisionTransformer",)
 
     @classmethod
     def timm_arguments(cls, entry: BackboneEntry) -> dict[str, Any]:

@@ -1,0 +1,247 @@
+"""The pool of this machine: devices, memory, and workers that end with all that they started."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from shell import environment
+from toy import write_method, write_tasks
+
+from suite.engine import devices, main_memory
+from suite.engine.devices import Device, resolve_devices, spread
+from suite.engine.executors import local
+from suite.engine.executors.local import LocalExecutor
+from suite.engine.progress import QuietProgress
+from suite.engine.settings import Settings
+from suite.errors import UserError
+from suite.planning.plan import Request, plan
+from suite.registry import load
+from suite.results.claims import Claims
+from suite.results.records import Result
+
+MARK = """
+        import pathlib, subprocess
+        mark = pathlib.Path(os.environ["MARK"])
+"""
+# Fails as long as another cell is busy, and says what was busy when it was tried again.
+HUNGRY = """
+        if not (mark / "tried").exists():
+            deadline = time.monotonic() + 60
+            while not (mark / "busy").exists() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            (mark / "tried").touch()
+            raise MemoryError("too much")
+        (mark / "again").write_text("beside" if (mark / "busy").exists() else "alone")
+"""
+BUSY = """
+        (mark / "busy").touch()
+        deadline = time.monotonic() + 60
+        while not (mark / "tried").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(3)
+        (mark / "busy").unlink()
+"""
+ALWAYS = """
+        raise MemoryError("too much")
+"""
+FORKS = """
+        if os.fork() == 0:
+            time.sleep(1000)
+        os._exit(7)
+"""
+COPIES = """
+        if not (mark / "copied").exists():
+            (mark / "copied").touch()
+            os.fork()
+"""
+HOLDS = """
+        child = subprocess.Popen(["sleep", "1000"])
+        (mark / "pids").write_text(f"{os.getpid()} {child.pid}")
+        9 ** 9 ** 9
+"""
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("registry")
+    write_tasks(folder)
+    write_method(folder, "good")
+    for name, adapt in {
+        "hungry": HUNGRY, "busy": BUSY, "always": ALWAYS, "forks": FORKS, "copies": COPIES,
+        "holds": HOLDS,
+    }.items():  # fmt: skip
+        write_method(folder, name, adapt=(MARK + adapt).strip())
+    return folder
+
+
+@pytest.fixture
+def mark(tmp_path, monkeypatch, forked):
+    folder = tmp_path / "mark"
+    folder.mkdir()
+    monkeypatch.setenv("MARK", str(folder))
+    return folder
+
+
+class Notes(QuietProgress):
+    def __init__(self):
+        super().__init__(0)
+        self.said = []
+
+    def note(self, text):
+        self.said.append(text)
+
+
+def run(registry, out, methods, places, **values):
+    """The results of the methods on one task, (method, status, reason) by name, and what was
+    said."""
+    known = load(registry)
+    jobs = [*plan(Request(methods, ("reds",)), known).jobs()]
+    (out / "results").mkdir(parents=True)
+    notes, results, running = Notes(), [], 0
+    settings = Settings(out, "cpu", **values)
+    with Claims(out / "results") as claims:
+        executor = LocalExecutor(places, known, settings, notes)
+        try:
+            while jobs or running:
+                while jobs and executor.has_room(jobs[0]):
+                    job = jobs.pop(0)
+                    executor.submit(job, claims.take(job.cells[0].key.label))
+                    running += 1
+                for outcome in executor.receive(1.0):
+                    results.append(outcome.result)
+                    running -= 1
+        finally:
+            executor.stop()
+    return sorted((r.cell.method, r.status, r.reason) for r in results), notes.said
+
+
+def test_a_cell_that_runs_out_of_memory_beside_another_is_tried_again_alone(
+    registry, tmp_path, mark
+):
+    results, said = run(registry, tmp_path, ("hungry", "busy"), [Device("cpu", 2, 1)])
+    assert results == [("busy", "ok", ""), ("hungry", "ok", "")]
+    assert (mark / "again").read_text() == "alone"
+    assert len(said) == 1 and "tried again alone" in said[0]
+
+
+def test_out_of_memory_alone_is_a_result(registry, tmp_path, mark):
+    results, said = run(registry, tmp_path, ("always",), [Device("cpu", 2, 1)])
+    assert results == [("always", "oom", "MemoryError: too much")]
+    assert said == []
+    (path,) = (tmp_path / "results").glob("*.json")
+    assert Result.model_validate_json(path.read_text()).status == "oom"
+
+
+def test_every_device_has_workers_of_its_own(registry, tmp_path, mark, monkeypatch):
+    """The cells of both are computed on the processor."""
+    started = []
+    start = local.start_worker
+
+    def recorded(known, settings, device, threads, guard):
+        started.append((device, threads))
+        return start(known, settings, "cpu", threads, guard)
+
+    monkeypatch.setattr(local, "start_worker", recorded)
+    places = [Device("cuda:0", 1, 1), Device("cuda:1", 1, 2)]
+    results, _ = run(registry, tmp_path, ("good", "copies"), places)
+    assert results == [("copies", "ok", ""), ("good", "ok", "")]
+    assert sorted(started) == [("cuda:0", 1), ("cuda:1", 2)]
+
+
+def test_a_copy_of_a_worker_answers_for_no_cell(registry, tmp_path, mark):
+    results, _ = run(registry, tmp_path, ("copies", "good"), [Device("cpu", 1, 1)])
+    assert results == [("copies", "ok", ""), ("good", "ok", "")]
+
+
+def test_the_death_of_a_worker_is_seen_although_its_child_lives(
+    registry, tmp_path, mark, monkeypatch
+):
+    monkeypatch.setattr(local, "SILENCE_SECONDS", 0.0)
+    results, said = run(registry, tmp_path, ("forks",), [Device("cpu", 1, 1)])
+    assert results == [("forks", "failed", "its process ended with exit code 7")]
+    assert "--timeout ends such cells" in said[0], "silence is reported"
+
+
+def is_alive(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_for(condition, seconds=120.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", ["kill", "timeout"])
+def test_a_worker_ends_with_all_it_started_though_it_keeps_the_interpreter(
+    registry, tmp_path, mark, how
+):
+    command = [sys.executable, "-m", "suite", "run", "--registry", str(registry), "-m", "holds"]
+    limit = ["--timeout", "60"] if how == "timeout" else []
+    process = subprocess.Popen(
+        [*command, "-t", "reds", "--out", str(tmp_path / "out"), "-q", *limit],
+        env=environment(tmp_path / "cache"),
+        stderr=subprocess.DEVNULL,
+    )
+    pids = mark / "pids"
+    wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+    started = pids.read_text().split()
+    assert all(map(is_alive, started))
+    if how == "kill":
+        process.kill()
+        process.wait()
+    wait_for(lambda: not any(map(is_alive, started)))
+    process.wait()
+
+
+def test_workers_are_spread_over_devices():
+    assert spread(5, ["cuda:0", "cuda:1", "cuda:2"]) == {"cuda:0": 2, "cuda:1": 2, "cuda:2": 1}
+    assert spread(1, ["cuda:0", "cuda:1"]) == {"cuda:0": 1}
+
+
+def test_every_visible_gpu_is_used_unless_some_are_named(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    assert resolve_devices("auto") == ("cuda:0", "cuda:1", "cuda:2")
+    assert resolve_devices("cuda") == ("cuda:0", "cuda:1", "cuda:2")
+    assert resolve_devices("cuda:2,cuda:0") == ("cuda:2", "cuda:0")
+    assert devices.resolve_device("cuda") == "cuda:0"
+    with pytest.raises(UserError, match="there are 3 CUDA devices, the last is cuda:2"):
+        resolve_devices("cuda:1,cuda:3")
+
+
+@pytest.mark.parametrize("words", ["cuda:0,cpu", "cuda:0,cuda:0", "cuda:0,", "cuda,cuda:1"])
+def test_a_list_of_devices_that_makes_no_sense_is_refused(tmp_path, words):
+    with pytest.raises(UserError, match="--device: "):
+        Settings(tmp_path, words)
+
+
+def test_free_memory_is_that_of_the_container(tmp_path):
+    assert main_memory.free_bytes(tmp_path) is None
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:  4096 kB\n")
+    assert main_memory.free_bytes(tmp_path) == 4 * 2**20
+    group = tmp_path / "sys/fs/cgroup"
+    group.mkdir(parents=True)
+    (group / "memory.max").write_text("max\n")
+    (group / "memory.current").write_text("2000000\n")
+    (group / "memory.stat").write_text("anon 5\ninactive_file 500000\n")
+    assert main_memory.free_bytes(tmp_path) == 4 * 2**20
+    (group / "memory.max").write_text("3000000\n")
+    assert main_memory.free_bytes(tmp_path) == 1_500_000
+
+
+def test_a_folder_of_results_is_resolved_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(Path("runs"))
+    monkeypatch.chdir("/")
+    assert settings.out == tmp_path / "runs"
