@@ -20,7 +20,7 @@ from suite.errors import UserError  # noqa: E402
 from suite.planning.plan import Request, plan  # noqa: E402
 from suite.registry import load  # noqa: E402
 
-# One line a cell: who computed it.
+# Who computed a cell: also said when the worker checks the method before its first training.
 MARK = """
     def facts(self, model):
         with open(os.environ["MARK"], "a") as file:
@@ -87,7 +87,7 @@ def run(registry, out, methods, tasks="colours", **words):
 
 
 def computed(mark):
-    return [line.split() for line in mark.read_text().splitlines()]
+    return sorted({tuple(line.split()) for line in mark.read_text().splitlines()})
 
 
 def test_actors_on_every_node_compute_each_cell_once_and_keep_their_worker(

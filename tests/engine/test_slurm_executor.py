@@ -20,12 +20,12 @@ if real.missing():
 from suite.engine.executors.slurm import Options
 from suite.errors import UserError
 
-# One line a cell: its name, and the task of the array.
+# Who computed a cell: also said when the worker checks the method before its first training.
 MARK = """
     def facts(self, model):
         with open(os.environ["MARK"], "a") as file:
             name = os.path.basename(os.path.dirname(os.readlink("/proc/self/fd/1")))
-            file.write(f"{name} {os.environ['SLURM_ARRAY_TASK_ID']}\\n")
+            file.write(f"{name} {os.environ['SLURM_ARRAY_TASK_ID']} {os.getpid()}\\n")
         return {}
 """
 
@@ -68,7 +68,7 @@ class Runs:
 
     def computed(self):
         lines = self.mark.read_text().splitlines() if self.mark.exists() else []
-        return [line.split() for line in lines]
+        return sorted({tuple(line.split()) for line in lines})
 
     def statuses(self):
         found = (self.out / "results").glob("*.json")
@@ -104,8 +104,8 @@ def test_an_array_computes_each_cell_once_and_the_command_shows_its_progress(run
     assert process.returncode == 1, said + runs.logs()
     assert runs.statuses() == {"ok": 6, "failed": 6}
     computed = runs.computed()
-    assert set(Counter(name for name, _ in computed).values()) == {1}
-    assert len(computed) == 6 and {task for _, task in computed} == {"0", "1"}, "both tasks work"
+    assert set(Counter(name for name, *_ in computed).values()) == {1}
+    assert len(computed) == 6 and {task for _, task, _ in computed} == {"0", "1"}, "both tasks work"
     assert "2 tasks (logs: " in said and "[12/12]" in said and "6 failed, " in said
     assert "slow" in table and (runs.out / "README.md").exists()
     assert runs.left_over() == []
@@ -127,7 +127,7 @@ def test_a_task_that_slurm_takes_away_continues_and_nothing_is_lost_or_done_twic
     assert process.returncode == 0, said + runs.logs()
     assert runs.statuses() == {"ok": 6}
     assert "[6/6]" in said
-    times = Counter(name for name, _ in runs.computed())
+    times = Counter(name for name, *_ in runs.computed())
     assert len(times) == 6 and sum(times.values()) <= 8, "at most what was taken away, anew"
     assert "Exiting gracefully after preemption" in runs.logs()
     assert runs.left_over() == []
