@@ -40,7 +40,8 @@ class HyperGrid(Method):
             source: State = encoded
             if sublayer.stack == "encoder":
                 source = start = SublayerStart()
-                backbone.network.get_submodule(sublayer.entry).register_forward_pre_hook(start)
+                entry = backbone.network.get_submodule(sublayer.entry)
+                entry.register_forward_pre_hook(start, with_kwargs=True)
             layer = backbone.layer(output, nn.Linear)
             gated = GridGated(layer, source, backbone.width, self.rows, self.columns)
             backbone.replace(output, gated)

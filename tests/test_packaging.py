@@ -42,7 +42,11 @@ def test_declared_dependencies_are_those_that_are_imported():
     ]
     modules = {module for path in files for module in imported_modules(ast.parse(path.read_text()))}
     installed = packages_distributions()
+    extras = required(PROJECT["optional-dependencies"]["ray"])
+    extras |= required(PROJECT["optional-dependencies"]["slurm"])
     foreign = modules - set(sys.stdlib_module_names) - {"suite"}
+    assert extras <= foreign, "an extra that nothing imports"
+    foreign -= extras
     found = {normal(name) for module in foreign for name in installed[module]}
     assert found == required(PROJECT["dependencies"])
 

@@ -59,8 +59,8 @@ def read_backbone(entry: BackboneEntry) -> Backbone:
     found = {site.kind for site in backbone.sites}
     if lacking := [kind for kind in family.kinds if kind not in found]:
         raise UserError(
-            f"{shown(folder)} holds a network without {', '.join(lacking)} sites: it is none of "
-            f"the family {entry.family}"
+            f"{shown(folder)} holds a {type(backbone.network).__name__} without sites of the kind "
+            f"{', '.join(lacking)}: it is none of the family {entry.family}"
         )
     return backbone
 

@@ -127,7 +127,7 @@ def _read(out: Path) -> tuple[list[Result], list[Search]]:
 
 def _is_anothers(page: Path) -> bool:
     """Whether a page has another origin than the suite."""
-    if page.suffix not in (".md", ".html"):
+    if page.suffix not in (".md", ".html") or page.is_dir():
         return False
     try:
         begin = content(page, LARGEST_BYTES, "pages")[:1000]

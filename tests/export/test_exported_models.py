@@ -223,7 +223,7 @@ def test_what_is_meant_must_be_clear(refused, tmp_path, capsys):
 def test_the_page_on_export_does_what_it_says(tmp_path):
     bash = re.compile(r"```bash\n(.*?)```", re.S)
     text = EXPORT_PAGE.read_text()
-    with workplace(tmp_path):
+    with workplace(tmp_path, tmp_path / "cache"):
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         for command in bash.search(text)[1].splitlines():
             words = [sys.executable, *shlex.split(command)[1:]]
