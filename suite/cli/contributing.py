@@ -100,7 +100,6 @@ def _of_backbone(entry: BackboneEntry, registry: Registry) -> Iterator[Row]:
     from suite.backbones.load import load_backbone, read_backbone
     from suite.contract.networks import check_backbone
 
-    model_folder(entry)  # Without weights there is nothing to check.
     try:
         backbone = read_backbone(entry)
     except UserError as fault:

@@ -101,6 +101,13 @@ def test_json_is_all_that_stdout_holds(call):
         assert isinstance(json.loads(out), list)
 
 
+def test_weights_that_do_not_load_are_a_fault_of_the_backbone(call):
+    code, out, err = call("check", "bert_toy")
+    assert code == 1
+    assert "FAULT" in out and "bert_toy does not hold the network that" in out
+    assert "bert_toy: 1 fault" in out + err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -120,7 +127,6 @@ def test_json_is_all_that_stdout_holds(call):
         ((*PLAN, "-b", ","), "--backbones names no backbone"),
         (("check", ""), "'' is no method, no task and no backbone: check one of these"),
         (("check", "onne"), "check one of these; did you mean 'one'?"),
-        (("check", "bert_toy"), "weights of backbone bert_toy"),
         (("validate", ","), "no name is given"),
         (("leaderboard",), "there is no folder runs/results"),
         (("leaderboard", "--check"), "there is no folder runs/results"),
