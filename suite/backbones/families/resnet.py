@@ -51,3 +51,21 @@ class ResNet(ImageFamily):
             width = network.get_submodule(f"{name}.bn{end}").weight.numel()
             sites.append(Site(f"{name}.bn{end}", "block", "backbone", layer, width))
         return with_depths(sites)
+
+
+def branch_sites(network: Network, last: Mapping[str, str]) -> tuple[Site, ...]:
+    """The sites of a network of timm whose blocks drop their residual branch before the shortcut is
+    added; `last` has every block and the last convolution of its branch."""
+    sites = [
+        replace(site, part="shortcut")
+        if site.kind == "conv" and ".downsample." in site.name
+        else replace(site, part="block_output")
+        if site.name in last.values()
+        else site
+        for site in weight_sites(network, inside(list(last)))
+    ]
+    for layer, (name, conv) in enumerate(last.items()):
+        width = network.get_submodule(conv).out_channels
+        at = f"{name}.drop_path"
+        sites.append(Site(at, "block", "backbone", layer, width, insert_before=True))
+    return with_depths(sites)

@@ -1,10 +1,9 @@
 """ResNets whose norms come first, with weight standardisation and group norms in BiT."""
 
-from dataclasses import replace
 from typing import ClassVar
 
-from suite.backbones.families.resnet import ResNet
-from suite.backbones.sites import Network, Site, blocks_of, inside, weight_sites, with_depths
+from suite.backbones.families.resnet import ResNet, branch_sites
+from suite.backbones.sites import Network, Site, blocks_of
 
 BLOCKS = ("PreActBasic", "PreActBottleneck", "Bottleneck")
 
@@ -24,16 +23,4 @@ class ResNetV2(ResNet):
             name: f"{name}.conv{3 if hasattr(network.get_submodule(name), 'conv3') else 2}"
             for name in blocks
         }
-        sites = [
-            replace(site, part="shortcut")
-            if site.kind == "conv" and ".downsample." in site.name
-            else replace(site, part="block_output")
-            if site.name in last.values()
-            else site
-            for site in weight_sites(network, inside(blocks))
-        ]
-        for layer, (name, conv) in enumerate(last.items()):
-            width = network.get_submodule(conv).out_channels
-            at = f"{name}.drop_path"
-            sites.append(Site(at, "block", "backbone", layer, width, insert_before=True))
-        return with_depths(sites)
+        return branch_sites(network, last)
