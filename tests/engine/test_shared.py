@@ -13,10 +13,11 @@ from suite.planning.plan import Request, plan
 from suite.registry import load
 from suite.results.claims import Claims
 
-WORKSPACE = """
+# A forked worker may hold workspaces of its parent beside its own: all are searched.
+WORKSPACES = """
         import gc
         from suite.engine.cell import Workspace
-        (space,) = [each for each in gc.get_objects() if isinstance(each, Workspace)]
+        spaces = [each for each in gc.get_objects() if isinstance(each, Workspace)]
 """
 CULPRITS = {
     "optimizer": ("torch.optim.AdamW.step = lambda *_: None", "ok", "torch.optim.adamw.AdamW.step"),
@@ -34,13 +35,16 @@ CULPRITS = {
         "suite.engine.cell.evaluate",
     ),
     "weights": (
-        WORKSPACE
-        + "        [p.data.mul_(0.5) for p in space.backbone('resnet_mini').parameters()]",
+        WORKSPACES
+        + "        backbones = [each for space in spaces for each in space.backbones.values()]\n"
+        "        [each.data.mul_(0.5) for backbone in backbones for each in backbone.parameters()]",
         "failed",
         "the weights of resnet_mini",
     ),
     "answers": (
-        WORKSPACE + "        [each.test.targets.zero_() for each in space.encoded.values()]",
+        WORKSPACES
+        + "        tasks = [each for space in spaces for each in space.encoded.values()]\n"
+        "        [each.test.targets.zero_() for each in tasks]",
         "failed",
         "the answers of reds",
     ),
