@@ -12,6 +12,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributions import Bernoulli, kl_divergence
 
 from suite.method import (
     AdaptedModel,
@@ -28,6 +29,7 @@ from suite.method import (
 )
 from suite.nn.distillation import LastOutput
 from suite.nn.prompt import MultitaskPrompt
+from suite.registry.schema import MultiLabel, Regression
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,9 @@ class Teachers:
             self.heads[task] = copy.deepcopy(self.model.heads.by_task[task])
 
     def distance(self, batch: Batch) -> Tensor:
-        """KL(teacher || student) of the outputs, for a number their squared distance, and the mean
-        squared distance of the features, of a batch that the student has just seen: a scalar."""
+        """KL(teacher || student) of the outputs, of several labels the sum of each one's, for a
+        number their squared distance, and the mean squared distance of the features, of a batch
+        that the student has just seen: a scalar."""
         student, own = self.outputs.read(), self.features.read()
         with torch.no_grad():
             teacher = self._teach(batch)
@@ -116,8 +119,12 @@ class Teachers:
         if batch.target_ids is not None:
             answered = batch.target_ids >= 0
             student, teacher = student[answered], teacher[answered]
-        if student.shape[-1] == 1:
+        output = self.model.tasks[batch.task].output
+        if batch.target_ids is None and isinstance(output, Regression):
             return distance + F.mse_loss(student, teacher)
+        if batch.target_ids is None and isinstance(output, MultiLabel):
+            given = Bernoulli(logits=teacher.float())
+            return distance + kl_divergence(given, Bernoulli(logits=student.float())).sum(-1).mean()
         ours, theirs = (outputs.float().log_softmax(-1) for outputs in (student, teacher))
         return distance + F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
 

@@ -170,7 +170,8 @@ schema: 1
 name: NAME
 description: What is asked, in one line
 modality: MODALITY
-# classification with labels in the order of their indices (or how many there are), or
+# classification with labels in the order of their indices (or how many there are),
+# {type: multilabel, labels: [...]} if an example has any number of them, or
 # {type: regression, minimum: 0, maximum: 5}
 output:
   type: classification
@@ -225,12 +226,13 @@ def task_yaml(
 
 
 def _metrics() -> str:
-    """`classification: accuracy, f1 (2 labels), ...; regression: ...`."""
+    """`classification: accuracy, f1 (2 labels), ...`, and a line for each other kind of output."""
     by_output: dict[str, list[str]] = {}
     for name, metric in METRICS.items():
         needed = f" ({metric.labels} labels)" if metric.labels else ""
-        by_output.setdefault(metric.output, []).append(name + needed)
-    return "; ".join(f"{output}: {', '.join(names)}" for output, names in by_output.items())
+        for output in metric.outputs:
+            by_output.setdefault(output, []).append(name + needed)
+    return "\n# ".join(f"{output}: {', '.join(names)}" for output, names in by_output.items())
 
 
 def track_yaml(track: str, modality: Modality, task: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from suite.data.sources import load_splits
 from suite.data.splits import Columns, Splits
 from suite.errors import UserError
-from suite.registry.schema import Classification, Scale, TaskEntry
+from suite.registry.schema import Classification, MultiLabel, Regression, Scale, TaskEntry
 
 MAJORITY = 0.9
 SMALLEST_TEST = 50
@@ -60,6 +60,10 @@ def _columns(task: TaskEntry, splits: Splits) -> str:
         kind = np.asarray(columns["label"]).dtype.kind
         if isinstance(task.output, Classification) and kind not in "iu":
             return f"label of {name} must be whole numbers: indices of output.labels"
+        if isinstance(task.output, MultiLabel):
+            shape = (lengths["label"], len(task.output.labels))
+            if kind not in "iu" or np.shape(columns["label"]) != shape:
+                return f"label of {name} must be 0 or 1 for each label, whole numbers {list(shape)}"
         image = np.asarray(columns.get("image", ()))
         if not task.text and (image.dtype != np.uint8 or image.ndim != 4):
             return f"image of {name} is not uint8 [N, H, W, 3]"
@@ -69,10 +73,17 @@ def _columns(task: TaskEntry, splits: Splits) -> str:
 def _labels(task: TaskEntry, splits: Splits) -> str:
     for name, columns in _splits(splits):
         label = np.asarray(columns["label"])
-        if not isinstance(task.output, Classification):
+        if isinstance(task.output, Regression):
             low, high = task.output.minimum, task.output.maximum
             if label.min() < low or label.max() > high:
                 return f"labels of {name} leave the range {low:g} to {high:g}"
+            continue
+        if isinstance(task.output, MultiLabel):
+            if set(np.unique(label)) - {0, 1}:
+                return f"labels of {name} are not all 0 or 1"
+            if not label.any(axis=0).all():
+                first = task.output.labels[int(label.any(axis=0).argmin())]
+                return f"{name} has no example of '{first}'"
             continue
         absent = set(range(len(task.output.labels))) - set(label.tolist())
         beyond = set(label.tolist()) - set(range(len(task.output.labels)))
@@ -90,11 +101,12 @@ def _disjoint(task: TaskEntry, splits: Splits) -> str:
 
 
 def _balanced(task: TaskEntry, splits: Splits) -> str:
-    if not isinstance(task.output, Classification):
+    if isinstance(task.output, Regression):
         return ""
     label = np.asarray(splits.test["label"])
-    share = np.bincount(label).max() / len(label)
-    return f"one class is {share:.0%} of test" if share > MAJORITY else ""
+    share = np.unique(label, axis=0, return_counts=True)[1].max() / len(label)
+    what = "class" if isinstance(task.output, Classification) else "set of labels"
+    return f"one {what} is {share:.0%} of test" if share > MAJORITY else ""
 
 
 def _large_enough(task: TaskEntry, splits: Splits) -> str:

@@ -23,8 +23,8 @@ class Batch:
     """Examples of one task.
 
     `inputs` are the backbone's keyword tensors, first dimension B; `targets` are class indices
-    int64 [B] or numbers float32 [B]; `target_ids` the same as tokens int64 [B, M] (-100 is
-    padding) for a text-to-text backbone.
+    int64 [B], numbers float32 [B], or 0 and 1 [B, labels]; `target_ids` the same as tokens int64
+    [B, M] (-100 is padding) for a text-to-text backbone.
     """
 
     task: str

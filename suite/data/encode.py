@@ -45,9 +45,9 @@ class Examples:
     """One split as tensors on one device.
 
     `inputs`: `image` uint8 [N, 3, H, W], or `input_ids`, ... [N, L] right-padded; `targets`: class
-    indices or numbers [N]; `target_ids`: answers as tokens [N, M], -100 is padding; `lengths`:
-    tokens of every source [N], kept on the host; ones for images. Token ids and masks have the
-    smallest type that holds them; batches have int64.
+    indices or numbers [N], or 0 and 1 [N, labels]; `target_ids`: answers as tokens [N, M], -100 is
+    padding; `lengths`: tokens of every source [N], kept on the host; ones for images. Token ids and
+    masks have the smallest type that holds them; batches have int64.
     """
 
     inputs: Mapping[str, Tensor]
@@ -206,13 +206,15 @@ def _possible(task: TaskEntry) -> np.ndarray:
     """Every answer that a text-to-text backbone may be taught."""
     if isinstance(task.output, Classification):
         return np.arange(len(task.output.labels))
+    assert isinstance(task.output, Regression), "planning refuses other tasks"
     return _grid(task.output)
 
 
 def _targets(task: TaskEntry, columns: Columns, backbone: Backbone) -> np.ndarray:
     """What predictions are compared with: the label, rounded where the answers are."""
     label = np.asarray(columns["label"])
-    if isinstance(task.output, Classification) or not isinstance(backbone, TextToTextBackbone):
+    written = isinstance(backbone, TextToTextBackbone)
+    if not written or not isinstance(task.output, Regression):
         return label
     return _rounded(label, task.output).astype(np.float32)
 
@@ -290,6 +292,7 @@ def _answers(task: TaskEntry, columns: Columns, backbone: TextToTextBackbone) ->
     if isinstance(task.output, Classification):
         texts = [str(int(label)) for label in np.asarray(columns["label"])]
     else:
+        assert isinstance(task.output, Regression), "planning refuses other tasks"
         digits = _digits(task.output)
         rounded = _rounded(np.asarray(columns["label"]), task.output)
         texts = [f"{number:.{digits}f}" for number in rounded]

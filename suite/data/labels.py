@@ -9,9 +9,9 @@ import numpy as np
 
 from suite.errors import UserError
 from suite.registry.names import did_you_mean
-from suite.registry.schema import Classification, Regression
+from suite.registry.schema import Classification, MultiLabel, Regression
 
-T = TypeVar("T", int, float)
+T = TypeVar("T", int, float, list[int])
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,39 @@ def classes(
     `names` are those that the file gives its numbers, if it does. If they are the task's labels in
     another order, the numbers are translated; otherwise the task's order counts.
     """
+    return np.array(_each(values, _reader(output, names), place), np.int64)
+
+
+def label_sets(
+    values: Sequence[object], output: MultiLabel, names: Sequence[str] | None, place: Place
+) -> np.ndarray:
+    """0 or 1 for each label, uint8 [N, L], from the list of each row's labels: whole numbers, or
+    names of `output.labels`. `names` as for `classes`."""
+    read = _reader(output, names)
+    sets = np.zeros((len(values), len(output.labels)), np.uint8)
+
+    def read_set(value: object) -> list[int] | str:
+        if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
+            return f"{_said(value)} is no list of labels"
+        found = [read(label) for label in value]
+        if wrong := next((each for each in found if isinstance(each, str)), None):
+            return wrong
+        if len(set(found)) < len(found):
+            return (
+                f"{_said(list(value))} has a label twice: it must hold the labels that the row "
+                "has, not a 0 or 1 for each"
+            )
+        return [each for each in found if isinstance(each, int)]
+
+    for row, own in enumerate(_each(values, read_set, place)):
+        sets[row, own] = 1
+    return sets
+
+
+def _reader(
+    output: Classification | MultiLabel, names: Sequence[str] | None
+) -> Callable[[object], int | str]:
+    """Reads the index of one label, or says what is wrong."""
     labels = list(output.labels)
     index = {label: number for number, label in enumerate(labels)}
     order = [index[name] for name in names] if names and set(names) == set(labels) else None
@@ -66,7 +99,7 @@ def classes(
             return f"class {number}, but output.labels has {len(labels)}, from 0{hint}"
         return order[number] if order else number
 
-    return np.array(_each(values, read, place), np.int64)
+    return read
 
 
 def numbers(values: Sequence[object], output: Regression, place: Place) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from suite.console import shown
-from suite.data.labels import Place, classes, keep, numbers, texts
+from suite.data.labels import Place, classes, keep, label_sets, numbers, texts
 from suite.data.pictures import Pictures
 from suite.data.splits import Columns, Splits, checked, take
 from suite.errors import UserError
@@ -17,6 +17,7 @@ from suite.registry.schema import (
     Classification,
     GeneratedSource,
     HubSource,
+    Regression,
     Scale,
     TaskEntry,
 )
@@ -166,12 +167,17 @@ def _columns(
         raise UserError(f"{shown(task.path)}: {split} of {source.hub} has no rows{left}")
     if len(kept) < len(rows):
         rows, answers = rows.select(kept), [answers[row] for row in kept]
-    if isinstance(task.output, Classification):
-        kind = rows.features[source.label]
-        names = kind.names if isinstance(kind, datasets.ClassLabel) else None
-        label = classes(answers, task.output, names, place(source.label))
-    else:
+    if isinstance(task.output, Regression):
         label = numbers(answers, task.output, place(source.label))
+    else:
+        kind = rows.features[source.label]
+        # Of a list the kind of what it holds.
+        kind = getattr(kind, "feature", kind)
+        names = kind.names if isinstance(kind, datasets.ClassLabel) else None
+        if isinstance(task.output, Classification):
+            label = classes(answers, task.output, names, place(source.label))
+        else:
+            label = label_sets(answers, task.output, names, place(source.label))
     if task.text:
         columns = {name: texts(list(rows[name]), place(name)) for name in task.text.columns}
         return {**columns, "label": label}

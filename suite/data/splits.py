@@ -9,15 +9,15 @@ import numpy as np
 from suite.console import shown
 from suite.data.pictures import Pictures
 from suite.errors import UserError
-from suite.registry.schema import Classification, TaskEntry
+from suite.registry.schema import Classification, Regression, TaskEntry
 
 KNOWN_LIMIT = 0.1
 """The largest share of test examples that may be in the training split, too."""
 
 Column = Sequence[str] | np.ndarray | Pictures
 Columns = Mapping[str, Column]
-"""Equally long columns: texts as lists of str, `label` as int64 or float32 [N], `image` as uint8
-[N, H, W, 3], or as `Pictures` that are decoded when they are read."""
+"""Equally long columns: texts as lists of str, `label` as int64 or float32 [N] or, of several
+labels, 0 and 1 [N, L], `image` as uint8 [N, H, W, 3] or as `Pictures`, decoded when read."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,8 @@ def checked(task: TaskEntry, splits: Splits) -> Splits:
         if not len(label):
             raise UserError(f"{shown(task.path)}: the {name} split has no rows")
         if (label == label[0]).all():
-            raise UserError(
-                f"{shown(task.path)}: all {len(label)} answers of {name} are {label[0]:g}"
-            )
+            equal = f"{label[0]:g}" if label.ndim == 1 else "the same set of labels"
+            raise UserError(f"{shown(task.path)}: all {len(label)} answers of {name} are {equal}")
     known = set(_examples(splits.train))
     seen = sum(example in known for example in _examples(splits.test))
     total = len(splits.test["label"])
@@ -81,9 +80,14 @@ def checked(task: TaskEntry, splits: Splits) -> Splits:
             "scores on them would say what was remembered"
         )
     notes = [f"{seen:,} of {total:,} test examples are also in train"] if seen else []
-    if isinstance(task.output, Classification):
-        everywhere = (splits.train["label"], splits.validation["label"], splits.test["label"])
-        used = {int(label) for labels in everywhere for label in np.unique(np.asarray(labels))}
+    if not isinstance(task.output, Regression):
+        everywhere = np.concatenate(
+            [np.asarray(own["label"]) for own in (splits.train, splits.validation, splits.test)]
+        )
+        if isinstance(task.output, Classification):
+            used = set(np.unique(everywhere).tolist())
+        else:
+            used = set(np.flatnonzero(everywhere.any(axis=0)).tolist())
         unused = [name for number, name in enumerate(task.output.labels) if number not in used]
         if unused:
             notes.append(f"no example of {', '.join(unused[:3])}{' ...' if unused[3:] else ''}")

@@ -44,12 +44,15 @@ from suite.method.model import AdaptedModel
 from suite.planning.cells import Cell
 from suite.planning.locate import Model, locate_model
 from suite.registry import Registry
+from suite.registry.metrics import ordered
 from suite.registry.schema import MethodEntry, Store, TaskEntry
-from suite.results.records import Ledger, Result, TaskScore
+from suite.results.records import Answer, Ledger, Result, TaskScore
 from suite.results.scores import evaluate, score
 
 RESTORE_BATCH = 64
 GUARD_BATCH = 4
+DIGITS = 4
+"""Decimals of the numbers and log-odds that a result keeps."""
 
 
 class CellError(Exception):
@@ -376,6 +379,9 @@ def _task_score(
     task: TaskEntry, predicted: np.ndarray, test: Examples, on_validation: float, note: str
 ) -> TaskScore:
     targets = test.targets.cpu().numpy()
+    if ordered(task.metrics):
+        # Rounding makes ties: the score must be that of what is kept.
+        predicted = predicted.astype(float).round(DIGITS)
     metrics = evaluate(task, predicted, targets)
     return TaskScore(
         task=task.name,
@@ -389,7 +395,14 @@ def _task_score(
     )
 
 
-def _plain(task: TaskEntry, values: np.ndarray) -> tuple[float | int, ...]:
+def _plain(task: TaskEntry, values: np.ndarray) -> tuple[Answer, ...]:
+    """Class indices and labels as whole numbers, others with `DIGITS` decimals."""
+    if values.ndim == 2:
+        return tuple(tuple(_rounded(value) for value in row) for row in values.tolist())
     if task.output.type == "classification":
         return tuple(int(value) for value in values)
-    return tuple(round(float(value), 4) for value in values)
+    return tuple(_rounded(float(value)) for value in values)
+
+
+def _rounded(value: float) -> float:
+    return round(value, DIGITS)

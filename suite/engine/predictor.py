@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from suite.backbones.base import Backbone
@@ -21,13 +22,13 @@ from suite.method.load import load_method
 from suite.method.model import AdaptedModel
 from suite.planning.locate import Model, locate_model
 from suite.registry import Registry
-from suite.registry.metrics import UNPARSED
+from suite.registry.metrics import UNPARSED, decided
 from suite.registry.names import did_you_mean
-from suite.registry.schema import BackboneEntry, Classification, TaskEntry
+from suite.registry.schema import BackboneEntry, MultiLabel, Regression, TaskEntry
 
 E = TypeVar("E")
-Answer = str | float | None
-"""A label's name or a number; None if a text-to-text network wrote neither."""
+Answer = str | float | list[str] | None
+"""A label's name, the names of several, or a number; None if a text-to-text network wrote none."""
 
 
 class Predictor:
@@ -64,22 +65,24 @@ class Predictor:
         """
         output = self._task(task).output
         raw = self.predict_raw(inputs, task)
-        if not isinstance(output, Classification):
-            return [None if value < output.minimum else float(value) for value in raw]
-        return [None if value == UNPARSED else output.labels[int(value)] for value in raw]
+        if isinstance(output, Regression):
+            return [None if value < output.minimum else value for value in raw]
+        if isinstance(output, MultiLabel):
+            return [[output.labels[number] for number in np.flatnonzero(row)] for row in raw]
+        return [None if value == UNPARSED else output.labels[value] for value in raw]
 
-    def predict_raw(
-        self, inputs: Iterable[Question], task: str | None = None
-    ) -> list[int] | list[float]:
-        """The answers as results record them: label indices or numbers, -1 for no valid answer."""
+    def predict_raw(self, inputs: Iterable[Question], task: str | None = None) -> list[Any]:
+        """The answers as numbers: label indices, -1 for no valid answer; lists of 0 or 1 for each
+        label of several; or the numbers themselves."""
         entry = self._task(task)
         columns = columns_of(entry, inputs, self.backbone.entry.image_size)
         examples = encode_questions(entry, columns, self.backbone, self.origin.max_length)
         batches = Batches(entry.name, examples.to(self.device), self.backbone.entry)
         answers = predictions(self.model, batches)
-        if isinstance(entry.output, Classification):
-            return [int(value) for value in answers]
-        return [float(value) for value in answers]
+        if isinstance(entry.output, Regression):
+            return answers.astype(float).tolist()
+        several = isinstance(entry.output, MultiLabel)
+        return decided(answers[None], several=several)[0].astype(int).tolist()
 
     def _task(self, name: str | None) -> TaskEntry:
         served = ", ".join(self.tasks)

@@ -16,7 +16,8 @@ from suite.engine.predictor import Predictor, load_predictor
 from suite.errors import Diverged, UserError
 from suite.planning.cells import Cell
 from suite.registry import Registry
-from suite.registry.schema import Classification, TaskEntry
+from suite.registry.metrics import ordered
+from suite.registry.schema import Regression, TaskEntry
 from suite.results.records import Result, TaskScore
 from suite.results.scores import evaluate, score
 
@@ -29,7 +30,8 @@ class Tolerance:
     answers: float
     """Share of a task's answers."""
     numbers: float
-    """Share of a regression's range by which a number may move without being another answer."""
+    """Share of a regression's range, or of that of log-odds, by which a number may move without
+    being another answer."""
 
 
 SAME_KIND = Tolerance(answers=0.001, numbers=0.001)
@@ -127,16 +129,21 @@ class Rescorer:
         Raises ValueError if the result is of other test examples.
         """
         test = self._workspace.task(cell, task).test
-        targets = test.targets.cpu().numpy()
+        targets, recorded = test.targets.cpu().numpy(), np.array(own.predictions)
         # Numbers are recorded with four digits.
-        if len(targets) != len(own.targets) or not np.allclose(targets, own.targets, 0, 1e-4):
+        if np.shape(own.targets) != targets.shape or not np.allclose(targets, own.targets, 0, 1e-4):
             raise ValueError(f"{own.task}: targets are not those of the test examples here")
         backbone = self._workspace.backbone(cell.key.backbone).entry
         answers = predictions(model.model, Batches(task.name, test, backbone))
+        if recorded.shape != answers.shape:
+            raise ValueError(f"{own.task}: predictions do not have the form of the task's answers")
         room = 0.0
-        if not isinstance(task.output, Classification):
+        if isinstance(task.output, Regression):
             room = tolerance.numbers * (task.output.maximum - task.output.minimum)
-        moved = int((np.abs(answers - np.array(own.predictions)) > room).sum())
+        elif ordered(task.metrics):
+            room = tolerance.numbers * float(np.ptp(answers))
+        elsewhere = np.abs(answers - recorded) > room
+        moved = int(elsewhere.reshape(len(answers), -1).any(axis=1).sum())
         return moved, score(evaluate(task, answers, targets))
 
     def _tolerance(self, result: Result) -> Tolerance:

@@ -8,7 +8,7 @@ from suite.export.subject import Subject
 from suite.leaderboards.formats import stored, table
 from suite.leaderboards.frame import Results
 from suite.registry import Registry
-from suite.registry.schema import Classification
+from suite.registry.schema import Classification, MultiLabel
 
 MARK = "<!-- written by suite export -->"
 """The line by which `push` knows the folders that it may send."""
@@ -124,5 +124,7 @@ def _question(subject: Subject) -> list[str]:
     output = task.output
     if isinstance(output, Classification):
         return [f"`predict` takes lists of {given} and gives a list of labels."]
+    if isinstance(output, MultiLabel):
+        return [f"`predict` takes lists of {given} and gives a list of lists of labels."]
     answers = f"numbers from {output.minimum:g} to {output.maximum:g}"
     return [f"`predict` takes lists of {given} and gives a list of {answers}."]

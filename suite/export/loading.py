@@ -9,7 +9,13 @@ from suite.backbones.base import Backbone, EncoderBackbone, TextBackbone
 from suite.backbones.family import Family, TextFamily
 from suite.export.program import FILE, MULTIPLE, Program
 from suite.export.subject import Subject, writes_text
-from suite.registry.schema import BackboneEntry, Classification, TaskEntry
+from suite.registry.schema import (
+    BackboneEntry,
+    Classification,
+    MultiLabel,
+    Regression,
+    TaskEntry,
+)
 
 Form = Literal["peft", "weights", "program"]
 """An adapter of peft, the backbone's own network with other weights, or a traced program."""
@@ -142,9 +148,9 @@ class _Image:
 
     def _labels(self) -> list[str]:
         output = self.task.output
-        if isinstance(output, Classification):
-            return [f"labels = {list(output.labels)}"]
-        return [f"low, high = {output.minimum}, {output.maximum}"]
+        if isinstance(output, Regression):
+            return [f"low, high = {output.minimum}, {output.maximum}"]
+        return [f"labels = {list(output.labels)}"]
 
     def functions(self) -> list[str]:
         return [
@@ -184,6 +190,9 @@ class _Image:
     def _predict(self, parameters: str, outputs: str) -> list[str]:
         if isinstance(self.task.output, Classification):
             answer = f"[labels[index] for index in {outputs}.argmax(-1)]"
+        elif isinstance(self.task.output, MultiLabel):
+            given = "[label for label, odds in zip(labels, row) if odds > 0]"
+            answer = f"[{given} for row in {outputs}]"
         else:
             answer = f"({outputs}[:, 0] * (high - low) + low).clamp(low, high).tolist()"
         return [f"def predict({parameters}):", f"    return {answer}"]

@@ -17,7 +17,7 @@ from suite.results.noise import Pool, Variance
 from suite.results.packs import FOLDER, pack_name
 from suite.results.ranks import ranks
 from suite.results.records import CellKey, Result
-from suite.results.resampling import resampled_scores, weighted_scores
+from suite.results.resampling import best_constant, resampled_scores
 from suite.results.scores import contribution
 from suite.results.statistics import Estimate, RunNoise, total
 
@@ -228,12 +228,8 @@ def _constants(track: TrackEntry, rows: Sequence[Row]) -> dict[str, float]:
         scores = next((row.tasks[task].scores for row in rows if row.tasks[task].scores), None)
         if not scores:
             continue
-        targets = np.array(scores[0].targets)
-        # The answers of the test split are candidates, since the best of them is looked for.
-        answers = np.unique(targets)[:, None].repeat(len(targets), axis=1)
-        once = np.ones((1, len(targets)))
-        metrics = tuple(scores[0].metrics)
-        best[task] = float(weighted_scores(metrics, answers, targets, once).max())
+        answers, targets = np.array([scores[0].predictions]), np.array(scores[0].targets)
+        best[task] = best_constant(tuple(scores[0].metrics), answers, targets)
     return best
 
 

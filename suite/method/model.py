@@ -12,7 +12,8 @@ from suite.backbones.base import Backbone, TextToTextBackbone
 from suite.backbones.per_task import PerTask, TaskContext
 from suite.data.batching import FEATURES, Batch, MixedBatch
 from suite.data.encode import PADDING
-from suite.registry.schema import Classification, Precision, TaskEntry
+from suite.registry.metrics import ordered
+from suite.registry.schema import Classification, MultiLabel, Precision, Regression, TaskEntry
 
 
 class AdaptedModel(nn.Module, ABC):
@@ -47,7 +48,9 @@ class AdaptedModel(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, batch: Batch) -> Tensor:
-        """Predictions [B]: class indices or numbers; -1 for an answer that is none of these."""
+        """Answers in the form that `suite.registry.metrics` describes: class indices or numbers
+        [B], -1 for an answer that is none of these; of several labels 0 or 1 for each [B, L]; where
+        a metric of the task orders examples, log-odds [B, S]."""
 
 
 class _Rows:
@@ -75,16 +78,21 @@ class HeadedModel(AdaptedModel):
         super().__init__(backbone, tasks, context, PerTask(context, heads, head=True))
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, classes] or numbers [B, 1] of the active task."""
+        """Logits [B, labels] or numbers [B, 1] of the active task."""
         return self.heads(inputs[FEATURES] if FEATURES in inputs else self.backbone(inputs))
 
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
-        """Cross-entropy, or mean squared error on the range scaled to 0..1."""
+        """Cross-entropy, of several labels the mean of each one's binary cross-entropy, or mean
+        squared error on the range scaled to 0..1."""
         self.context.activate(batch.task)
         outputs = self(batch.inputs).float()
         task = self.tasks[batch.task]
         if isinstance(task.output, Classification):
             return F.cross_entropy(outputs, batch.targets, label_smoothing=label_smoothing)
+        if isinstance(task.output, MultiLabel):
+            # As cross-entropy smooths two classes: towards one half.
+            smoothed = batch.targets * (1 - label_smoothing) + label_smoothing / 2
+            return F.binary_cross_entropy_with_logits(outputs, smoothed)
         span = task.output.maximum - task.output.minimum
         scaled = (batch.targets - task.output.minimum) / span
         return F.mse_loss(outputs.squeeze(-1), scaled)
@@ -106,12 +114,16 @@ class HeadedModel(AdaptedModel):
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> Tensor:
-        """The most probable class, or the number clipped to the task's range."""
+        """The most probable class, the labels of a probability above 0.5, or the number clipped to
+        the task's range; log-odds where they are asked for."""
         self.context.activate(batch.task)
         outputs = self(batch.inputs).float()
-        output = self.tasks[batch.task].output
+        task = self.tasks[batch.task]
+        output = task.output
         if isinstance(output, Classification):
-            return outputs.argmax(-1)
+            return log_odds(outputs) if ordered(task.metrics) else outputs.argmax(-1)
+        if isinstance(output, MultiLabel):
+            return outputs if ordered(task.metrics) else (outputs > 0).long()
         low, high = output.minimum, output.maximum
         return (outputs.squeeze(-1) * (high - low) + low).clamp(low, high)
 
@@ -167,8 +179,19 @@ def context_of(tasks: Iterable[TaskEntry]) -> TaskContext:
 
 
 def output_size(task: TaskEntry) -> int:
-    """Outputs of a task's head: its classes, or one number."""
-    return len(task.output.labels) if isinstance(task.output, Classification) else 1
+    """Outputs of a task's head: its classes or labels, or one number."""
+    return 1 if isinstance(task.output, Regression) else len(task.output.labels)
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """log(p / (1 - p)) of each class, from the logits [B, S] of all of them; of two classes that of
+    the second alone, [B, 1]."""
+    classes = logits.shape[1]
+    if classes == 2:
+        return logits[:, 1:] - logits[:, :1]
+    own = torch.eye(classes, dtype=torch.bool, device=logits.device)
+    others = logits[:, None].expand(-1, classes, -1).masked_fill(own, -torch.inf)
+    return logits - others.logsumexp(-1)
 
 
 def _target_ids(batch: Batch) -> Tensor:
@@ -185,4 +208,5 @@ def _parse(task: TaskEntry, answer: str) -> float:
         return -1.0
     if isinstance(task.output, Classification):
         return value if value in range(len(task.output.labels)) else -1.0
+    assert isinstance(task.output, Regression), "planning refuses other tasks"
     return value if task.output.minimum <= value <= task.output.maximum else -1.0

@@ -1,13 +1,16 @@
-"""Which network lies in a folder, told from its configuration alone: nothing is imported."""
+"""Which network lies in a folder, told from its configuration alone, and what it cannot answer:
+nothing is imported."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from suite.console import shown
 from suite.errors import UserError
-from suite.registry.families import family_of, lineage, served
-from suite.registry.schema import BackboneEntry, Library
+from suite.registry.families import families, family_of, lineage, served
+from suite.registry.metrics import ordered
+from suite.registry.schema import BackboneEntry, Library, MultiLabel, TaskEntry
 
 CONFIG = "config.json"
 
@@ -57,3 +60,15 @@ def refined(entry: BackboneEntry, folder: Path) -> BackboneEntry:
     if (found.name, pooling) == (entry.family, entry.pooling):
         return entry
     return entry.model_copy(update={"family": found.name, "pooling": pooling})
+
+
+def unanswerable(tasks: Sequence[TaskEntry], backbone: BackboneEntry) -> str:
+    """Why a backbone cannot answer one of the tasks; empty if it can."""
+    if families()[backbone.family].form != "text_to_text":
+        return ""
+    for task in tasks:
+        if isinstance(task.output, MultiLabel):
+            return f"{task.name} asks for several labels, and {backbone.name} writes one answer"
+        if ordered(task.metrics):
+            return f"{task.name} is scored by probabilities, and {backbone.name} writes its answer"
+    return ""

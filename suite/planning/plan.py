@@ -6,7 +6,7 @@ from itertools import product
 from typing import Protocol
 
 from suite.errors import UserError
-from suite.planning.architecture import refined
+from suite.planning.architecture import refined, unanswerable
 from suite.planning.cells import Cell, Job, Plan, Planned
 from suite.planning.code_cache import Codes
 from suite.planning.identity import (
@@ -157,17 +157,18 @@ class _Planner:
         method_part = trained_part
         if store is not Store.FLOAT32:
             method_part = method_digest(method, {**options, STORE: store})
-        backbone, refusal = self._refined(backbone)
-        refusal = refusal or method.refusal(backbone.family)
-        if refusal:
-            method_part += ".unsupported"
-            code = NO_CODE
-        else:
-            code = self._codes.of(method, options, backbone, self.request.scale)
+        backbone, unknown = self._refined(backbone)
+        of_method = unknown or method.refusal(backbone.family)
         backbone_part = self._backbone(backbone)
         groups = [tasks] if method.regime == "joint" else [(task,) for task in tasks]
         for group, seed in product(groups, self.request.seeds):
             names = tuple(task.name for task in group)
+            refusal = of_method or unanswerable(group, backbone)
+            if refusal:
+                code, refused = NO_CODE, ".unsupported"
+            else:
+                code = self._codes.of(method, options, backbone, self.request.scale)
+                refused = ""
             recipe = resolve_recipe(self.request, track, group, method, backbone)
             usual = resolve_recipe(self.request.unlimited(), track, group, method, backbone)
             task_parts = {
@@ -188,7 +189,7 @@ class _Planner:
             )
             recipe_part = recipe_digest(recipe)
             made, trained = (
-                identity(part, code, recipe_part, task_parts, backbone_part, seed)
+                identity(part + refused, code, recipe_part, task_parts, backbone_part, seed)
                 for part in (method_part, trained_part)
             )
             cell = Cell(key=key, recipe=recipe, options=options, identity=made)

@@ -193,20 +193,27 @@ def task_mistakes(entry: TaskEntry) -> Mistakes:
     if entry.text:
         yield from _twice(("text", "columns"), entry.text.columns)
         yield from _template_mistakes(entry.text)
+    labels = len(getattr(entry.output, "labels", ()))
     for index, name in enumerate(entry.metrics):
         at: Location = ("metrics", index)
         metric = METRICS.get(name)
         if metric is None:
             near = did_you_mean(name, METRICS)
             yield at, f"'{name}' is not one of {', '.join(METRICS)}{near}"
-        elif metric.output != entry.output.type:
-            fitting = [each for each, own in METRICS.items() if own.output == entry.output.type]
+        elif entry.output.type not in metric.outputs:
+            fitting = [each for each, own in METRICS.items() if entry.output.type in own.outputs]
             yield (
                 at,
                 f"'{name}' does not fit {entry.output.type}; metrics that do: {', '.join(fitting)}",
             )
-        elif metric.labels and metric.labels != len(getattr(entry.output, "labels", ())):
+        elif metric.labels and metric.labels != labels:
             yield at, f"'{name}' needs exactly {metric.labels} labels"
+        elif metric.most_labels and metric.most_labels < labels:
+            yield (
+                at,
+                f"'{name}' is defined for at most {metric.most_labels} labels, not {labels:,}: a "
+                "result keeps a score of each for every example",
+            )
     if entry.sources.mini is None and entry.sources.full is None:
         yield ("sources",), "no source: give 'mini', 'full' or both"
     if entry.sources.mini:

@@ -249,16 +249,21 @@ def _shared_places(record: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str
         yield score, "targets"
 
 
-def _written(answers: list[float | int]) -> str | list[float | int]:
-    """Whole numbers from -1 to 61 as one character each, others as they are."""
+def _written(answers: list[Any]) -> str | list[Any]:
+    """Whole numbers from -1 to 61 as one character each, others as they are; where an answer is a
+    list, each list alike."""
+    if answers and all(isinstance(answer, list) for answer in answers):
+        return [_written(answer) for answer in answers]
     # The alphabet starts at -1, the answer that could not be parsed.
     if all(type(number) is int and -1 <= number < len(_DIGITS) - 1 for number in answers):
         return "".join(_DIGITS[int(number)] for number in answers)
     return answers
 
 
-def _numbers(answers: str | list[float | int]) -> list[float | int]:
-    return [_NUMBERS[digit] for digit in answers] if isinstance(answers, str) else answers
+def _numbers(answers: str | list[Any]) -> list[Any]:
+    if isinstance(answers, str):
+        return [_NUMBERS[digit] for digit in answers]
+    return [_numbers(answer) if isinstance(answer, str) else answer for answer in answers]
 
 
 def _json(value: object) -> str:

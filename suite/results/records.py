@@ -122,20 +122,25 @@ class Identity(Record):
         return own | {f"metrics of {task}": digest for task, digest in formulas.items()}
 
 
+Answer = float | int | tuple[float | int, ...]
+"""Of an example: a class index, a number, 0 or 1 for each label, or log-odds."""
+
+
 class TaskScore(Record):
     """Scores of one task on its test split, computed from the reloaded delta.
 
     Metrics are percentages (correlations and MCC times 100); `score` is their mean.
-    `predictions` and `targets` are class indices, or numbers for regression; -1 is an answer that
-    could not be parsed.
+    `predictions` and `targets` are class indices, -1 being an answer that could not be parsed,
+    numbers for regression, or 0 and 1 for each label. Where a metric orders examples, predictions
+    are log-odds, of which every metric is computed (`suite.registry.metrics`).
     """
 
     task: str
     metrics: dict[str, float]
     score: float
     validation_score: float
-    predictions: tuple[float | int, ...] = Field(repr=False)
-    targets: tuple[float | int, ...] = Field(repr=False)
+    predictions: tuple[Answer, ...] = Field(repr=False)
+    targets: tuple[Answer, ...] = Field(repr=False)
     data: str = ""
     """A note if the data are not the official ones (a subset, re-split rows)."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from suite.registry.metrics import METRICS
+from suite.registry.metrics import weighted
 
 Array = np.ndarray
 RESAMPLES = 1000
@@ -20,10 +20,35 @@ _BLOCK = 2_000_000
 def weighted_scores(metrics: Sequence[str], p_RN: Array, t_N: Array, counts_BN: Array) -> Array:
     """The mean of the metrics, in per cent, of R runs on B weightings of N examples: [B, R].
 
-    Each row of `counts_BN` sums to N.
+    Answers and targets have the forms that `suite.registry.metrics` describes. Each row of
+    `counts_BN` sums to N.
     """
-    found = [METRICS[name].weighted(p_RN, t_N, counts_BN) for name in metrics]
+    found = [weighted(name, p_RN, t_N, counts_BN) for name in metrics]
     return 100 * sum(found[1:], start=found[0]) / len(metrics)
+
+
+def best_constant(metrics: Sequence[str], p_RN: Array, t_N: Array) -> float:
+    """The best score, in per cent, of one fixed answer to all N examples in the form of `p_RN`.
+
+    Of classes and numbers those that occur are tried; of sets of labels the most frequent label,
+    the two most frequent and so on, of which one is the best under micro- and macro-F1.
+    """
+    if t_N.ndim == 2:
+        frequent_first = np.argsort(-t_N.sum(axis=0), kind="stable")
+        answers = [
+            np.isin(range(t_N.shape[1]), frequent_first[: k + 1]) for k in range(t_N.shape[1])
+        ]
+    elif p_RN.ndim == 3:
+        scores = p_RN.shape[-1]
+        answers = [*(np.eye(scores) if scores > 1 else np.array([[0], [1]]))]
+    else:
+        answers = [*np.unique(t_N)]
+    once_1N = np.ones((1, len(t_N)))
+    # One after the other: all at once they would take a table of examples by labels by labels.
+    return max(
+        float(weighted_scores(metrics, np.broadcast_to(answer, p_RN[:1].shape), t_N, once_1N)[0, 0])
+        for answer in answers
+    )
 
 
 def resampled_scores(

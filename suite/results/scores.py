@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from suite.errors import Diverged
-from suite.registry.metrics import METRICS
-from suite.registry.schema import TaskEntry, TrackEntry
+from suite.registry.metrics import ordered, weighted
+from suite.registry.schema import Classification, Regression, TaskEntry, TrackEntry
 
 Array = np.ndarray
 
@@ -17,20 +17,30 @@ Array = np.ndarray
 def evaluate(task: TaskEntry, predictions: Array, targets: Array) -> dict[str, float]:
     """Every metric of the task, in per cent.
 
-    `predictions` and `targets`, both [N], are class indices, or numbers for regression. The
-    prediction -1 is an answer that could not be parsed: it never equals a target, in F1 (positive
-    class: label 1) it is a mistake, in MCC a class of its own. Constant predictions give 0 in
-    F1, MCC and the correlations. Raises `Diverged` if a prediction is not finite.
+    `predictions` and `targets` have the shapes of `shapes`: class indices, numbers, 0 or 1 for each
+    label, or log-odds (`suite.registry.metrics`). The prediction -1 is an answer that could not be
+    parsed: it never equals a target, in F1 (positive class: label 1) it is a mistake, in macro-F1 a
+    miss, in MCC a class of its own. Constant predictions give 0 in F1 of label 0, MCC and the
+    correlations, 50 in AUROC. Raises `Diverged` if a prediction is not finite.
     """
-    if predictions.shape != targets.shape or predictions.ndim != 1:
+    if (predictions.shape, targets.shape) != shapes(task, len(targets)):
         raise ValueError(f"predictions {predictions.shape} and targets {targets.shape} differ")
     if not np.isfinite(predictions).all():
         raise Diverged(f"{task.name}: the trained model predicts values that are not finite")
     once_1N = np.ones((1, len(targets)))
     p_1N, t_N = predictions[None].astype(float), targets.astype(float)
-    return {
-        name: 100 * float(METRICS[name].weighted(p_1N, t_N, once_1N)[0, 0]) for name in task.metrics
-    }
+    return {name: 100 * float(weighted(name, p_1N, t_N, once_1N)[0, 0]) for name in task.metrics}
+
+
+def shapes(task: TaskEntry, examples: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The shapes of predictions and targets of a task with so many examples."""
+    one = (examples,)
+    if isinstance(task.output, Regression):
+        return one, one
+    labels = len(task.output.labels)
+    if not isinstance(task.output, Classification):
+        return (examples, labels), (examples, labels)
+    return ((examples, labels if labels > 2 else 1) if ordered(task.metrics) else one), one
 
 
 def score(metrics: Mapping[str, float]) -> float:

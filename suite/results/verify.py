@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from suite.errors import Diverged
-from suite.registry.metrics import UNPARSED
-from suite.registry.schema import TaskEntry
+from suite.registry.metrics import UNPARSED, ordered
+from suite.registry.schema import MultiLabel, Regression, TaskEntry
 from suite.results.records import Ledger, Result, TaskScore, Verified
-from suite.results.scores import evaluate, score
+from suite.results.scores import evaluate, score, shapes
 
 TOLERANCE = 0.02
 """Points by which a metric may differ when computed from predictions that were rounded to four
@@ -68,7 +68,11 @@ def _of_score(own: TaskScore, entry: TaskEntry | None) -> Iterator[str]:
     if len(own.predictions) != len(own.targets) or not own.targets:
         yield f"{where}: {len(own.predictions)} predictions of {len(own.targets)} targets"
         return
-    predictions, targets = np.array(own.predictions), np.array(own.targets)
+    try:
+        predictions, targets = np.array(own.predictions), np.array(own.targets)
+    except ValueError:
+        yield f"{where}: predictions or targets have rows of several lengths"
+        return
     if not (np.isfinite(predictions).all() and np.isfinite(targets).all()):
         yield f"{where}: predictions or targets are not finite"
         return
@@ -80,16 +84,19 @@ def _of_score(own: TaskScore, entry: TaskEntry | None) -> Iterator[str]:
     if tuple(own.metrics) != tuple(entry.metrics):
         yield f"{where}: metrics are {_names(own.metrics)}, the task's {_names(entry.metrics)}"
         return
-    labels = entry.output.labels if entry.output.type == "classification" else None
-    if labels is not None:
-        count = labels if isinstance(labels, int) else len(labels)
-        for what, values, least in (
-            ("predictions", predictions, UNPARSED),
-            ("targets", targets, 0),
-        ):
-            if values.min() < least or values.max() >= count or (values % 1).any():
-                yield f"{where}: {what} lie outside the task's {count} labels"
-                return
+    for what, values, shape, bounds in zip(
+        ("predictions", "targets"),
+        (predictions, targets),
+        shapes(entry, len(targets)),
+        _bounds(entry),
+        strict=True,
+    ):
+        if values.shape != shape:
+            yield f"{where}: {what} have the shape {list(values.shape)}, not {list(shape)}"
+            return
+        if bounds and (values.min() < bounds[0] or values.max() > bounds[1] or (values % 1).any()):
+            yield f"{where}: {what} lie outside the task's {_count(entry)} labels"
+            return
     try:
         computed = evaluate(entry, predictions, targets)
     except Diverged as error:
@@ -99,6 +106,18 @@ def _of_score(own: TaskScore, entry: TaskEntry | None) -> Iterator[str]:
         # Written this way round, a metric that is NaN is reported too.
         if not abs(value - own.metrics[name]) <= TOLERANCE:
             yield f"{where}: {name} is {own.metrics[name]}, its predictions give {value:.4f}"
+
+
+def _bounds(entry: TaskEntry) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """The least and the largest of predictions and of targets that are whole numbers."""
+    if isinstance(entry.output, Regression):
+        return None, None
+    least, most = (0, 1) if isinstance(entry.output, MultiLabel) else (UNPARSED, _count(entry) - 1)
+    return None if ordered(entry.metrics) else (least, most), (0, most)
+
+
+def _count(entry: TaskEntry) -> int:
+    return len(getattr(entry.output, "labels", ()))
 
 
 def _of_verified(verified: Verified, result: Result) -> Iterator[str]:

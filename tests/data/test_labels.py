@@ -10,6 +10,7 @@ from suite.errors import UserError
 from suite.registry.schema import Scale, TaskEntry
 
 CLASSES = {"type": "classification", "labels": ["no", "yes"]}
+COLOURS = {"type": "multilabel", "labels": ["red", "green", "blue"]}
 STARS = {"type": "regression", "minimum": 0, "maximum": 5}
 TEXTS = [f"text {row}" for row in range(6)]
 
@@ -22,7 +23,9 @@ def task(output, **source):
         description="For tests.",
         modality="text",
         output=output,
-        metrics=["accuracy" if output is CLASSES else "pearson"],
+        metrics=[
+            {"multilabel": "micro_f1", "regression": "pearson"}.get(output["type"], "accuracy")
+        ],
         text={"columns": ["sentence"], "template": "{sentence}"},
         sources={"full": {"hub": "me/rated", "split_rule": "named", **source}},
         licence="none",
@@ -81,6 +84,57 @@ def test_a_missing_text_is_refused_with_its_row(write, missing):
     row = 3 if missing is None else 0
     with pytest.raises(UserError, match=f"train, row {row} of 0 to 5, column 'sentence'"):
         load_splits(task(CLASSES), Scale.FULL, None)
+
+
+SETS = [["red"], [], ["blue", "green"], ["green"], ["red", "green", "blue"], []]
+OTHER_SETS = (["red"], ["green"], ["blue"])
+
+
+def test_several_labels_are_lists_of_names_or_of_numbers(write):
+    expected = [[1, 0, 0], [0, 0, 0], [0, 1, 1], [0, 1, 0], [1, 1, 1], [0, 0, 0]]
+    write(SETS, others=OTHER_SETS)
+    assert load_splits(task(COLOURS), Scale.FULL, None).train["label"].tolist() == expected
+    write([[COLOURS["labels"].index(name) for name in row] for row in SETS], others=OTHER_SETS)
+    assert load_splits(task(COLOURS), Scale.FULL, None).train["label"].tolist() == expected
+
+
+def test_names_of_several_labels_in_another_order_are_translated(write):
+    write(SETS, others=OTHER_SETS)
+    names = datasets.ClassLabel(names=["blue", "green", "red"])
+    kind = datasets.Features({"sentence": datasets.Value("string"), "label": datasets.List(names)})
+    rows = datasets.Dataset.from_dict({"sentence": TEXTS[:2], "label": [[0], [1, 2]]}, kind)
+    rows.to_parquet(write.folder / "train-00000-of-00001.parquet")
+    found = load_splits(task(COLOURS), Scale.FULL, None).train["label"]
+    assert found.tolist() == [[0, 0, 1], [1, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["red", "rde"], r"'rde' is not in output\.labels; did you mean 'red'"),
+        (None, "null is no list of labels"),
+        (["red", None], "null is no class"),
+        (["red", "red"], "has a label twice"),
+    ],
+)
+def test_a_list_that_is_no_set_of_labels_is_refused_with_its_row(write, wrong, message):
+    write([*SETS[:2], wrong, *SETS[3:]], others=OTHER_SETS)
+    with pytest.raises(UserError, match=f"train, row 2 of 0 to 5, column 'label': .*{message}"):
+        load_splits(task(COLOURS), Scale.FULL, None)
+
+
+def test_a_zero_or_one_for_each_label_is_not_taken_for_a_list_of_labels(write):
+    write([[0, 0, 1], [1, 1, 0]] * 3, others=([0, 1, 1], [0, 0, 1]))
+    with pytest.raises(UserError, match=r"\[0, 0, 1\] has a label twice: .* not a 0 or 1 for each"):
+        load_splits(task(COLOURS), Scale.FULL, None)
+
+
+def test_a_split_in_which_all_have_the_same_labels_is_refused_and_an_unused_one_is_said(write):
+    write(SETS, others=(["red"], ["red"]))
+    with pytest.raises(UserError, match="all 2 answers of validation are the same set of labels"):
+        load_splits(task(COLOURS), Scale.FULL, None)
+    write([["red"], ["green"]] * 3, others=(["red"], ["green"], []))
+    assert load_splits(task(COLOURS), Scale.FULL, None).note == "no example of blue"
 
 
 def test_whole_numbers_may_be_written_as_others_and_names_as_numbers(write):

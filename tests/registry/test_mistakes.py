@@ -211,6 +211,18 @@ MISTAKES = [
         id="metric of another output",
     ),
     pytest.param(
+        "tasks/toy/first.yaml", "type: classification", "type: multilabel",
+        ["first.yaml:8:11: metrics[0]: 'accuracy' does not fit multilabel; metrics that do: "
+         "macro_f1, micro_f1, auroc"],
+        id="metric of one label for several",
+    ),
+    pytest.param(
+        "tasks/toy/first.yaml", "labels: [\"no\", \"yes\"]\nmetrics: [accuracy]",
+        "labels: 101\nmetrics: [auroc]",
+        ["first.yaml:8:11: metrics[0]: 'auroc' is defined for at most 100 labels, not 101"],
+        id="scores of too many labels",
+    ),
+    pytest.param(
         "tasks/toy/first.yaml", 'labels: ["no", "yes"]', "labels: [0, 1]",
         ["first.yaml:7:12: output.labels[0]: must be text, not 0: write it in quotes",
          "first.yaml:7:15: output.labels[1]: must be text, not 1: write it in quotes"],
@@ -223,8 +235,8 @@ MISTAKES = [
     ),
     pytest.param(
         "tasks/toy/first.yaml", "type: classification", "type: clasification",
-        ["first.yaml:6:9: output.type: must be one of 'classification', 'regression'; "
-         "did you mean 'classification'?"],
+        ["first.yaml:6:9: output.type: must be one of 'classification', 'multilabel', "
+         "'regression'; did you mean 'classification'?"],
         id="unknown output",
     ),
     pytest.param(

@@ -24,6 +24,16 @@ class Classification(Entry):
     labels: Annotated[tuple[str, ...], Field(min_length=2), BeforeValidator(_named)]
 
 
+class MultiLabel(Entry):
+    """Any set of n labels, the empty one too: a yes or no for each label, all of one head.
+
+    A label is given where its probability is above 0.5. Text-to-text backbones cannot answer it.
+    """
+
+    type: Literal["multilabel"]
+    labels: Annotated[tuple[str, ...], Field(min_length=2), BeforeValidator(_named)]
+
+
 class Regression(Entry):
     """A number in a closed range.
 
@@ -45,7 +55,7 @@ class Regression(Entry):
         return self
 
 
-Output = Annotated[Classification | Regression, Field(discriminator="type")]
+Output = Annotated[Classification | MultiLabel | Regression, Field(discriminator="type")]
 
 
 class Text(Entry):
