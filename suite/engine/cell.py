@@ -160,7 +160,7 @@ def train_cell(
     model = _adapted(cell, method, workspace, "adapt")
     seed = seed_for(cell.key.seed, "train")
     training = train(model, method, data, cell.recipe, seed, progress, checkpoint)
-    facts = method.facts(model)
+    facts = _finite(method.facts(model))
     _check_backbone(model, pristine, method)
     return Trained(
         method=method,
@@ -325,6 +325,14 @@ def _guard(
     if fault:
         raise CellError(fault)
     workspace.sound.add(key)
+
+
+def _finite(facts: dict[str, float]) -> dict[str, float]:
+    """The facts; raises CellError for one that is no number, which no result can hold."""
+    for name, value in facts.items():
+        if not math.isfinite(value):
+            raise CellError(f"the method reports the fact {name} = {value}")
+    return facts
 
 
 def _check_backbone(model: AdaptedModel, pristine: Backbone, method: Method) -> None:

@@ -7,6 +7,11 @@ from pathlib import Path
 
 from suite.errors import UserError
 
+LARGEST = 10**18
+"""No number of anything is above it."""
+_DIGITS = len(str(LARGEST))
+"""Python refuses to read thousands of them."""
+
 
 def texts(value: object, where: str = "") -> tuple[str, ...]:
     """One text or several. Raises `UserError`, its message after `where`."""
@@ -31,11 +36,17 @@ def truth(value: object, where: str = "") -> bool:
     return value
 
 
-def positive(value: object, where: str = "") -> int:
-    """A whole number from 1, itself or as text. Raises `UserError`, its message after `where`."""
-    if not str(value).isdecimal() or int(str(value)) < 1:
-        raise UserError(f"{where}must be a whole number from 1, not '{value}'")
-    return int(str(value))
+def positive(value: object, where: str = "", most: int = LARGEST) -> int:
+    """A whole number from 1 to `most`, itself or as text. Raises `UserError`, its message after
+    `where`."""
+    try:
+        text = str(value)
+    except ValueError:  # an int of thousands of digits
+        text = "a number of thousands of digits"
+    if not text.isdecimal() or len(text) > _DIGITS or not 1 <= int(text) <= most:
+        above = "" if most == LARGEST else f" to {most:,}"
+        raise UserError(f"{where}must be a whole number from 1{above}, not '{text:.80}'")
+    return int(text)
 
 
 def seconds(value: object, where: str = "") -> float:
@@ -74,5 +85,5 @@ def jobs(value: object, where: str = "") -> int | None:
     if value in (None, "auto"):
         return None
     if not str(value).isdecimal():
-        raise UserError(f"{where}must be a whole number from 1 or auto, not '{value}'")
+        raise UserError(f"{where}must be a whole number from 1 or auto, not '{value!s:.80}'")
     return positive(value, where)

@@ -11,8 +11,17 @@ from suite.planning.shard import Shard
 from suite.registry.entries import split_names
 from suite.registry.names import did_you_mean
 from suite.registry.options import stores_named, written
-from suite.registry.schema import REQUESTED, OptionValue, Precision, Scale, Store
+from suite.registry.schema import (
+    MOST_IN_A_BATCH,
+    MOST_STEPS,
+    REQUESTED,
+    OptionValue,
+    Precision,
+    Scale,
+    Store,
+)
 
+MOST_SEEDS = 10_000
 Names = str | Iterable[str]
 """Names or globs: one text with commas or spaces between them, or several texts. Those that begin
 with `!` are taken away from the others."""
@@ -86,8 +95,10 @@ def request(
         backbones=_backbones(backbones),
         scale=_scale(scale),
         seeds=_seeds(seeds),
-        steps=None if steps is None else positive(steps, "--steps: "),
-        batch_size=None if batch_size is None else positive(batch_size, "--batch-size: "),
+        steps=None if steps is None else positive(steps, "--steps: ", MOST_STEPS),
+        batch_size=(
+            None if batch_size is None else positive(batch_size, "--batch-size: ", MOST_IN_A_BATCH)
+        ),
         precision=None if precision is None else _precision(precision),
         options=_assignments(options),
         store=_stores(store),
@@ -131,7 +142,7 @@ def _seeds(seeds: Seeds) -> tuple[int, ...]:
         numbers = tuple(dict.fromkeys(number for word in words for number in _numbers(word)))
     except ValueError:
         raise UserError(
-            f"--seeds: whole numbers and ranges such as 0-4, not '{','.join(words)}'"
+            f"--seeds: whole numbers and ranges such as 0-4, not '{','.join(words):.80}'"
         ) from None
     if not numbers or min(numbers) < 0:
         raise UserError("--seeds: give at least one number, none below 0")
@@ -146,6 +157,8 @@ def _numbers(word: str) -> Iterable[int]:
     first, last = map(int, ends.groups())
     if last < first:
         raise ValueError(word)
+    if last - first >= MOST_SEEDS:
+        raise UserError(f"--seeds: '{word:.80}' is more than {MOST_SEEDS:,} seeds")
     return range(first, last + 1)
 
 

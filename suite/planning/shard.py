@@ -39,7 +39,7 @@ def shard_of(word: str | None, variables: Mapping[str, str]) -> Shard | None:
     Raises `UserError` for a word that names none, and for variables that do not say which it is.
     """
     if word is not None:
-        named = re.fullmatch(r"([0-9]+)/([0-9]+)", word)
+        named = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", word)
         if not named or not 1 <= int(named[1]) <= int(named[2]):
             raise UserError(
                 f"--shard: must be I/N, from 1/N to N/N (1/4, 2/4, 3/4, 4/4), not '{word}'"

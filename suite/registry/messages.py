@@ -121,11 +121,16 @@ def _one(detail: ErrorDetails, location: Location, document: Document, kind: Any
                 f"'{_shortened(text)}' is not {_PATTERNS[context['pattern']]}",
                 at_key=name == "[key]",
             )
+        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
+            (bound,) = context.values()
+            written = f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
+            words = detail["type"].replace("_", " ").replace("than equal", "than or equal to")
+            return document.problem(location, f"must be {words} {written}")
         case "too_short":
             return document.problem(location, f"needs at least {context['min_length']} items")
         case "value_error":
             key, _, message = detail["msg"].removeprefix("Value error, ").partition(": ")
-            return document.problem((*location, key), message)
+            return document.problem((*location, key) if key else location, message)
         case _:
             message = detail["msg"].replace("Input should", "must")
             return document.problem(location, message[0].lower() + message[1:])

@@ -3,7 +3,7 @@
 from statistics import fmean
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from suite.registry.schema import OptionValue, Recipe
 from suite.results.records import CellKey, Identity, Ledger, Status
@@ -40,7 +40,7 @@ class Scored(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     task: str
-    score: float
+    score: FiniteFloat
 
 
 class Listed(Past):

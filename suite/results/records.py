@@ -7,7 +7,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Literal, TypeVar
+from typing import IO, Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -16,6 +16,7 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
+    model_validator,
 )
 
 from suite.console import shown
@@ -31,9 +32,10 @@ LARGEST_BYTES = 64 * 2**20
 
 
 class Record(BaseModel):
-    """Base of everything in a result file: immutable, unknown keys rejected."""
+    """Base of everything in a result file: immutable; unknown keys and numbers that are not finite
+    are rejected."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 OF_METHOD = ("layers", "method")
@@ -122,7 +124,8 @@ class Identity(Record):
         return own | {f"metrics of {task}": digest for task, digest in formulas.items()}
 
 
-Answer = float | int | tuple[float | int, ...]
+Number = Annotated[int, Field(ge=-(2**53), le=2**53)] | float
+Answer = Number | tuple[Number, ...]
 """Of an example: a class index, a number, 0 or 1 for each label, or log-odds."""
 
 
@@ -143,6 +146,15 @@ class TaskScore(Record):
     targets: tuple[Answer, ...] = Field(repr=False)
     data: str = ""
     """A note if the data are not the official ones (a subset, re-split rows)."""
+
+    @model_validator(mode="after")
+    def _has_an_answer_to_every_example(self) -> "TaskScore":
+        if len(self.predictions) != len(self.targets) or not self.targets:
+            raise ValueError(f"{len(self.predictions)} predictions of {len(self.targets)} targets")
+        for what in (self.predictions, self.targets):
+            if len({len(row) if isinstance(row, tuple) else 0 for row in what}) > 1:
+                raise ValueError("predictions or targets have rows of several lengths")
+        return self
 
 
 class Ledger(Record):

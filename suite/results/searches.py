@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, PositiveFloat, ValidationError
 
 from suite.console import shown
 from suite.errors import UserError
@@ -29,7 +29,7 @@ class Trial(Record):
     The mean is None if a cell did not finish; `reason` says why.
     """
 
-    learning_rate: float
+    learning_rate: PositiveFloat
     scores: dict[str, float]
     score: float | None
     reason: str = ""
@@ -43,8 +43,8 @@ class Search(Record):
     backbone: str
     scale: Scale
     track: str
-    tasks: tuple[str, ...]
-    seeds: tuple[int, ...]
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
     steps: int
     trials: tuple[Trial, ...]
 

@@ -115,6 +115,18 @@ def test_weights_that_do_not_load_are_a_fault_of_the_backbone(call):
         (("plan", "-m", "one", "-t", "toi"), "unknown task or track 'toi'; did you mean 'toy'?"),
         ((*PLAN, "-b", "bert_toi"), "unknown backbone 'bert_toi'; did you mean 'bert_toy'?"),
         ((*PLAN, "--seeds", "0,x"), "--seeds: whole numbers"),
+        ((*PLAN, "--seeds", "0-99999999999"), "--seeds: '0-99999999999' is more than 10,000 seeds"),
+        ((*PLAN, "--seeds", "9" * 5000), "--seeds: whole numbers"),
+        (
+            (*PLAN, "--steps", "9" * 5000),
+            "argument --steps: must be a whole number from 1, not '99",
+        ),
+        (
+            (*PLAN, "--steps", str(10**10)),
+            "--steps: must be a whole number from 1 to 1,000,000,000",
+        ),
+        ((*PLAN, "--batch-size", str(10**9)), "--batch-size: must be a whole number from 1 to 1,0"),
+        ((*PLAN, "--shard", f"1/{'9' * 5000}"), "--shard: must be I/N"),
         ((*PLAN, "--seeds", "-1"), "--seeds: give at least one number, none below 0"),
         ((*PLAN, "--registry", "nowhere"), "nowhere is not a registry"),
         (("show", "onne"), "nothing is called 'onne'; did you mean 'one'?"),

@@ -10,7 +10,7 @@ from suite.results.margins import margin_of
 from suite.results.records import Result, TaskScore
 from suite.results.searches import EXTENSIONS, Search
 
-GRID = "tuning: {mini: {bert: [4e-3, 1e-3, 2e-3, 8e-3]}}\n"
+GRID = "tuning: {mini: {bert: [1e-3, 2e-3, 4e-3, 8e-3]}}\n"
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from suite.errors import UserError
 from suite.leaderboards import pages
 from suite.planning.plan import Request, plan
 from suite.registry import load
-from suite.registry.schema import TRIALS
+from suite.registry.schema import TRIALS, on_grid
 from suite.results.margins import margin_of
 from suite.results.searches import Search, Trial
 
@@ -112,7 +112,7 @@ def test_an_optimum_at_the_edge_is_followed_outward_and_one_inside_is_not():
 def test_a_grid_continues_by_the_ratio_at_its_edge(tmp_path):
     folder = write_registry(tmp_path)
     path = folder / "methods" / "one.yaml"
-    path.write_text(path.read_text() + "tuning: {mini: {default: [4e-3, 1e-3, 2e-3, 1.2e-2]}}\n")
+    path.write_text(path.read_text() + "tuning: {mini: {default: [1e-3, 2e-3, 4e-3, 1.2e-2]}}\n")
     registry = load(folder)
     rates = [
         plan(Request(("one",), ("toy",), seeds=(100,), trial=place), registry)
@@ -121,6 +121,12 @@ def test_a_grid_continues_by_the_ratio_at_its_edge(tmp_path):
         for place in range(-2, 6)
     ]
     assert rates == pytest.approx([2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3, 1.2e-2, 3.6e-2, 0.108])
+
+
+def test_a_grid_ends_where_floats_do():
+    rates = (1e-250, 1e-100, 1e9, 1e29)
+    found = [on_grid(rates, 1.0, place) for place in (-2, -1, 0, 1, 2, 3, 4, 5)]
+    assert found == [1e-300, 1e-300, *rates, 1e30, 1e30]
 
 
 def test_a_whole_track_is_searched_on_the_tasks_it_names_at_a_third_of_the_steps(tmp_path):

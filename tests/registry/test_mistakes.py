@@ -369,3 +369,75 @@ def test_published_rows_are_read_and_their_mistakes_named(folder):
     found = problems(folder)
     assert [line.split(":")[1] for line in found] == ["1", "1"]
     assert any("unknown key; did you mean 'score'" in line for line in found)
+
+
+METHOD, TRACK, TASK, BACKBONE = (
+    "methods/one.yaml", "tasks/toy/track.yaml", "tasks/toy/first.yaml", "backbones/bert_toy.yaml"
+)  # fmt: skip
+RATE, STEPS = "learning_rate: 2e-3", "steps: 50"
+TUNING = "cost:\n"
+RATES = "tuning:\n  mini:\n    default: {}\ncost:\n"
+OUTPUT = 'type: classification\n  labels: ["no", "yes"]\nmetrics: [accuracy]'
+NUMBER = "type: regression\n  {}\nmetrics: [pearson]"
+NUMBERS = {
+    "not a number": (METHOD, RATE, "learning_rate: .nan", "must be a number, not '.nan'"),
+    "infinite": (METHOD, RATE, "learning_rate: .inf", "must be a number, not '.inf'"),
+    "more than floats hold": (METHOD, RATE, "learning_rate: 1e999", "the number is too large"),
+    "a huge rate": (METHOD, RATE, "learning_rate: 1e99", "must be less than or equal to 1e+30"),
+    "a rate of nothing": (METHOD, RATE, "learning_rate: 1e-999", "must be greater than 0"),
+    "steps as a float": (TRACK, STEPS, "steps: 1e20", "must be a whole number, not 1e+20"),
+    "steps without end": (TRACK, STEPS, f"steps: {10**20}", "equal to 1,000,000,000"),
+    "a huge batch": (TRACK, "batch_size: 16", "batch_size: 1000000000", "less than or equal to"),
+    "endless evaluations": (TRACK, STEPS, "evaluations: 1000000000", "or equal to 10,000"),
+    "texts without end": (TRACK, STEPS, f"max_length: {2**40}", "less than or equal to 1,048,576"),
+    "equal rates": (
+        METHOD, TUNING, RATES.format("[1e-3, 3e-3, 3e-3, 9e-3]"),
+        "rates must ascend, and 0.003 stands after 0.003",
+    ),
+    "rates equal in the digits that are tried": (
+        METHOD, TUNING, RATES.format("[1e-3, 1.0004e-3, 3e-3, 9e-3]"),
+        "rates must ascend, and 0.0010004 stands after 0.001",
+    ),
+    "unordered rates": (
+        METHOD, TUNING, RATES.format("[1e-3, 3e-3, 9e-4, 9e-3]"),
+        "rates must ascend, and 0.0009 stands after 0.003",
+    ),
+    "a narrow range": (
+        TASK, OUTPUT, NUMBER.format("minimum: 0\n  maximum: 1e-5"),
+        "a range of 1e-05 is lost in results, which keep four decimals",
+    ),
+    "a range far from zero": (
+        TASK, OUTPUT, NUMBER.format("minimum: 1000000\n  maximum: 1000001"),
+        "a range of 1 is lost beside 1e+06",
+    ),
+    "a huge range": (
+        TASK, OUTPUT, NUMBER.format("minimum: 0\n  maximum: 1e30"), "must lie within ±1e+09"
+    ),
+    "answers without end": (
+        TASK, OUTPUT, NUMBER.format("minimum: 0\n  maximum: 5\n  step: 1e-9"),
+        "step: gives 5,000,000,000 answers, at most 10,000",
+    ),
+    "images without pixels": (BACKBONE, "licence:", "image_size: 0\nlicence:", "greater than or"),
+    "images as large as walls": (
+        BACKBONE, "licence:", "image_size: 100000\nlicence:", "less than or equal to 4,096"
+    ),
+    "no spread": (BACKBONE, "licence:", "std: [0.5, 0, 0.5]\nlicence:", "must be greater than 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NUMBERS)
+def test_a_number_that_cannot_be_run_is_refused_with_its_place(folder, case):
+    file, old, new, said = NUMBERS[case]
+    replace(folder / file, old, new)
+    line = only(folder)
+    assert line.startswith(f"{Path(file).name}:") and said in line
+    assert len(line) < 300
+
+
+def test_a_published_total_counts_the_frozen_backbone(folder):
+    row = "- {{method: m, label: M, backbone: bert_toy, score: 1, source: p, verified: true, {}}}\n"
+    path = folder / "tasks" / "toy" / "published.yaml"
+    path.write_text(row.format("total_x: 0.1"))
+    assert "less than the frozen backbone" in only(folder)
+    path.write_text(row.format("total_x: 0.1, replaces_backbone: true"))
+    assert problems(folder) == []

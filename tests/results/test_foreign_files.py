@@ -7,10 +7,12 @@ import random
 import pytest
 from made import result, write
 
+from suite.errors import UserError
 from suite.results.folder import Lookup, read_history, read_results
 from suite.results.packing import pack
 from suite.results.packs import merged
 from suite.results.records import Result
+from suite.results.searches import read_searches
 
 TOKENS = (
     "null", "NaN", "-1e999", "9" * 5000, "[" * 100, '"\\ud800"', "{}", "[]", "\0", "\x1b", '"', ",",
@@ -81,3 +83,57 @@ def test_mutated_results_are_results_or_named(others, seed):
         assert len(found) + len(found.left_out) == 3
         assert "\n" not in "".join(each.reason for each in found.left_out)
         assert Lookup(others, Result).get(result("lora").cell) == result("lora")
+
+
+NUMBERS = {
+    "nan": ("scores.0.metrics.accuracy", float("nan"), "should be a finite number"),
+    "infinite": ("scores.0.score", float("inf"), "should be a finite number"),
+    "answer": ("scores.0.predictions.2", float("-inf"), "scores.0.predictions.2"),
+    "huge answer": ("scores.0.targets.1", 10**400, "scores.0.targets.1"),
+    "huge sum": ("scores.0.validation_score", 10**400, "scores.0.validation_score"),
+    "time": ("train_seconds", float("nan"), "should be a finite number"),
+    "fact": ("facts", {"kept": float("inf")}, "should be a finite number"),
+    "rate": ("recipe.learning_rate", float("nan"), "recipe.learning_rate"),
+    "answers less": ("scores.0.predictions", [0, 1], "2 predictions of 5 targets"),
+    "no answers": ("scores.0", {"predictions": [], "targets": []}, "0 predictions of 0 targets"),
+    "ragged": ("scores.0.predictions", [[0], 1, 1, 0, 1], "rows of several lengths"),
+}
+
+
+@pytest.mark.parametrize("case", NUMBERS)
+def test_a_result_with_numbers_that_are_none_is_named_and_left_out(others, case):
+    place, value, said = NUMBERS[case]
+    changed = result("bitfit")
+    content = changed.model_dump(mode="json")
+    *folders, last = place.split(".")
+    holder = content
+    for key in folders:
+        holder = holder[int(key) if key.isdigit() else key]
+    if isinstance(value, dict) and last.isdigit():
+        holder[int(last)] |= value
+    else:
+        holder[int(last) if last.isdigit() else last] = value
+    path = others / "results" / changed.cell.file_name
+    path.write_text(json.dumps(content))
+    found = read_results(others)
+    assert len(found) == 2
+    (left,) = found.left_out
+    assert left.place.endswith(path.name) and said in left.reason
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"score": float("nan")}, {"learning_rate": float("inf")}, {"learning_rate": -1.0}],
+)
+def test_a_search_with_numbers_that_are_none_is_one_message(tmp_path, change):
+    trials = [{"learning_rate": 1e-3, "scores": {}, "score": 1.0} | change]
+    record = {
+        "method": "one", "backbone": "b", "scale": "mini", "track": "t", "tasks": ["a"],
+        "seeds": [100], "steps": 5,
+    }  # fmt: skip
+    (tmp_path / "tuning").mkdir()
+    path = tmp_path / "tuning" / "mini.one.t.b.json"
+    for content in (record | {"trials": trials}, record | {"trials": [], "seeds": []}):
+        path.write_text(json.dumps(content))
+        with pytest.raises(UserError, match=r"mini\.one\.t\.b\.json: not a result of this version"):
+            read_searches(tmp_path)

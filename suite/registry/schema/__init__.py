@@ -19,6 +19,8 @@ from suite.registry.schema.base import (
 from suite.registry.schema.method import Cost, CostTerm, Departure, MethodEntry, Option
 from suite.registry.schema.rates import FoundRate, MethodRates
 from suite.registry.schema.recipe import (
+    MOST_IN_A_BATCH,
+    MOST_STEPS,
     REQUESTED,
     TRACK_KEYS,
     TRIALS,
@@ -49,6 +51,8 @@ from suite.registry.schema.track import PublishedRow, TrackEntry
 
 __all__ = [
     "FAMILIES",
+    "MOST_IN_A_BATCH",
+    "MOST_STEPS",
     "REQUESTED",
     "STORE",
     "TRACK_KEYS",

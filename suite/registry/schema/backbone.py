@@ -1,11 +1,14 @@
 """A backbone's YAML: its family, and who builds the network from which weights."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from suite.registry.schema.base import Entry, Family, FileEntry, Modality, Reference
 from suite.registry.schema.scale import Scale
 
 Library = Literal["cifar", "timm", "transformers"]
+Spread = Annotated[float, Field(gt=0)]
 
 
 class BackboneSource(Entry):
@@ -38,8 +41,8 @@ class BackboneEntry(FileEntry):
     pooling: Literal["mean", "cls", "last"] = "mean"
     """Of a text's features: over its tokens, its first or its last one. The default of a language
     model that reads from left to right is `last`."""
-    image_size: int | None = None
+    image_size: Annotated[int, Field(ge=1, le=4096)] | None = None
     mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    std: tuple[Spread, Spread, Spread] | None = None
     licence: str
     reference: Reference | None = None

@@ -36,10 +36,11 @@ OptionValue = bool | int | float | str
 class Entry(BaseModel):
     """Base of every model: immutable, and unknown keys are errors.
 
-    A validator over several keys starts its message with the key that is at fault.
+    A validator over several keys starts its message with the key that is at fault, one of a single
+    key with a colon alone.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class FileEntry(Entry):

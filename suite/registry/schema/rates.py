@@ -1,23 +1,20 @@
 """What a search found for a method: the learning rate on one track and backbone, and how."""
 
-from typing import Annotated
-
-from pydantic import Field
-
 from suite.registry.schema.base import Entry, FileEntry, Name
+from suite.registry.schema.recipe import Rate, Steps
 
 
 class FoundRate(Entry):
     """The best learning rate of a search, and what the search was."""
 
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Rate
     score: float
     """Its mean validation score."""
     margin: float | None = None
     """By how much it was ahead of the second best."""
     tasks: tuple[Name, ...]
     seeds: tuple[int, ...]
-    steps: int
+    steps: Steps
 
 
 class MethodRates(FileEntry):

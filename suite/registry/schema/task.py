@@ -34,6 +34,14 @@ class MultiLabel(Entry):
     labels: Annotated[tuple[str, ...], Field(min_length=2), BeforeValidator(_named)]
 
 
+MOST_STEPS = 10_000
+NARROWEST = 0.1
+"""Results keep numbers with four decimals."""
+FINEST = 1e-4
+"""Of the larger bound: labels have the 24 bits of float32."""
+LARGEST = 1e9
+
+
 class Regression(Entry):
     """A number in a closed range.
 
@@ -50,8 +58,25 @@ class Regression(Entry):
     def _has_a_range(self) -> "Regression":
         if not self.minimum < self.maximum:
             raise ValueError("maximum: must be larger than minimum")
-        if self.step is not None and self.step > self.maximum - self.minimum:
+        span, largest = self.maximum - self.minimum, max(abs(self.minimum), abs(self.maximum))
+        if span < NARROWEST:
+            raise ValueError(
+                f"maximum: a range of {span:g} is lost in results, which keep four decimals: "
+                "multiply the labels"
+            )
+        if span < FINEST * largest:
+            raise ValueError(
+                f"maximum: a range of {span:g} is lost beside {largest:g}: take an offset from the "
+                "labels"
+            )
+        if largest > LARGEST:
+            raise ValueError(f"maximum: the range must lie within ±{LARGEST:g}, divide the labels")
+        if self.step is not None and self.step > span:
             raise ValueError("step: must not be larger than the range")
+        if self.step is not None and span / self.step > MOST_STEPS:
+            raise ValueError(
+                f"step: gives {span / self.step:,.0f} answers, at most {MOST_STEPS:,} are allowed"
+            )
         return self
 
 
@@ -129,7 +154,7 @@ class TaskEntry(FileEntry):
     sources: Sources
     recipe: dict[Scale, TaskRecipe] = {}
     """Where the task is trained longer, shorter or on other images than the track's others."""
-    official: dict[str, int] = {}
+    official: dict[str, Annotated[int, Field(ge=0)]] = {}
     """Official row counts by hub split, so that a subset is recognised and named."""
     licence: str
     reference: Reference | None = None

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from suite.registry.schema.base import Entry, FileEntry, Modality, Name
 from suite.registry.schema.recipe import Recipes
@@ -18,15 +18,24 @@ class PublishedRow(Entry):
     backbone: str
     score: float
     scores: dict[str, float] = {}
-    total_x: float | None = None
+    total_x: Annotated[float, Field(ge=0)] | None = None
     """The frozen backbone, unless it is not needed, and what is stored beside it, without heads."""
     replaces_backbone: bool = False
     """Whether the frozen backbone is not needed, as after full fine-tuning."""
-    per_task_percent: float | None = None
+    per_task_percent: Annotated[float, Field(ge=0)] | None = None
     source: str
     verified: bool
     """False: not read in the source itself; shown as "published (unverified)"."""
     setting: str = ""
+
+    @model_validator(mode="after")
+    def _counts_the_backbone(self) -> "PublishedRow":
+        if self.total_x is not None and self.total_x < 1 and not self.replaces_backbone:
+            raise ValueError(
+                f"total_x: {self.total_x:g} is less than the frozen backbone, which it counts as "
+                "1; if that is not needed: replaces_backbone: true"
+            )
+        return self
 
     @property
     def stored_x(self) -> float | None:
