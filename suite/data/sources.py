@@ -119,7 +119,7 @@ def _tabular(task: TaskEntry, source: HubSource, image_size: int | None) -> Spli
                     f"{len(order)} rows of train"
                 )
             splits = Splits(take(train, kept), take(train, carved), read("test"))
-    return checked(task, splits)
+    return checked(task, source, splits)
 
 
 def _rows(files: Sequence[Path]) -> "datasets.Dataset":

@@ -1,6 +1,7 @@
 """The three splits of a task as plain columns, before any backbone has seen them."""
 
 import hashlib
+import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,10 +10,7 @@ import numpy as np
 from suite.console import shown
 from suite.data.pictures import Pictures
 from suite.errors import UserError
-from suite.registry.schema import Classification, Regression, TaskEntry
-
-KNOWN_LIMIT = 0.1
-"""The largest share of test examples that may be in the training split, too."""
+from suite.registry.schema import Classification, HubSource, Regression, TaskEntry
 
 Column = Sequence[str] | np.ndarray | Pictures
 Columns = Mapping[str, Column]
@@ -58,11 +56,11 @@ def take(columns: Columns, rows: np.ndarray) -> Columns:
     return {name: of(values) for name, values in columns.items()}
 
 
-def checked(task: TaskEntry, splits: Splits) -> Splits:
+def checked(task: TaskEntry, source: HubSource, splits: Splits) -> Splits:
     """The splits, with a note of test examples that are in train as well, and of unused classes.
 
     Raises `UserError` if a split is empty or all its answers are equal, which any constant scores
-    perfectly, and if more than a tenth of the test split is in train.
+    perfectly, and if more of the test split is in train than the source allows.
     """
     for name in ("train", "validation", "test"):
         label = getattr(splits, name)["label"]
@@ -74,12 +72,18 @@ def checked(task: TaskEntry, splits: Splits) -> Splits:
     known = set(_examples(splits.train))
     seen = sum(example in known for example in _examples(splits.test))
     total = len(splits.test["label"])
-    if seen > KNOWN_LIMIT * total:
+    if seen > source.duplicates * total:
+        least = math.ceil(1000 * seen / total) / 1000
+        stated = f", more than duplicates: {source.duplicates:g} allows" if source.duplicates else ""
         raise UserError(
-            f"{shown(task.path)}: {seen:,} of {total:,} test examples are also in train; "
-            "scores on them would say what was remembered"
+            f"{shown(task.path)}: {seen:,} of {total:,} test examples are also in train{stated}; "
+            "scores on them would say what was remembered. Take them out of train; a benchmark "
+            f"that has them states it: sources.full.duplicates: {least:g}"
         )
-    notes = [f"{seen:,} of {total:,} test examples are also in train"] if seen else []
+    notes = []
+    if seen:
+        allowed = f"up to {source.duplicates:.1%} are allowed"
+        notes = [f"{seen:,} of {total:,} test examples are also in train ({allowed})"]
     if not isinstance(task.output, Regression):
         everywhere = np.concatenate(
             [np.asarray(own["label"]) for own in (splits.train, splits.validation, splits.test)]

@@ -175,14 +175,15 @@ def test_a_split_with_one_answer_or_none_is_refused(write):
         load_splits(task(CLASSES), Scale.FULL, None)
 
 
-def test_test_examples_that_are_in_train_are_counted_and_many_refused(write):
-    seen = ["test 0", *(f"text {row}" for row in range(29))]
+def test_test_examples_that_are_in_train_are_refused_unless_the_task_states_them(write):
+    seen = ["test 0", "test 1", *(f"text {row}" for row in range(28))]
     write([0, 1] * 15, sentence=seen, others=[0, 1] * 10)
-    splits = load_splits(task(CLASSES), Scale.FULL, None)
-    assert splits.note == "1 of 20 test examples are also in train"
-    write([0, 1] * 15, sentence=["test 0", "test 1", "test 2", *seen[3:]], others=[0, 1] * 10)
-    with pytest.raises(UserError, match="3 of 20 test examples are also in train"):
+    with pytest.raises(UserError, match=r"2 of 20 test .* in train; .*full\.duplicates: 0\.1$"):
         load_splits(task(CLASSES), Scale.FULL, None)
+    with pytest.raises(UserError, match=r"in train, more than duplicates: 0\.05 allows"):
+        load_splits(task(CLASSES, duplicates=0.05), Scale.FULL, None)
+    splits = load_splits(task(CLASSES, duplicates=0.1), Scale.FULL, None)
+    assert splits.note == "2 of 20 test examples are also in train (up to 10.0% are allowed)"
 
 
 def test_a_class_without_an_example_is_said(write):

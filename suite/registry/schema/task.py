@@ -129,6 +129,8 @@ class HubSource(Entry):
     carve: Annotated[int, Field(ge=1)] = 1000
     drop_labels: tuple[int | str | None, ...] = ()
     """Rows with one of these labels are left out: -1 or null where annotators did not agree."""
+    duplicates: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The largest share of test examples that may be in train as well: some benchmarks have them."""
 
 
 class Sources(Entry):
