@@ -74,9 +74,10 @@ def checked(task: TaskEntry, source: HubSource, splits: Splits) -> Splits:
     total = len(splits.test["label"])
     if seen > source.duplicates * total:
         least = math.ceil(1000 * seen / total) / 1000
-        stated = f", more than duplicates: {source.duplicates:g} allows" if source.duplicates else ""
+        allowed = f", more than duplicates: {source.duplicates:g} allows"
         raise UserError(
-            f"{shown(task.path)}: {seen:,} of {total:,} test examples are also in train{stated}; "
+            f"{shown(task.path)}: {seen:,} of {total:,} test examples are also in train"
+            f"{allowed if source.duplicates else ''}; "
             "scores on them would say what was remembered. Take them out of train; a benchmark "
             f"that has them states it: sources.full.duplicates: {least:g}"
         )

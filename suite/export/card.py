@@ -5,7 +5,7 @@ from pathlib import Path
 from suite.export.loading import BACKBONE, HEAD, WEIGHTS, Form, is_carried
 from suite.export.program import FILE
 from suite.export.subject import Subject
-from suite.leaderboards.formats import stored, table
+from suite.leaderboards.formats import plain, stored, table
 from suite.leaderboards.frame import Results
 from suite.registry import Registry
 from suite.registry.schema import Classification, MultiLabel
@@ -22,16 +22,17 @@ def card(
     cell, entry = subject.result.cell, subject.pristine.entry
     method = registry.methods[cell.method]
     title = f"{method.title} on {entry.name} for {cell.track}/{subject.task.name}"
+    facts = _facts(subject, out, registry)
     return "\n".join(
         [
             *_head(subject, form),
             MARK,
             "",
-            f"# {title}",
+            f"# {plain(title)}",
             "",
-            method.summary,
+            plain(method.summary),
             "",
-            table(_facts(subject, out, registry), ("", "what it is"), left=2),
+            table([(what, plain(is_)) for what, is_ in facts], ("", "what it is"), left=2),
             "",
             *_contents(subject, form, difference),
             "",

@@ -1,5 +1,6 @@
 """How numbers and tables are written, in Markdown and on the console."""
 
+import re
 from collections.abc import Sequence
 
 from tabulate import tabulate
@@ -9,6 +10,14 @@ from suite.registry.options import all_written
 from suite.results.statistics import Estimate
 
 NONE = "–"
+_SIGNS = (("\\", r"\\"), ("<", "&lt;"), ("`", r"\`"))
+"""What begins HTML or code, or takes a sign's meaning away, and how it is written to be read."""
+_LINKS = (("](", r"]\("), ("][", r"]\["), ("]:", r"]\:"))
+_BRACKETS = (("[", r"\["), ("]", r"\]"))
+_SETTING = re.compile(r"[^][]*(\[[^][]*\])?")
+"""A name with one pair of brackets at most, as `lora[rank=4]`: it can stand within a link's."""
+_BLOCK = re.compile(r"^(\d*)([#>+*=|~_.)-])")
+"""What at the beginning of a line makes a heading, a list, a quotation or a table of it."""
 
 
 def table(rows: Sequence[Sequence[str]], headers: Sequence[str], *, left: int = 1) -> str:
@@ -20,8 +29,33 @@ def table(rows: Sequence[Sequence[str]], headers: Sequence[str], *, left: int = 
 
 def plain(text: str) -> str:
     """A text that somebody else wrote, such that Markdown shows it and makes nothing of it: neither
-    HTML nor code, links or pictures."""
-    return text.replace("<", "&lt;").replace("`", r"\`").replace("](", r"]\(")
+    HTML nor code, links, pictures, headings or lists. It becomes one line."""
+    return _escaped(one_line(text), _LINKS)
+
+
+def _escaped(line: str, links: Sequence[tuple[str, str]]) -> str:
+    for sign, written in (*_SIGNS, *links):
+        line = line.replace(sign, written)
+    return _BLOCK.sub(r"\1\\\2", line)
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def link(text: str, url: str | None) -> str:
+    """A link under a text that somebody else wrote; the text alone without an address."""
+    if not url:
+        return plain(text)
+    line = one_line(text)
+    shown = plain(line) if _SETTING.fullmatch(line) else _escaped(line, _BRACKETS)
+    return f"[{shown}]({''.join(f'%{ord(c):02X}' if c in '()<>' else c for c in url)})"
+
+
+def code(text: str) -> str:
+    """A text that somebody else wrote, as code: backticks become apostrophes."""
+    return f"`{one_line(text).replace('`', chr(39))}`"
 
 
 def with_interval(estimate: Estimate) -> str:
@@ -53,7 +87,7 @@ def task_score(column: TaskColumn) -> str:
 
 def settings(row: Row) -> str:
     """`rank=4, alpha=8`: every option of a row, at its default or not."""
-    return all_written(row.options)
+    return plain(all_written(row.options))
 
 
 def multiple(x: float) -> str:

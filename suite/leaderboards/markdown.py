@@ -63,8 +63,7 @@ def _method(row: Row) -> str:
     note += UNCOMMITTED if row.uncommitted else ""
     note += f" {provenance.VERIFIED}" if row.verified else ""
     url = row.entry.reference.url if row.entry else None
-    label = formats.plain(row.label)
-    name = f"[{label}]({url})" if url else label
+    name = formats.link(row.label, url)
     return f"**{name}**{note}" if row.perhaps_best else f"{name}{note}"
 
 
@@ -180,7 +179,8 @@ def _below_the_line(board: Board) -> str:
     if not board.unranked:
         return ""
     rows = [
-        [_method(row), "; ".join(row.objections), *_cells(row, board)] for row in board.unranked
+        [_method(row), formats.plain("; ".join(row.objections)), *_cells(row, board)]
+        for row in board.unranked
     ]
     lines = [
         "## Below the line",
@@ -202,7 +202,7 @@ def _exceptions(board: Board) -> str:
         found = entry.exception(board.scale, board.track.name, board.backbone_entry.family)
         if found is not None:
             changes = ", ".join(f"{key} {value}" for key, value in found.written.items())
-            lines.append(f"- {name}: {changes} ({found.source})")
+            lines.append(f"- {name}: {changes} ({formats.plain(found.source)})")
     if not lines:
         return ""
     head = "On this track these methods train otherwise than the rest, or than they do elsewhere:"
@@ -225,7 +225,7 @@ def _per_task(board: Board) -> str:
     headers = ["method"]
     for task in board.track.tasks:
         mark = " †" if task in board.data_notes else ""
-        metrics = " / ".join(board.metrics.get(task, ()))
+        metrics = " / ".join(map(formats.plain, board.metrics.get(task, ())))
         headers.append(f"{task}{mark}<br>{metrics}" if metrics else f"{task}{mark}")
     rows = [
         [
@@ -241,7 +241,8 @@ def _per_task(board: Board) -> str:
     lines = ["## Scores per task", formats.table(rows, headers)]
     if board.data_notes:
         notes = [
-            f"- {task}: {formats.plain(note)}" for task, note in sorted(board.data_notes.items())
+            f"- {formats.plain(task)}: {formats.plain(note)}"
+            for task, note in sorted(board.data_notes.items())
         ]
         lines += ["† Not the official data:", "\n".join(notes)]
     if board.several_metrics:
@@ -255,7 +256,7 @@ def _failures(board: Board) -> str:
             formats.plain(f.cell.label),
             f.status,
             formats.plain(f.reason) or formats.NONE,
-            "`{}`".format(f.log.replace("`", "'")) if f.log else formats.NONE,
+            formats.code(f.log) if f.log else formats.NONE,
         ]
         for f in board.failures
     ]
@@ -269,7 +270,10 @@ def _failures(board: Board) -> str:
 def _unsupported(board: Board) -> str:
     if not board.unsupported:
         return ""
-    lines = [f"- {method}: {formats.plain(reason)}" for method, reason in board.unsupported.items()]
+    lines = [
+        f"- {formats.plain(method)}: {formats.plain(reason)}"
+        for method, reason in board.unsupported.items()
+    ]
     return "## Not defined on this backbone\n\n" + "\n".join(lines)
 
 
@@ -311,7 +315,10 @@ def _published(board: Board) -> str:
         formats.table(rows, headers, left=3),
     ]
     if settings:
-        lines += ["Settings:", "\n".join(f"{i}. {s}" for i, s in enumerate(settings, 1))]
+        lines += [
+            "Settings:",
+            "\n".join(f"{i}. {formats.plain(s)}" for i, s in enumerate(settings, 1)),
+        ]
     return "\n\n".join(lines)
 
 
@@ -320,12 +327,16 @@ def _how_made(board: Board) -> str:
     if board.environments:
         lines.append(
             "Hardware: "
-            + "; ".join(f"{letter}: {name}" for name, letter in _hardware(board).items())
+            + "; ".join(
+                f"{letter}: {formats.plain(name)}" for name, letter in _hardware(board).items()
+            )
         )
-        lines.append("Versions: " + "; ".join(_versions(board)) + ".")
+        lines.append("Versions: " + formats.plain("; ".join(_versions(board))) + ".")
     lines += _carried(board.carried)
     if board.rows:
-        lines.append("Measure again:\n\n" + "\n".join(f"    {c}" for c in commands(board)))
+        lines.append(
+            "Measure again:\n\n" + "\n".join(f"    {formats.one_line(c)}" for c in commands(board))
+        )
     lines.append(
         f"These rows as [CSV]({export.FOLDER}/{board.name}.csv). Write the pages again from the "
         "results: `python -m suite leaderboard`."
@@ -344,7 +355,7 @@ def _carried(every: Sequence[Carried]) -> list[str]:
         cells = {cell for each in own for cell in each.cells}
         tree = " (the recorded tree was dirty, the commit was run)" if dirty else ""
         lines.append(
-            f"- {len(own)} carried from commit {commit[:8]}{tree}: compared on "
+            f"- {len(own)} carried from commit {formats.plain(commit[:8])}{tree}: compared on "
             f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}, "
             f"{sum(compared.values()):,} predictions, all equal bit for bit"
         )

@@ -1,7 +1,9 @@
 """The page of methods: what each stores, where it is defined, and notes on its scores."""
 
+import re
 from collections.abc import Sequence
 
+from suite.leaderboards import formats
 from suite.leaderboards.markdown import MARK
 from suite.registry.schema import CostTerm, MethodEntry
 
@@ -24,9 +26,10 @@ def render(methods: Sequence[MethodEntry]) -> str:
 
 def _paragraphs(entry: MethodEntry) -> list[str]:
     source = entry.reference
-    cited = f"[{source.title}]({source.url})" if source.url else source.title
+    cited = formats.link(source.title, source.url)
     found = [
-        f"**{entry.title}.** {entry.summary} {cited}{f', {source.year}' if source.year else ''}.",
+        f"**{formats.plain(entry.title)}.** {formats.plain(entry.summary)} "
+        f"{cited}{f', {source.year}' if source.year else ''}.",
         "\n".join(
             f"- Stored {whose}: {_sum(terms)}"
             for whose, terms in (
@@ -37,22 +40,26 @@ def _paragraphs(entry: MethodEntry) -> list[str]:
         )
         or "- Stored: the head alone.",
     ]
-    differences = [f"- Adaptation, {family}: {text}" for family, text in entry.adaptation.items()]
-    differences += [f"- Not on {family}: {text}" for family, text in entry.unsupported.items()]
+    differences = [
+        f"- Adaptation, {family}: {formats.plain(text)}"
+        for family, text in entry.adaptation.items()
+    ]
     differences += [
-        f"- Departure: {departure.differs.strip()} What it costs: {departure.costs}"
+        f"- Not on {family}: {formats.plain(text)}" for family, text in entry.unsupported.items()
+    ]
+    differences += [
+        f"- Departure: {formats.plain(departure.differs)} "
+        f"What it costs: {formats.plain(departure.costs)}"
         for departure in entry.departures
     ]
     if differences:
         found.append("\n".join(differences))
-    if entry.notes:
-        found.append(entry.notes)
-    return [part.strip() for part in found]
+    found += [formats.plain(part) for part in re.split(r"\n\s*\n", entry.notes)]
+    return [part for part in found if part]
 
 
 def _sum(terms: Sequence[CostTerm]) -> str:
     return " + ".join(
-        f"`{' '.join(term.count.split())}`"
-        + (f" for each {' or '.join(term.each)} site" if term.each else "")
+        formats.code(term.count) + (f" for each {' or '.join(term.each)} site" if term.each else "")
         for term in terms
     )

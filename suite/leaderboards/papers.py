@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from suite.leaderboards import formats
 from suite.leaderboards.board import Board, PaperOrder, Row
 from suite.registry.schema import PublishedRow, TrackEntry
 from suite.results.agreement import agreement
@@ -65,9 +66,10 @@ def section(board: Board) -> str:
 def _line(order: PaperOrder) -> str:
     found = order.agreement
     return (
-        f"{order.source}, on {order.backbone}: τ = {_signed(found.tau)} "
-        f"({_signed(found.low)} to {_signed(found.high)}) over {found.methods} methods, there "
-        f"{' > '.join(order.methods)}"
+        f"{formats.plain(order.source)}, on {formats.plain(order.backbone)}: "
+        f"τ = {_signed(found.tau)} ({_signed(found.low)} to {_signed(found.high)}) "
+        f"over {found.methods} methods, there "
+        f"{' > '.join(map(formats.plain, order.methods))}"
     )
 
 

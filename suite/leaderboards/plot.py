@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from suite.leaderboards import formats
 from suite.leaderboards.board import Board
 from suite.leaderboards.front import Point, curves, pareto_front, points
 from suite.leaderboards.label_placement import nearest, place
@@ -182,7 +183,8 @@ def _draw_labels(axes: Axes, shown: Sequence[Point], front: Sequence[Point]) -> 
         axes.text(
             0,
             0,
-            point.label,
+            formats.one_line(point.label),
+            parse_math=False,
             fontsize=8.5,
             fontweight="bold" if point.perhaps_best else "normal",
             color=_colour(point),

@@ -39,7 +39,7 @@ def render(searches: Sequence[Search]) -> str:
             f"others took seeds from {FIRST_SEARCH_SEED} on, which no result has."
         )
     for (track, scale), members in sorted(by_track.items()):
-        sections += [f"## {track}, {scale} scale", _table(members)]
+        sections += [f"## {formats.plain(track)}, {scale} scale", _table(members)]
     return "\n\n".join(sections) + "\n"
 
 
@@ -51,9 +51,9 @@ def _table(searches: Sequence[Search]) -> str:
         trials = [_trial(trial, trial is search.best) for trial in ordered]
         margin = margin_of(search)
         row = [
-            search.method,
-            search.backbone,
-            ", ".join(search.tasks),
+            formats.plain(search.method),
+            formats.plain(search.backbone),
+            formats.plain(", ".join(search.tasks)),
             ", ".join(map(str, search.seeds)) + ("" if search.apart else " †"),
             str(search.steps),
             *trials,
@@ -69,6 +69,6 @@ def _table(searches: Sequence[Search]) -> str:
 
 def _trial(trial: Trial, best: bool) -> str:
     if trial.score is None:
-        return f"{trial.learning_rate:g}: *{trial.reason.partition(':')[0]}*"
+        return f"{trial.learning_rate:g}: *{formats.plain(trial.reason.partition(':')[0])}*"
     said = f"{trial.learning_rate:g}: {trial.score:.1f}"
     return f"**{said}**" if best else said

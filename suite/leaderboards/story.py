@@ -78,7 +78,7 @@ def over_boards(boards: Sequence[Board]) -> str:
     among = [label for label in labels if any(best[label, budget] for budget in BUDGETS)]
     rows = [
         [
-            label,
+            formats.plain(label),
             str(len(outscored[label])),
             f"{100 * fmean(outscored[label]):.0f}",
             *(_share(best[label, budget], fits[label, budget]) for budget in BUDGETS),
@@ -88,7 +88,10 @@ def over_boards(boards: Sequence[Board]) -> str:
     headers = ["method", "boards", "outscores %", *map(_budget, BUDGETS)]
     lines = [formats.table(rows, headers)]
     if never := [label for label in labels if label not in among]:
-        lines.append(f"Not among the best within any budget on any board: {', '.join(never)}.")
+        lines.append(
+            f"Not among the best within any budget on any board: "
+            f"{', '.join(map(formats.plain, never))}."
+        )
     return "\n\n".join(lines)
 
 
@@ -140,7 +143,8 @@ def _choice(choice: Choice | None) -> str:
     if choice is None or choice.best.cost is None:
         return formats.NONE
     best, stored = choice.best, formats.stored(choice.best.cost.stored_x)
-    name = f"**{best.label}**" if best.perhaps_best else best.label
+    label = formats.plain(best.label)
+    name = f"**{label}**" if best.perhaps_best else label
     said = f"{name} {best.score:.1f} @ {stored}"
     if not choice.equals:
         return f"{said}, not tested"

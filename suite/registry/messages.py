@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from suite.registry.names import did_you_mean
 from suite.registry.problems import Location, Problem
-from suite.registry.schema.base import DIGEST_PATTERN, NAME_PATTERN
+from suite.registry.schema.base import DIGEST_PATTERN, NAME_PATTERN, URL_PATTERN
 from suite.registry.yaml import Document
 
 T = TypeVar("T")
@@ -39,6 +39,7 @@ _TYPES = {
 
 _PATTERNS = {
     NAME_PATTERN: "a name (lower-case letters, digits, - and _, a letter or digit first)",
+    URL_PATTERN: "an address (https://... without spaces)",
     DIGEST_PATTERN: "a SHA-256 digest (64 hexadecimal digits)",
 }
 

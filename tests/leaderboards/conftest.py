@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from suite.registry.schema import BackboneEntry, MethodEntry, PublishedRow, TaskEntry, TrackEntry
+from suite.registry.schema import (
+    BackboneEntry,
+    Classification,
+    MethodEntry,
+    PublishedRow,
+    TaskEntry,
+    TrackEntry,
+)
 from suite.results.records import CellKey, Environment, Identity, Ledger, Result, TaskScore
 from suite.results.scores import evaluate, score
 
@@ -116,7 +123,9 @@ def task_score(task, accuracy, seed, name, note="", n=300):
     targets = rng.integers(2, size=n)
     rng = np.random.default_rng([seed, zlib.crc32(f"{name}{task}".encode())])
     predictions = np.where(rng.random(n) < accuracy, targets, 1 - targets)
-    entry = TaskEntry.model_construct(name=task, metrics=METRICS.get(task, ("accuracy",)))
+    output = Classification(type="classification", labels=("no", "yes"))
+    metrics_of = METRICS.get(task, ("accuracy",))
+    entry = TaskEntry.model_construct(name=task, output=output, metrics=metrics_of)
     metrics = evaluate(entry, predictions, targets)
     return TaskScore(
         task=task,

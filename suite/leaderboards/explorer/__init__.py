@@ -25,8 +25,9 @@ def render(boards: Sequence[Board]) -> bytes:
         "boards": [_board(board) for board in boards if board.rows or board.published],
         "notes": _NOTES,
     }
-    # "</" would end the element that holds the data; the escape means the same to JSON.
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    # "</" and "<!--" mean something in the element that holds the data; the escape is the same sign
+    # to JSON.
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     page = (_HERE / "page.html").read_text()
     page = page.replace("<!doctype html>", f"<!doctype html>\n{MARK}", 1)
     page = page.replace("/* STYLE */", (_HERE / "style.css").read_text().strip())

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from suite.registry.families import families
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
+URL_PATTERN = r"^https?://[!-~]+$"
 DIGEST_PATTERN = r"^[0-9a-f]{64}$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
@@ -55,5 +56,5 @@ class Reference(Entry):
     """Where an idea, a data set or a number comes from."""
 
     title: str
-    url: str | None = None
+    url: Annotated[str, Field(pattern=URL_PATTERN)] | None = None
     year: int | None = None

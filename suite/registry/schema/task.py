@@ -130,7 +130,7 @@ class HubSource(Entry):
     drop_labels: tuple[int | str | None, ...] = ()
     """Rows with one of these labels are left out: -1 or null where annotators did not agree."""
     duplicates: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """The largest share of test examples that may be in train as well: some benchmarks have them."""
+    """The largest share of test examples that may be in train, too: some benchmarks have them."""
 
 
 class Sources(Entry):
