@@ -12,6 +12,8 @@ from suite.registry.names import did_you_mean
 from suite.registry.schema import Classification, MultiLabel, Regression
 
 T = TypeVar("T", int, float, list[int])
+_DIGITS = 10
+"""With as many a label is a code, and no number."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ def classes(
 ) -> np.ndarray:
     """Class indices int64 [N] from whole numbers, or from names of `output.labels`.
 
-    `names` are those that the file gives its numbers, if it does. If they are the task's labels in
-    another order, the numbers are translated; otherwise the task's order counts.
+    `names` are those that the file gives its numbers, if it does. If they are the task's labels, or
+    some of them, numbers are translated by their names; if none is, the task's order counts. Where
+    the labels are numbers themselves, as stars from 1 to 5, so are those of the file.
     """
     return np.array(_each(values, _reader(output, names), place), np.int64)
 
@@ -84,7 +87,13 @@ def _reader(
     """Reads the index of one label, or says what is wrong."""
     labels = list(output.labels)
     index = {label: number for number, label in enumerate(labels)}
-    order = [index[name] for name in names] if names and set(names) == set(labels) else None
+    if names is not None and not index.keys().isdisjoint(names):
+        meant = dict(enumerate(names))
+    elif all(label.isdecimal() and len(label) < _DIGITS for label in labels):
+        meant = {int(label): label for label in labels}
+    else:
+        meant = dict(enumerate(labels))
+    known = f"{len(meant)}, {min(meant)} to {max(meant)}"
 
     def read(value: object) -> int | str:
         if isinstance(value, str):
@@ -94,10 +103,14 @@ def _reader(
         number = _whole(value)
         if number is None:
             return f"{_said(value)} is no class: a whole number or a name of output.labels is"
-        if not 0 <= number < len(labels):
+        if number not in meant:
             hint = "; to drop such rows: drop_labels: [-1]" if number == -1 else ""
-            return f"class {number}, but output.labels has {len(labels)}, from 0{hint}"
-        return order[number] if order else number
+            said = number if abs(number) < 2**64 else f"{float(number):g}"
+            return f"class {said}, but output.labels has {known}{hint}"
+        if meant[number] not in index:
+            near = did_you_mean(meant[number], labels)
+            return f"{number} is '{meant[number]:.60}', which is not in output.labels{near}"
+        return index[meant[number]]
 
     return read
 

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from suite.errors import UserError
 
 CHUNK = 256
 """Images decoded at once."""
+LONGEST = 100
+"""How often the shorter side may go into the longer one."""
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 _DAMAGED = (
     OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError,
@@ -53,7 +55,7 @@ class Pictures:
         """All images in their order, uint8 [at most CHUNK, size, size, 3] at a time."""
         for start in range(0, len(self), CHUNK):
             rows = self.rows[start : start + CHUNK]
-            yield np.stack([resized(self._image(int(row)), self.size) for row in rows])
+            yield np.stack([self._image(int(row)) for row in rows])
 
     def fingerprints(self) -> Sequence[bytes]:
         """A digest of the encoded bytes of every image: equal for copies of a file."""
@@ -68,11 +70,13 @@ class Pictures:
             raise self.problem(row, f"holds no image bytes{where}")
         return found
 
-    def _image(self, row: int) -> Image.Image:
+    def _image(self, row: int) -> np.ndarray:
         encoded = self._bytes(row)
         try:
             with Image.open(io.BytesIO(encoded)) as image:
-                return as_rgb(image)
+                return resized(as_rgb(image), self.size)
+        except UnidentifiedImageError:
+            raise self.problem(row, f"is no image ({encoded[:12]!r}...)") from None
         except _DAMAGED as error:
             raise self.problem(row, f"is no whole image ({error})") from None
 
@@ -98,7 +102,12 @@ def as_rgb(image: Image.Image) -> Image.Image:
 
 
 def resized(image: Image.Image, size: int) -> np.ndarray:
-    """Shorter side to `size`, then the central square: uint8 [size, size, 3]."""
+    """Shorter side to `size`, then the central square: uint8 [size, size, 3].
+
+    Raises ValueError for a strip, of which `size` would make more pixels than memory has.
+    """
+    if max(image.size) > LONGEST * min(image.size):
+        raise ValueError(f"{image.width} x {image.height} pixels: a strip, and no picture")
     scale = size / min(image.size)
     width, height = (max(size, round(side * scale)) for side in image.size)
     resized = image.resize((width, height), Image.Resampling.BICUBIC)

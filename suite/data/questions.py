@@ -27,8 +27,7 @@ def columns_of(task: TaskEntry, questions: Iterable[Question], image_size: int |
         raise UserError(f"{task.name}: give a list of at least one input")
     if task.text is None:
         assert image_size is not None, "an image backbone states its image size"
-        images = [resized(_image(task, item), image_size) for item in questions]
-        return {"image": np.stack(images)}
+        return {"image": np.stack([_image(task, item, image_size) for item in questions])}
     names = task.text.columns
     rows = [_texts(task, names, item) for item in questions]
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
@@ -46,15 +45,15 @@ def _texts(task: TaskEntry, names: Sequence[str], item: Question) -> Sequence[st
     raise UserError(f"{task.name} takes {wanted} ({', '.join(names)}), not {_short(item)}")
 
 
-def _image(task: TaskEntry, item: Question) -> Image.Image:
+def _image(task: TaskEntry, item: Question, size: int) -> np.ndarray:
     try:
         if isinstance(item, str | Path):
             with Image.open(item) as image:
-                return as_rgb(image)
+                return resized(as_rgb(image), size)
         if isinstance(item, np.ndarray) and item.dtype == np.uint8 and item.size:
-            return Image.fromarray(item).convert("RGB")
+            return resized(Image.fromarray(item).convert("RGB"), size)
         if isinstance(item, Image.Image):
-            return as_rgb(item)
+            return resized(as_rgb(item), size)
     except (OSError, UnidentifiedImageError, TypeError, ValueError) as error:
         raise UserError(f"{task.name}: {_short(item)} is no image ({error})") from None
     raise UserError(

@@ -1,5 +1,6 @@
 """Read the examples of a task: generated beside its YAML, or from parquet files."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,6 +129,8 @@ def _rows(files: Sequence[Path]) -> "datasets.Dataset":
     from pyarrow.parquet import read_metadata
 
     datasets.disable_progress_bars()
+    # What is wrong with a file is said below, in one message.
+    datasets.logging.set_verbosity(logging.CRITICAL)
     try:
         if not sum(read_metadata(path).num_rows for path in files):
             raise UserError(f"{', '.join(map(str, files))}: no rows")
@@ -135,9 +138,23 @@ def _rows(files: Sequence[Path]) -> "datasets.Dataset":
             "parquet", data_files={"train": [str(path) for path in files]}, split="train"
         )
     except (datasets.exceptions.DatasetGenerationError, pyarrow.ArrowInvalid) as error:
-        names = ", ".join(map(str, files))
-        reason = error.__cause__ or error
-        raise UserError(f"not a whole parquet file: {names} ({reason})") from error
+        names = ", ".join(map(shown, files))
+        reason = " ".join(str(error.__cause__ or error).split())
+        what = "not a whole parquet file" if len(files) == 1 else "not the files of one table"
+        raise UserError(f"{what}: {names} ({reason})") from error
+
+
+def _values(rows: "datasets.Dataset", column: str, place: Place) -> list[object]:
+    """A column as Python's values. Raises UserError for a text that is not UTF-8."""
+    try:
+        return list(rows[column])
+    except UnicodeDecodeError:
+        for row in range(len(rows)):
+            try:
+                rows[row][column]
+            except UnicodeDecodeError as error:
+                raise place.problem(row, f"is not UTF-8 ({error.reason})") from None
+        raise
 
 
 def _columns(
@@ -160,7 +177,7 @@ def _columns(
     def place(column: str) -> Place:
         return Place(shown(task.path), split, column, len(rows))
 
-    answers = list(rows[source.label])
+    answers = _values(rows, source.label, place(source.label))
     kept = keep(answers, source.drop_labels)
     if not len(kept):
         left = f", all {len(rows)} of them dropped by drop_labels" if len(rows) else ""
@@ -179,7 +196,9 @@ def _columns(
         else:
             label = label_sets(answers, task.output, names, place(source.label))
     if task.text:
-        columns = {name: texts(list(rows[name]), place(name)) for name in task.text.columns}
+        columns = {
+            name: texts(_values(rows, name, place(name)), place(name)) for name in task.text.columns
+        }
         return {**columns, "label": label}
     assert image_size is not None, "an image backbone states its image size"
     encoded = rows.select_columns([source.image])

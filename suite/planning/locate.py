@@ -189,6 +189,10 @@ def _parquet(
     for config in _config_folders(source):
         folder = _inside(root, config)
         found = {split: _whole(name, folder) for split, name in hub_splits(source).items()}
+        odd = [path for files in found.values() for path in files if not path.is_file()]
+        if odd:
+            looked.append(f"{folder} ({odd[0].name} is not a regular file)")
+            continue
         if all(found.values()):
             return found
         lacking = ", ".join(split for split, files in found.items() if not files)
@@ -231,7 +235,12 @@ def _complete(folder: Path, library: str, looked: list[str]) -> bool:
     if lacking:
         note = f" (lacks {', '.join(lacking)})" if folder.is_dir() else ""
         looked.append(f"{folder}{note}")
-    return not lacking
+        return False
+    files = sorted(path for path in folder.iterdir() if path.suffix in MODEL_FILES)
+    odd = [path.name for path in files if not path.is_file()]
+    if odd:
+        looked.append(f"{folder} ({odd[0]} is not a regular file)")
+    return not odd
 
 
 def _model_digest(folder: Path) -> str:

@@ -1,8 +1,12 @@
 """What a column holds is read as the task means it, or refused with its row."""
 
+import os
+
 import datasets
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from suite.data.sources import load_splits
@@ -153,6 +157,75 @@ def test_names_of_the_file_in_another_order_are_translated(write):
     rows.to_parquet(write.folder / "train-00000-of-00001.parquet")
     found = load_splits(task(CLASSES), Scale.FULL, None).train
     assert found["label"].tolist() == [1, 0, 1, 0, 0, 0]
+
+
+def test_names_of_the_file_are_translated_where_some_are_the_tasks(write):
+    def named(names, label):
+        write([0, 1, 0, 1, 0, 1])
+        kind = datasets.Features(
+            {"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=names)}
+        )
+        rows = datasets.Dataset.from_dict({"sentence": TEXTS, "label": label}, kind)
+        rows.to_parquet(write.folder / "train-00000-of-00001.parquet")
+        return load_splits(task(CLASSES), Scale.FULL, None).train["label"].tolist()
+
+    assert named(["yes", "perhaps", "no"], [0, 2, 0, 2, 0, 0]) == [1, 0, 1, 0, 1, 1]
+    with pytest.raises(
+        UserError, match=r"row 1 of .*: 1 is 'perhaps', which is not in output.labels"
+    ):
+        named(["yes", "perhaps", "no"], [0, 1, 0, 2, 0, 0])
+    # Of other names altogether the task's order is meant.
+    assert named(["entailed", "not"], [0, 1, 0, 1, 0, 0]) == [0, 1, 0, 1, 0, 0]
+
+
+def test_labels_that_are_numbers_are_those_of_the_file(write):
+    stars = {"type": "classification", "labels": ["1", "2", "3"]}
+    write([1, 2, 3, 1, 2, 3], others=(1, 2, 3))
+    assert load_splits(task(stars), Scale.FULL, None).train["label"].tolist() == [0, 1, 2, 0, 1, 2]
+    write([0, 1, 2, 1, 2, 3], others=(1, 2, 3))
+    with pytest.raises(UserError, match=r"row 0 of .*class 0, but output.labels has 3, 1 to 3"):
+        load_splits(task(stars), Scale.FULL, None)
+    turned = {"type": "classification", "labels": ["1", "0"]}
+    write([0, 1, 0, 1, 1, 1])
+    assert load_splits(task(turned), Scale.FULL, None).train["label"].tolist() == [1, 0, 1, 0, 0, 0]
+
+
+def test_a_text_that_is_not_utf_8_is_refused_with_its_row(write):
+    write([0, 1, 0, 1, 0, 1])
+    offsets = pa.py_buffer(np.array([0, 1, 2, 3], np.int32).tobytes())
+    texts = pa.Array.from_buffers(pa.string(), 3, [None, offsets, pa.py_buffer(b"a\xffb")])
+    table = pa.table({"sentence": texts, "label": [0, 1, 0]})
+    pq.write_table(table, write.folder / "train-00000-of-00001.parquet")
+    with pytest.raises(UserError, match="row 1 of 0 to 2, column 'sentence': is not UTF-8"):
+        load_splits(task(CLASSES), Scale.FULL, None)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "nowhere", "loop"])
+def test_what_is_no_file_is_told_with_the_places_and_not_waited_for(write, kind):
+    write([0, 1, 0, 1, 0, 1])
+    path = write.folder / "train-00000-of-00001.parquet"
+    path.unlink()
+    make = {
+        "pipe": lambda: os.mkfifo(path),
+        "folder": path.mkdir,
+        "nowhere": lambda: path.symlink_to("/nowhere"),
+        "loop": lambda: path.symlink_to(path.name),
+    }
+    make[kind]()
+    with pytest.raises(UserError, match=r"\(train-00000-of-00001.parquet is not a regular file\)"):
+        load_splits(task(CLASSES), Scale.FULL, None)
+
+
+def test_files_that_are_not_of_one_table_are_one_line(write, capfd):
+    write([0, 1, 0, 1, 0, 1])
+    whole = write.folder / "train-00000-of-00001.parquet"
+    whole.rename(write.folder / "train-00000-of-00002.parquet")
+    other = pd.DataFrame({"text": ["another"], "label": [1]})
+    other.to_parquet(write.folder / "train-00001-of-00002.parquet")
+    with pytest.raises(UserError, match=r"not the files of one table: .*column names") as raised:
+        load_splits(task(CLASSES), Scale.FULL, None)
+    assert "\n" not in str(raised.value)
+    assert capfd.readouterr().err == ""
 
 
 def test_rows_are_dropped_by_a_stated_rule_alone(write):

@@ -69,7 +69,9 @@ WHOLE = png(Image.fromarray(GREY))
     ("value", "message"),
     [
         ({"bytes": WHOLE[:60], "path": None}, "is no whole image"),
-        ({"bytes": b"GIF", "path": None}, "is no whole image"),
+        ({"bytes": b"GIF", "path": None}, r"is no image \(b'GIF'"),
+        (b"<html></html>", r"is no image \(b'<html></html"),
+        (png(Image.new("L", (1, 20_000))), "is no whole image .1 x 20000 pixels: a strip"),
         ({"bytes": None, "path": "cat.png"}, "holds no image bytes, only the path cat.png"),
         (None, "holds no image bytes"),
         ("cat.png", "holds no image bytes"),
