@@ -39,8 +39,10 @@ def test_every_form_is_right_and_every_planted_fault_is_found(name):
 def interpret(name, marked):
     result = subprocess.run(
         # In this one process: two workers would import torch twice more for one file.
-        [sys.executable, "-m", "pytest", "-n", "0", "-m", marked, "-p", "no:cacheprovider"]
-        + [str(HERE / f"{name}.py")],
+        [
+            *(sys.executable, "-m", "pytest", "-n", "0", "-m", marked, "-p", "no:cacheprovider"),
+            str(HERE / f"{name}.py"),
+        ],
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,
