@@ -157,6 +157,7 @@ def cell(
     version="v1",
     options=None,
     setting="",
+    store="float32",
 ):
     """One result; `shared` and `own` are stored parameters, the latter for each task."""
     tasks = (tasks,) if isinstance(tasks, str) else tuple(tasks)
@@ -170,6 +171,7 @@ def cell(
             tasks=tasks,
             seed=seed,
             setting=setting,
+            store=store,
         ),
         identity=Identity(
             schema_version=1,
