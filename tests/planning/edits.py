@@ -366,7 +366,7 @@ EDITS = (
         swap(FORMULAS, "return counts_BN @ (p_RN == t_N)", "return counts_BN @ (p_RN != t_N)"),
         ("accuracy",),
     ),
-    Edit("F1", swap(FORMULAS, "_ratio(2 * hits_BR", "_ratio(3 * hits_BR"), ("f1",)),
+    Edit("F1", swap(FORMULAS, "return _ratio(2 * hits_BR", "return _ratio(3 * hits_BR"), ("f1",)),
     Edit("ties", swap(FORMULAS, "last_UB[:-1] / 2", "last_UB[:-1] / 3"), ("spearman",)),
     Edit(
         "what a constant is worth",
