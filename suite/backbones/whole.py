@@ -167,6 +167,20 @@ def require_answer_tokens(config: Any, folder: Path) -> None:
             )
 
 
+def require_cue(tokenizer: Any, cue: str, folder: Path) -> None:
+    """Raise `UserError` if the tokenizer has no token that ends a text, by which an answer ends, or
+    none for the `cue` after which it starts."""
+    if tokenizer.eos_token_id is None:
+        raise UserError(
+            f"{shown(folder)}: the tokenizer has no token that ends a text (eos_token), without "
+            "which no answer ends"
+        )
+    if not tokenizer(cue, add_special_tokens=False)["input_ids"]:
+        raise UserError(
+            f"{shown(folder)}: the tokenizer has no tokens for {cue!r}, which precedes an answer"
+        )
+
+
 def positions(network: nn.Module) -> int | None:
     """The longest sequence that a text network has position embeddings for; None if it has none."""
     for name, module in network.named_modules():

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from suite.backbones.base import Backbone, TextBackbone, TextToTextBackbone
 from suite.backbones.whole import positions
+from suite.backbones.writers import require_readable
 from suite.console import shown
 from suite.data import tensor_file
 from suite.data.pictures import Pictures
@@ -35,7 +36,6 @@ from suite.registry.schema import (
     TaskEntry,
 )
 
-PADDING = -100
 CHUNK = 10_000
 """Texts tokenised at once."""
 
@@ -196,17 +196,18 @@ def encode_questions(
     count = len(next(iter(inputs.values())))
     answers = None
     if isinstance(backbone, TextToTextBackbone):
-        longest = _answers(task, {"label": _possible(task)}, backbone).shape[1]
-        answers = torch.zeros(count, longest, dtype=torch.int64)
+        answers = torch.zeros(count, _longest_answer(task, backbone), dtype=torch.int64)
     lengths = np.ones(count, np.int64) if mask is None else mask.sum(1).numpy()
     return Examples(inputs, torch.zeros(count), answers, lengths)
 
 
-def _possible(task: TaskEntry) -> np.ndarray:
-    """Every answer that a text-to-text backbone may be taught."""
+def _longest_answer(task: TaskEntry, backbone: TextToTextBackbone) -> int:
+    """Tokens of the longest answer that a text-to-text backbone may be taught."""
     if isinstance(task.output, Classification):
-        return np.arange(len(task.output.labels))
-    return _grid(task.output)
+        possible: np.ndarray = np.arange(len(task.output.labels))
+    else:
+        possible = _grid(task.output)
+    return _answers(task, {"label": possible}, backbone).shape[1]
 
 
 def _targets(task: TaskEntry, columns: Columns, backbone: Backbone) -> np.ndarray:
@@ -259,11 +260,15 @@ def _tokens(
 
 def _require_positions(task: TaskEntry, longest: int, backbone: TextBackbone) -> None:
     known = positions(backbone.network)
-    if known is not None and longest > known:
+    answer = 0
+    if isinstance(backbone, TextToTextBackbone):
+        answer = backbone.beside_source(_longest_answer(task, backbone))
+    if known is not None and longest + answer > known:
+        room = f", and {answer} more for its answer" if answer else ""
         raise UserError(
-            f"{shown(backbone.entry.path)}: {backbone.entry.name} has {known} position embeddings, "
-            f"and a text of {task.name} has {longest} tokens: set max_length in the recipe to "
-            f"{known} at most"
+            f"{shown(backbone.entry.path)}: {backbone.entry.name} has {known} positions, "
+            f"and a text of {task.name} has {longest} tokens{room}: set max_length in the recipe "
+            f"to {known - answer} at most"
         )
 
 
@@ -274,7 +279,7 @@ def _texts(values: Column) -> list[str]:
 
 def _compact(ids: Tensor) -> Tensor:
     """The same numbers in the smallest signed type that holds them: 2 bytes for most vocabularies
-    instead of 8. They are small and not negative, but for `PADDING`."""
+    instead of 8. They are small and not negative, but for padding."""
     return ids.to(torch.int16 if int(ids.max()) < 2**15 else torch.int32)
 
 
@@ -293,9 +298,9 @@ def _answers(task: TaskEntry, columns: Columns, backbone: TextToTextBackbone) ->
         digits = _digits(task.output)
         rounded = _rounded(np.asarray(columns["label"]), task.output)
         texts = [f"{number:.{digits}f}" for number in rounded]
-    encoded = backbone.tokenizer(text_target=texts, padding="longest", return_tensors="pt")
-    ids = encoded["input_ids"]
-    return _compact(ids.masked_fill(ids == backbone.tokenizer.pad_token_id, PADDING))
+    ids = backbone.tokens_of(texts)
+    require_readable(backbone, texts, ids)
+    return _compact(ids)
 
 
 STEPS = 25

@@ -7,13 +7,21 @@ from torch import nn
 
 from suite.backbones import cifar
 from suite.backbones.family import ImageFamily
-from suite.backbones.sites import Network, Parts, Site, numbered, weight_sites, with_depths
+from suite.backbones.sites import (
+    Network,
+    Parts,
+    Site,
+    Sublayer,
+    numbered,
+    weight_sites,
+    with_depths,
+)
 from suite.backbones.tokens import TokenSequence
 from suite.registry.schema import BackboneEntry, SiteKind
 
-SUBLAYERS: tuple[tuple[SiteKind, int, str], ...] = (
-    ("attention", 1, "attn"),
-    ("feed_forward", 2, "mlp"),
+SUBLAYERS = (
+    Sublayer("attention", "drop_path1", "attn", "norm1", insert_before=True),
+    Sublayer("feed_forward", "drop_path2", "mlp", "norm2", insert_before=True),
 )
 PARTS: Parts = {
     r"attn\.qkv": "qkv",
@@ -53,19 +61,7 @@ class ViT(ImageFamily):
         for layer in range(len(network.blocks)):
             prefix = f"blocks.{layer}"
             sites.append(Site(prefix, "tokens", "encoder", layer, width))
-            for kind, number, entry in SUBLAYERS:
-                sites.append(
-                    Site(
-                        f"{prefix}.drop_path{number}",
-                        kind,
-                        "encoder",
-                        layer,
-                        width,
-                        insert_before=True,
-                        entry=f"{prefix}.{entry}",
-                        entry_norm=f"{prefix}.norm{number}",
-                    )
-                )
+            sites += [each.site(prefix, "encoder", layer, width) for each in SUBLAYERS]
         return with_depths(sites)
 
     @classmethod
