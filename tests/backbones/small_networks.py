@@ -14,6 +14,7 @@ from torch import nn
 
 WORDS = ("red", "green", "blue", "round", "square", "small", "large")
 WRITING = (*"0123456789", "Answer", ":")
+WRITERS = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gpt2")
 WRITTEN = 64
 """Tokens of which a language model writes."""
 SIZES = {

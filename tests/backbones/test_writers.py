@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from small_networks import save_writer
+from small_networks import WRITERS, save_writer
 from tiny import tiny_tasks
 
 from suite.backbones.load import load_backbone
@@ -16,7 +16,6 @@ from suite.errors import UserError
 from suite.method.model import adapted, context_of
 from suite.registry.schema import BackboneEntry
 
-NAMES = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gpt2")
 TEXTS = ["red green blue round square", "small large", "red red red green blue large small"]
 ANSWERS = ["1", "20", "3"]
 
@@ -48,7 +47,7 @@ def models(tmp_path, monkeypatch):
     return tmp_path / "models" / "own"
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=WRITERS)
 def writer(request, folder, monkeypatch):
     """A backbone that writes, and the network that transformers made."""
     root = folder / request.param
