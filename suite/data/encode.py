@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from suite.backbones.base import Backbone, TextBackbone, TextToTextBackbone
+from suite.backbones.base import Backbone, EncoderBackbone, TextBackbone, TextToTextBackbone
 from suite.backbones.whole import positions
 from suite.backbones.writers import require_readable
 from suite.console import shown
@@ -248,14 +248,37 @@ def _tokens(
             truncation=True, max_length=max_length, padding="longest", padding_side="right",
             return_tensors="pt",
         )  # fmt: skip
-        parts.append(
-            {name: _compact(encoded[name]) for name in backbone.tokenizer.model_input_names}
-        )
+        given = {name: encoded[name] for name in backbone.tokenizer.model_input_names}
+        if isinstance(backbone, EncoderBackbone):
+            given = _never_empty(given, task, backbone)
+        parts.append({name: _compact(ids) for name, ids in given.items()})
     _require_positions(task, max(part["input_ids"].shape[1] for part in parts), backbone)
     padding = {"input_ids": backbone.tokenizer.pad_token_id}
     return {
         name: _joined([part[name] for part in parts], padding.get(name, 0)) for name in parts[0]
     }
+
+
+def _never_empty(
+    given: dict[str, Tensor], task: TaskEntry, backbone: TextBackbone
+) -> dict[str, Tensor]:
+    """The same, but for texts without a token, of which there would be no features: they have the
+    one that starts a text, or else the one that ends it."""
+    empty = given["attention_mask"].sum(1) == 0
+    if not empty.any():
+        return given
+    tokenizer = backbone.tokenizer
+    token = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    if token is None:
+        raise UserError(
+            f"{shown(backbone.entry.path)}: a text of {task.name} is empty, and the tokenizer of "
+            f"{backbone.entry.name} has no token that starts or ends one (bos_token, eos_token)"
+        )
+    width = max(1, given["attention_mask"].shape[1])
+    given = {name: F.pad(ids, (0, width - ids.shape[1])) for name, ids in given.items()}
+    given["input_ids"][empty, 0] = token
+    given["attention_mask"][empty, 0] = 1
+    return given
 
 
 def _require_positions(task: TaskEntry, longest: int, backbone: TextBackbone) -> None:
@@ -280,7 +303,8 @@ def _texts(values: Column) -> list[str]:
 def _compact(ids: Tensor) -> Tensor:
     """The same numbers in the smallest signed type that holds them: 2 bytes for most vocabularies
     instead of 8. They are small and not negative, but for padding."""
-    return ids.to(torch.int16 if int(ids.max()) < 2**15 else torch.int32)
+    small = ids.numel() == 0 or int(ids.max()) < 2**15
+    return ids.to(torch.int16 if small else torch.int32)
 
 
 def _joined(parts: Sequence[Tensor], padding: int) -> Tensor:

@@ -5,7 +5,8 @@ from functools import cache
 import pytest
 import torch
 import toy
-from small_networks import IMAGE, SIZE, TEXT, WORDS, save_image, save_text, save_writer
+from small_networks import IMAGE, SIZE, TEXT, save_image, save_text, save_writer
+from small_registry import write_entry, write_words
 
 import suite
 from suite.backbones.load import load_backbone
@@ -49,54 +50,6 @@ FAMILY = {
     "resnext": "resnet",
     "regnet": "regnet",
 }
-ENTRY = """\
-schema: 1
-name: {name}
-description: Random weights.
-family: {family}
-modality: {modality}
-scale: mini
-source: {{library: {library}, id: {name}}}
-{more}licence: none
-"""
-TEXT_TASK = """\
-import numpy as np
-
-from suite.mini import Splits
-
-WORDS = {words}
-
-
-def _split(rng, count):
-    rows = [rng.permutation(WORDS)[: 3 + i % 4] for i in range(count)]
-    label = np.array(["red" in row for row in rows], dtype=np.int64)
-    return {{"sentence": [" ".join(row) for row in rows], "label": label}}
-
-
-def make():
-    rng = np.random.Generator(np.random.PCG64(0))
-    return Splits(_split(rng, 32), _split(rng, 16), _split(rng, 16))
-"""
-TEXT_ENTRY = """\
-schema: 1
-name: reads
-description: Is there a word?
-modality: text
-output: {{type: classification, labels: ["no", "yes"]}}
-metrics: [accuracy]
-text: {{columns: [sentence], template: "{{sentence}}"}}
-sources:
-  mini: {{python: reads.py, function: make, version: 1, digest: {digest}}}
-licence: none
-"""
-TEXT_TRACK = """\
-schema: 1
-name: words
-description: One task
-modality: text
-tasks: [reads]
-backbones: {mini: [bert_mini]}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +57,7 @@ def folder(tmp_path_factory):
     """A registry with all networks, a task on texts and two on images."""
     root = tmp_path_factory.mktemp("registry")
     toy.write_tasks(root)
-    track = root / "tasks" / "words"
-    track.mkdir()
-    source = TEXT_TASK.format(words=WORDS)
-    made: dict = {}
-    exec(compile(source, "reads.py", "exec"), made)
-    (track / "reads.py").write_text(source)
-    (track / "reads.yaml").write_text(TEXT_ENTRY.format(digest=made["make"]().digest()))
-    (track / "track.yaml").write_text(TEXT_TRACK)
+    write_words(root)
     catalog = root / "backbones"
     for name in TEXT:
         save_text(name, catalog / "mini" / name)
@@ -124,21 +70,8 @@ def folder(tmp_path_factory):
     return root
 
 
-def write_entry(catalog, name, family, more=""):
-    text = name not in IMAGE
-    size = f"image_size: {SIZE}\nmean: [0.5, 0.5, 0.5]\nstd: [1, 1, 1]\n"
-    entry = ENTRY.format(
-        name=name,
-        family=family,
-        modality="text" if text else "image",
-        library="transformers" if text else "timm",
-        more=more if text else size,
-    )
-    (catalog / f"{name}.yaml").write_text(entry)
-
-
 @pytest.fixture(scope="module")
-def result_of(folder, tmp_path_factory):
+def result_of(folder, tmp_path_factory, forked):
     """The result of a network and a method: two steps. All networks of a kind run together, by day
     some and by night all."""
     out = tmp_path_factory.mktemp("out")

@@ -225,6 +225,31 @@ def test_positions_must_do_for_the_answer_as_well(models):
         encode_questions(task, {"s": [text]}, backbone, 62)
 
 
+@pytest.mark.parametrize("form", ["text", "text_to_text"])
+def test_an_empty_text_is_answered_as_it_is_alone(models, form):
+    save_writer("gpt2", models)
+    backbone = load_backbone(entry(models.parents[1], "gpt2", form=form))
+    (task,) = tiny_tasks("t5", 1)
+    text = task.text.model_copy(update={"template": "{s}"})
+    task = task.model_copy(update={"text": text})
+    found = []
+    for texts in (["", "red green blue"], [""]):
+        asked = encode_questions(task, {"s": texts}, backbone, 16)
+        inputs = {name: ids.long() for name, ids in asked.inputs.items()}
+        labels = [] if form == "text" else [backbone.tokens_of(["1"] * len(texts))]
+        found.append(backbone(inputs, *labels)[0])
+    torch.testing.assert_close(*found)
+
+
+def test_an_empty_text_without_a_token_that_could_stand_for_it_is_refused(models):
+    save_writer("gpt2", models)
+    edit_tokenizer(models, eos_token=None)
+    backbone = load_backbone(entry(models.parents[1], "gpt2", form=None))
+    (task,) = tiny_tasks("t5", 1)
+    with pytest.raises(UserError, match=r"a text of a is empty, and the tokenizer .*bos_token"):
+        encode_questions(task, {"s": [""]}, backbone, 16)
+
+
 def test_a_family_that_cannot_write_says_so(tmp_path):
     plain = entry(tmp_path, "llama").model_dump(by_alias=True)
     with pytest.raises(ValueError, match="form: the family bert has text, not text_to_text"):
