@@ -62,7 +62,8 @@ class Family(ABC):
 
 
 class ImageFamily(Family):
-    """Images to features, of timm or in the small forms of `suite.backbones.cifar`."""
+    """Images to features, of timm, in the small forms of `suite.backbones.cifar`, or of
+    transformers in the form of timm."""
 
     form: ClassVar[Form] = "image"
     classes: ClassVar[tuple[str, ...]]
@@ -77,6 +78,12 @@ class ImageFamily(Family):
     def small(cls, arguments: Mapping[str, Any]) -> nn.Module:
         """The family's form for small images; raises UserError if it has none."""
         raise UserError(f"there is no small form of {cls.__name__} in the library 'cifar'")
+
+    @classmethod
+    def of_transformers(cls, entry: BackboneEntry, folder: Path) -> Network:
+        """The network in a folder of transformers, in the form of timm; raises UserError if its
+        files are not whole or the family has no such form."""
+        raise UserError(f"{cls.__name__} is read from the files of timm, not of transformers")
 
 
 class TextFamily(Family):

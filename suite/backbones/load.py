@@ -66,6 +66,9 @@ def read_backbone(entry: BackboneEntry) -> Backbone:
 
 
 def _transformers(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
+    if issubclass(family, ImageFamily):
+        network = family.of_transformers(entry, folder)
+        return VisionBackbone(entry, family.prepared(network), network.num_features)
     from transformers import AutoTokenizer
     from transformers.utils import logging
 

@@ -31,6 +31,8 @@ def is_known_outside(backbone: Backbone) -> bool:
     if library == "timm":
         # The base leaves networks as they are; a family may put other layers in.
         return backbone.kind.prepared.__func__ is Family.prepared.__func__  # type: ignore[attr-defined]
+    if backbone.entry.modality == "image":
+        return False  # It was brought into the form of another library.
     make: Any = type(network)
     with torch.device("meta"):
         plain = dict(make(network.config).named_modules())

@@ -159,3 +159,30 @@ def save_image(name: str, folder: Path) -> nn.Module:
     }
     (folder / "config.json").write_text(json.dumps(config))
     return network.eval()
+
+
+def save_vision(folder: Path, **more: Any) -> nn.Module:
+    """A vision transformer of transformers as a classifier, with what it does to images."""
+    torch.manual_seed(0)
+    config = transformers.ViTConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        image_size=SIZE,
+        patch_size=8,
+        **more,
+    )
+    network = transformers.ViTForImageClassification(config)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+    network.save_pretrained(folder)
+    told = {
+        "do_normalize": True,
+        "image_mean": [0.4, 0.5, 0.6],
+        "image_std": [0.2, 0.25, 0.3],
+        "size": {"height": SIZE, "width": SIZE},
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(told))
+    return network.eval()

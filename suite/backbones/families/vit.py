@@ -1,6 +1,7 @@
 """Vision transformers: patches of an image as tokens."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import nn
@@ -17,6 +18,7 @@ from suite.backbones.sites import (
     with_depths,
 )
 from suite.backbones.tokens import TokenSequence
+from suite.backbones.vit_of_transformers import vit_of_transformers
 from suite.registry.schema import BackboneEntry, SiteKind
 
 SUBLAYERS = (
@@ -39,6 +41,7 @@ class ViT(ImageFamily):
         "attention", "feed_forward", "linear", "norm", "patch_embedding", "tokens",
     )  # fmt: skip
     timm: ClassVar[tuple[str, ...]] = ("vit_*", "deit_*", "deit3_*", "flexivit_*")
+    transformers: ClassVar[tuple[str, ...]] = ("vit",)
     classes: ClassVar[tuple[str, ...]] = ("VisionTransformer",)
 
     @classmethod
@@ -46,6 +49,12 @@ class ViT(ImageFamily):
         """A position for every patch: timm interpolates them where images have another size than
         in pretraining."""
         return {"img_size": entry.image_size}
+
+    @classmethod
+    def of_transformers(cls, entry: BackboneEntry, folder: Path) -> Network:
+        """With one projection for queries, keys and values."""
+        assert entry.image_size is not None, "an image backbone states its image size"
+        return vit_of_transformers(folder, entry.image_size)
 
     @classmethod
     def small(cls, arguments: Mapping[str, Any]) -> nn.Module:
