@@ -64,7 +64,7 @@ def of_the_night(small):
     return pytest.param(small, marks=() if ordinary else pytest.mark.nightly)
 
 
-@pytest.mark.parametrize("small", map(of_the_night, NETWORKS), ids=str)
+@pytest.mark.parametrize("small", [*map(of_the_night, NETWORKS)], ids=str)
 def test_a_network_is_sound_or_refused_by_name(small, tmp_path, monkeypatch):
     backbone = loaded(small, tmp_path, monkeypatch)
     assert backbone is None or faults(backbone) == {}
