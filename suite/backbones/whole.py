@@ -181,16 +181,21 @@ def require_cue(tokenizer: Any, cue: str, folder: Path) -> None:
         )
 
 
-def positions(network: nn.Module) -> int | None:
-    """The longest sequence that a text network has position embeddings for; None if it has none."""
+def positions(network: Any) -> int | None:
+    """The longest sequence that a text network knows the positions of: those that it has embeddings
+    for, or where positions are rotated those that it was trained on; None if only distances
+    count."""
+    rotated = False
     for name, module in network.named_modules():
+        rotated |= name.endswith(ROTATIONS)
         if isinstance(module, nn.Embedding) and name.endswith(POSITION_TABLES):
             # Networks with a padding position count from the one behind it.
             first = 0 if module.padding_idx is None else module.padding_idx + 1
             return module.num_embeddings - first
-    return None
+    return network.config.max_position_embeddings if rotated else None
 
 
+ROTATIONS = "rotary_emb"
 POSITION_TABLES = ("position_embeddings", "wpe", "embed_positions")
 
 

@@ -1,6 +1,8 @@
 """Language models that write their answers: what they are taught and write is what transformers'
 own loss and greedy generation give for the same text alone."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -215,14 +217,20 @@ def test_an_answer_that_the_tokenizer_cannot_write_is_refused(models):
         encode_questions(task, {"s": TEXTS}, backbone, 16)
 
 
-def test_positions_must_do_for_the_answer_as_well(models):
-    save_writer("gpt2", models)
-    backbone = load_backbone(entry(models.parents[1], "gpt2"))
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_positions_must_do_for_the_answer_as_well(models, name):
+    save_writer(name, models)
+    config = models / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | POSITIONS[name]))
+    backbone = load_backbone(entry(models.parents[1], name))
     (task,) = tiny_tasks("t5", 1)
     text = " ".join(["red"] * 100)
     assert encode_questions(task, {"s": [text]}, backbone, 60)
     with pytest.raises(UserError, match=r"64 positions, .* 62 tokens, and 4 more for its answer"):
         encode_questions(task, {"s": [text]}, backbone, 62)
+
+
+POSITIONS = {"gpt2": {"n_positions": 64}, "llama": {"max_position_embeddings": 64}}
 
 
 @pytest.mark.parametrize("form", ["text", "text_to_text"])
