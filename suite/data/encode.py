@@ -17,15 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from suite.backbones.base import Backbone, EncoderBackbone, TextBackbone, TextToTextBackbone
-from suite.backbones.whole import positions
 from suite.backbones.writers import require_readable
-from suite.console import shown
 from suite.data import tensor_file
+from suite.data.lengths import never_empty, require_positions
 from suite.data.pictures import Pictures
 from suite.data.sources import load_splits
 from suite.data.splits import Column, Columns
 from suite.data.tensor_file import TensorFile
-from suite.errors import UserError
 from suite.planning.locate import Model, locate_model
 from suite.registry.cache import cache_folder
 from suite.registry.schema import (
@@ -250,49 +248,17 @@ def _tokens(
         )  # fmt: skip
         given = {name: encoded[name] for name in backbone.tokenizer.model_input_names}
         if isinstance(backbone, EncoderBackbone):
-            given = _never_empty(given, task, backbone)
+            given = never_empty(given, task, backbone)
         parts.append({name: _compact(ids) for name, ids in given.items()})
-    _require_positions(task, max(part["input_ids"].shape[1] for part in parts), backbone)
+    answer = 0
+    if isinstance(backbone, TextToTextBackbone):
+        answer = backbone.beside_source(_longest_answer(task, backbone))
+    longest = max(part["input_ids"].shape[1] for part in parts)
+    require_positions(task, longest, answer, backbone)
     padding = {"input_ids": backbone.tokenizer.pad_token_id}
     return {
         name: _joined([part[name] for part in parts], padding.get(name, 0)) for name in parts[0]
     }
-
-
-def _never_empty(
-    given: dict[str, Tensor], task: TaskEntry, backbone: TextBackbone
-) -> dict[str, Tensor]:
-    """The same, but for texts without a token, of which there would be no features: they have the
-    one that starts a text, or else the one that ends it."""
-    empty = given["attention_mask"].sum(1) == 0
-    if not empty.any():
-        return given
-    tokenizer = backbone.tokenizer
-    token = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    if token is None:
-        raise UserError(
-            f"{shown(backbone.entry.path)}: a text of {task.name} is empty, and the tokenizer of "
-            f"{backbone.entry.name} has no token that starts or ends one (bos_token, eos_token)"
-        )
-    width = max(1, given["attention_mask"].shape[1])
-    given = {name: F.pad(ids, (0, width - ids.shape[1])) for name, ids in given.items()}
-    given["input_ids"][empty, 0] = token
-    given["attention_mask"][empty, 0] = 1
-    return given
-
-
-def _require_positions(task: TaskEntry, longest: int, backbone: TextBackbone) -> None:
-    known = positions(backbone.network)
-    answer = 0
-    if isinstance(backbone, TextToTextBackbone):
-        answer = backbone.beside_source(_longest_answer(task, backbone))
-    if known is not None and longest + answer > known:
-        room = f", and {answer} more for its answer" if answer else ""
-        raise UserError(
-            f"{shown(backbone.entry.path)}: {backbone.entry.name} has {known} positions, "
-            f"and a text of {task.name} has {longest} tokens{room}: set max_length in the recipe "
-            f"to {known - answer} at most"
-        )
 
 
 def _texts(values: Column) -> list[str]:
