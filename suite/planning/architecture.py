@@ -12,9 +12,10 @@ from suite.registry.schema import BackboneEntry, Library
 CONFIG = "config.json"
 
 
-def configuration(folder: Path) -> dict[str, Any]:
-    """What `config.json` in a folder says. Raises UserError if it is no mapping in JSON."""
-    path = folder / CONFIG
+def configuration(folder: Path, name: str = CONFIG) -> dict[str, Any]:
+    """What `config.json` or another file in a folder says. Raises UserError if it is no mapping in
+    JSON."""
+    path = folder / name
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
