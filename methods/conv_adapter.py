@@ -42,6 +42,13 @@ class ConvAdapters(Method):
         ends = {site.layer: site for site in convs if site.part == "block_output"}
         for site in adapted_convs:
             conv = backbone.layer(site, nn.Conv2d)
+            block = site.name.rpartition(".")[0]
+            pool = getattr(backbone.network.get_submodule(block), "aa", None)
+            if not isinstance(pool, nn.Identity | None):
+                raise Unsupported(
+                    f"{block} pools between its convolutions, and what an adapter gives has the "
+                    "size from before"
+                )
             hidden = conv.in_channels // self.reduction
             if conv.groups > 1:
                 raise Unsupported(f"{site.name} has {conv.groups} groups, and an adapter has none")
@@ -52,5 +59,7 @@ class ConvAdapters(Method):
                 )
             backbone.insert_parallel(site, ConvAdapter(conv, hidden), reader=ends.get(site.layer))
         for site in backbone.of_kind("norm"):
-            backbone.replace(site, OwnStatistics(backbone.layer(site, nn.BatchNorm2d)))
+            norm = backbone.module(site)
+            if isinstance(norm, nn.BatchNorm2d):
+                backbone.replace(site, OwnStatistics(norm))
         return adapted(backbone, tasks, context_of(tasks))

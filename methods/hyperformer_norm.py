@@ -38,6 +38,9 @@ class HyperFormerNorm(Method):
             )
         context = context_of(tasks)
         sites = backbone.of_kind("norm")
+        for site in sites:
+            if not isinstance(norm := backbone.module(site), nn.BatchNorm2d):
+                raise Unsupported(f"{site.name} is a {type(norm).__name__}, and no batch norm")
         hypernetwork = NormHyperNetwork(
             context, sites, self.group, self.task_embedding, self.hidden, self.projected
         )

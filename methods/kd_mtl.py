@@ -12,6 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from suite.backbones.base import TextToTextBackbone
 from suite.method import (
     AdaptedModel,
     Backbone,
@@ -114,7 +115,8 @@ class Teachers:
 
 
 def last_features(model: AdaptedModel) -> LastOutput:
-    """What the heads, or T5's output layer, read in the model's last pass."""
+    """What the heads, or a writing network's output layer, read in the model's last pass."""
     backbone = model.backbone
-    text_to_text = backbone.family == "t5"
-    return LastOutput.of(backbone.network.get_submodule("decoder") if text_to_text else backbone)
+    if isinstance(backbone, TextToTextBackbone):
+        return LastOutput.of(backbone.answering)
+    return LastOutput.of(backbone)

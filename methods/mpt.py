@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, kl_divergence
 
+from suite.backbones.base import TextToTextBackbone
 from suite.method import (
     AdaptedModel,
     Backbone,
@@ -91,11 +92,11 @@ class Teachers:
         found = (module for module in model.modules() if isinstance(module, MultitaskPrompt))
         self.prompt = next(found)
         backbone = model.backbone
-        text_to_text = backbone.family == "t5"
         self.outputs = LastOutput.of(model)
-        self.features = LastOutput.of(
-            backbone.network.get_submodule("decoder") if text_to_text else backbone
-        )
+        if isinstance(backbone, TextToTextBackbone):
+            self.features = LastOutput.of(backbone.answering)
+        else:
+            self.features = LastOutput.of(backbone)
         self.heads: dict[str, nn.Module] = {}
 
     def begin(self) -> None:

@@ -9,7 +9,8 @@ from torch import nn
 from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
 
 from suite.backbones import cifar
-from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
+from suite.backbones.base import Backbone, EncoderBackbone, VisionBackbone
+from suite.backbones.writers import EncoderDecoderBackbone
 from suite.data.batching import Batch, Batches
 from suite.data.encode import Examples
 from suite.engine.loop import TaskBatches, train
@@ -62,7 +63,7 @@ def wrap(family: str, network: nn.Module) -> Backbone:
         licence="Apache-2.0",
     )
     if family == "t5":
-        return TextToTextBackbone(entry, network, network.config.d_model, DigitTokenizer())
+        return EncoderDecoderBackbone(entry, network, network.config.d_model, DigitTokenizer())
     if family == "bert":
         return EncoderBackbone(entry, network, network.config.hidden_size, DigitTokenizer())
     return VisionBackbone(entry, network, network.num_features)

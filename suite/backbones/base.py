@@ -1,7 +1,8 @@
 """A frozen network and what methods may do to it."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from suite.backbones.family import TextFamily, family_class
-from suite.backbones.generation import greedy
 from suite.backbones.parallel_insert import Parallel, SublayerInput
 from suite.backbones.per_task import PerTask, TaskContext
 from suite.backbones.prefixes import PrefixedAttention
@@ -251,27 +251,28 @@ class EncoderBackbone(TextBackbone):
 
 
 class TextToTextBackbone(TextBackbone):
-    """An encoder-decoder that reads a source text and writes the answer."""
+    """A network that reads a source text and writes the answer."""
 
-    def __init__(
-        self,
-        entry: BackboneEntry,
-        network: nn.Module,
-        width: int,
-        tokenizer: "PreTrainedTokenizerBase",
-    ) -> None:
-        super().__init__(entry, network, width, tokenizer)
-        # Of what a call does not say, `generate` asks this one.
-        self.network.generation_config = greedy(self.network.config)
+    @property
+    @abstractmethod
+    def answering(self) -> nn.Module:
+        """What gives the features that the output layer reads at an answer's tokens, [B, M, width]
+        or the first item of what it gives."""
 
+    @abstractmethod
     def forward(self, inputs: Mapping[str, Tensor], labels: Tensor) -> Tensor:
         """Source `input_ids`, `attention_mask` [B, L] and target ids [B, M] (teacher forcing, -100
         is padding) -> logits [B, M, vocabulary]."""
-        decoder_inputs = self.network.prepare_decoder_input_ids_from_labels(labels=labels)
-        return self.network(**inputs, decoder_input_ids=decoder_inputs, use_cache=False).logits
 
-    @torch.no_grad()
+    @abstractmethod
     def generate(self, inputs: Mapping[str, Tensor], length: int) -> Tensor:
-        """Greedy answers of at most `length` tokens: ids [B, <= length + 1]."""
-        rule = greedy(self.network.config, length)
-        return self.network.generate(**inputs, generation_config=rule)
+        """Greedy answers of at most `length` tokens: ids [B, <= length + 1], among them perhaps
+        tokens that start, end and pad a text."""
+
+    @abstractmethod
+    def tokens_of(self, answers: Sequence[str]) -> Tensor:
+        """Answers as target ids [N, M] with the token that ends them; -100 is padding."""
+
+    def beside_source(self, answer: int) -> int:
+        """How many positions of the source's sequence an answer of so many tokens takes."""
+        return 0

@@ -6,8 +6,9 @@ attributes are written out, so that planning can read them without importing the
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -23,12 +24,14 @@ from suite.registry.schema import BackboneEntry, SiteKind
 class Family(ABC):
     """Base of all families; used as a class, never as an object.
 
-    `kinds` are the kinds of sites that every network of the family has, `timm` globs of
-    architectures and `transformers` model types that belong to it, `pooling` how a text's features
-    are pooled where the backbone's entry does not say it.
+    `form` is what a backbone does unless its entry asks for one of `other_forms`. `kinds` are the
+    kinds of sites that every network of the family has, `timm` globs of architectures and
+    `transformers` model types that belong to it, `pooling` how a text's features are pooled where
+    the backbone's entry does not say it.
     """
 
     form: ClassVar[Form]
+    other_forms: ClassVar[tuple[Form, ...]] = ()
     kinds: ClassVar[tuple[SiteKind, ...]]
     timm: ClassVar[tuple[str, ...]] = ()
     transformers: ClassVar[tuple[str, ...]] = ()
@@ -59,7 +62,8 @@ class Family(ABC):
 
 
 class ImageFamily(Family):
-    """Images to features, of timm or in the small forms of `suite.backbones.cifar`."""
+    """Images to features, of timm, in the small forms of `suite.backbones.cifar`, or of
+    transformers in the form of timm."""
 
     form: ClassVar[Form] = "image"
     classes: ClassVar[tuple[str, ...]]
@@ -75,6 +79,12 @@ class ImageFamily(Family):
         """The family's form for small images; raises UserError if it has none."""
         raise UserError(f"there is no small form of {cls.__name__} in the library 'cifar'")
 
+    @classmethod
+    def of_transformers(cls, entry: BackboneEntry, folder: Path) -> Network:
+        """The network in a folder of transformers, in the form of timm; raises UserError if its
+        files are not whole or the family has no such form."""
+        raise UserError(f"{cls.__name__} is read from the files of timm, not of transformers")
+
 
 class TextFamily(Family):
     """Texts to features, a network of transformers."""
@@ -85,14 +95,19 @@ class TextFamily(Family):
 
     @classmethod
     def pretrained(
-        cls, folder: Path, options: Mapping[str, Any]
+        cls, folder: Path, form: Form, options: Mapping[str, Any]
     ) -> tuple[Network, Mapping[str, Any]]:
-        """The network in a folder, without a layer that only its pretraining read, and what the
-        library tells about loading it."""
+        """The network of a form in a folder, without a layer that only its pretraining read, and
+        what the library tells about loading it."""
         from transformers import AutoModel
 
         without = {"add_pooling_layer": False} if cls.pooler else {}
         return AutoModel.from_pretrained(folder, **without, **options)
+
+    @classmethod
+    def inputs(cls, network: Network) -> Collection[str]:
+        """What a tokenizer may give that the network takes: all that its call names."""
+        return signature(network.forward).parameters
 
     @classmethod
     def width(cls, network: Network) -> int:

@@ -30,6 +30,17 @@ def is_norm(module: nn.Module) -> bool:
     return _ignores_scale(module, weight.numel())
 
 
+def channels_first(norm: nn.Module, channels: int) -> bool:
+    """Whether a norm takes images [B, channels, H, W], and not [..., channels]."""
+    # Shapes alone, of a copy, and sides that are not the number of channels.
+    layer = copy.deepcopy(norm).to("meta").eval()
+    images = torch.empty(2, channels, channels + 1, channels + 2, device="meta")
+    try:
+        return layer(images).shape == images.shape
+    except (RuntimeError, TypeError, ValueError):
+        return False
+
+
 def _ignores_scale(module: nn.Module, channels: int) -> bool:
     """Whether a layer gives the same for its input times a number."""
     # On a copy with a scale of one: that of the network may be zero, or on no device at all.

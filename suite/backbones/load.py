@@ -3,7 +3,6 @@
 Each library is imported only where it is used: either takes seconds.
 """
 
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ import torch
 from safetensors.torch import load_file
 
 from suite.backbones import cifar, whole
-from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
+from suite.backbones.base import Backbone, EncoderBackbone, TextBackbone, VisionBackbone
 from suite.backbones.family import Family, ImageFamily, TextFamily, family_class
 from suite.backbones.probe import require_sites
 from suite.backbones.whole_timm import whole_timm
+from suite.backbones.writers import CUE, DecoderBackbone, EncoderDecoderBackbone
 from suite.console import say, shown
 from suite.errors import Unsupported, UserError
 from suite.planning.architecture import refined
@@ -66,6 +66,9 @@ def read_backbone(entry: BackboneEntry) -> Backbone:
 
 
 def _transformers(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
+    if issubclass(family, ImageFamily):
+        network = family.of_transformers(entry, folder)
+        return VisionBackbone(entry, family.prepared(network), network.num_features)
     from transformers import AutoTokenizer
     from transformers.utils import logging
 
@@ -87,18 +90,22 @@ def _transformers(entry: BackboneEntry, folder: Path, family: type[Family]) -> B
     if tokenizer.pad_token is None:
         # Masked all the same, and a text's own end token is not.
         tokenizer.pad_token = tokenizer.eos_token
-    network, told = family.pretrained(folder, options)
+    network, told = family.pretrained(folder, entry.does, options)
     differences = whole.Differences.told_by_transformers(told, network.base_model_prefix)
     differences.refuse(whole.checkpoint_file(folder))
     whole.require_tokens(tokenizer, network, folder)
     network = family.prepared(network)
     # A tokenizer of another network may give more than this one takes.
-    taken = inspect.signature(network.forward).parameters
+    taken = family.inputs(network)
     tokenizer.model_input_names = [n for n in tokenizer.model_input_names if n in taken]
-    if family.form == "text_to_text":
+    form: type[TextBackbone] = EncoderBackbone
+    if entry.does == "text_to_text" and network.config.is_encoder_decoder:
         whole.require_answer_tokens(network.config, folder)
-        return TextToTextBackbone(entry, network, family.width(network), tokenizer)
-    return EncoderBackbone(entry, network, family.width(network), tokenizer)
+        form = EncoderDecoderBackbone
+    elif entry.does == "text_to_text":
+        whole.require_cue(tokenizer, CUE, folder)
+        form = DecoderBackbone
+    return form(entry, network, family.width(network), tokenizer)
 
 
 def _timm(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:

@@ -57,6 +57,31 @@ class Site:
     entry_norm: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Sublayer:
+    """Where a method acts on a sublayer, by names within its block: it joins the residual at `end`,
+    and its input goes to `entry` after `norm`, if there is one."""
+
+    kind: SiteKind
+    end: str
+    entry: str = ""
+    norm: str = ""
+    insert_before: bool = False
+
+    def site(self, block: str, stack: str, layer: int, width: int) -> Site:
+        """The site of this sublayer in a block."""
+        return Site(
+            f"{block}.{self.end}",
+            self.kind,
+            stack,
+            layer,
+            width,
+            insert_before=self.insert_before,
+            entry=self.entry and f"{block}.{self.entry}",
+            entry_norm=self.norm and f"{block}.{self.norm}",
+        )
+
+
 def weight_sites(
     network: nn.Module,
     layer_of: Callable[[str], tuple[str, int]],

@@ -112,6 +112,39 @@ class SourceSequence(TokenSequence):
         return args, kwargs
 
 
+class CausalSequence(TokenSequence):
+    """The sequence of a language model that reads from left to right.
+
+    Inserted tokens stand in front of all others, at the positions before the first where positions
+    are rotated by the layer `rotary`.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], rotary: nn.Module | None) -> None:
+        super().__init__(blocks, place=0)
+        self.rotary = rotary
+
+    def fit(self, given: dict[str, Any], length: int) -> None:
+        """The rotations too, which the network computes for all blocks."""
+        mask = given.get("attention_mask")
+        if mask is not None:
+            seen = torch.ones(self.count, length, dtype=torch.bool, device=mask.device).tril()
+            if mask.dtype == torch.bool:
+                own = seen
+            else:
+                own = torch.zeros_like(seen, dtype=mask.dtype)
+                own = own.masked_fill(~seen, torch.finfo(mask.dtype).min)
+            rows = own.expand(*mask.shape[:2], -1, -1)
+            given["attention_mask"] = torch.cat([rows, padded_mask(mask, self.count)], dim=2)
+        rotations = given.get("position_embeddings")
+        if rotations is not None and self.rotary is not None:
+            before = torch.arange(-self.count, 0, device=rotations[0].device)
+            before = before.expand(len(rotations[0]), -1)
+            first = self.rotary(rotations[0], position_ids=before)
+            given["position_embeddings"] = tuple(
+                torch.cat(pair, dim=1) for pair in zip(first, rotations, strict=True)
+            )
+
+
 def padded_mask(mask: Tensor, count: int) -> Tensor:
     """An attention mask [..., K] for `count` more keys in front, which everything attends to."""
     # A mask of numbers is added to the scores, one of truth values says what is attended to.

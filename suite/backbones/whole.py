@@ -167,16 +167,35 @@ def require_answer_tokens(config: Any, folder: Path) -> None:
             )
 
 
-def positions(network: nn.Module) -> int | None:
-    """The longest sequence that a text network has position embeddings for; None if it has none."""
+def require_cue(tokenizer: Any, cue: str, folder: Path) -> None:
+    """Raise `UserError` if the tokenizer has no token that ends a text, by which an answer ends, or
+    none for the `cue` after which it starts."""
+    if tokenizer.eos_token_id is None:
+        raise UserError(
+            f"{shown(folder)}: the tokenizer has no token that ends a text (eos_token), without "
+            "which no answer ends"
+        )
+    if not tokenizer(cue, add_special_tokens=False)["input_ids"]:
+        raise UserError(
+            f"{shown(folder)}: the tokenizer has no tokens for {cue!r}, which precedes an answer"
+        )
+
+
+def positions(network: Any) -> int | None:
+    """The longest sequence that a text network knows the positions of: those that it has embeddings
+    for, or where positions are rotated those that it was trained on; None if only distances
+    count."""
+    rotated = False
     for name, module in network.named_modules():
+        rotated |= name.endswith(ROTATIONS)
         if isinstance(module, nn.Embedding) and name.endswith(POSITION_TABLES):
             # Networks with a padding position count from the one behind it.
             first = 0 if module.padding_idx is None else module.padding_idx + 1
             return module.num_embeddings - first
-    return None
+    return network.config.max_position_embeddings if rotated else None
 
 
+ROTATIONS = "rotary_emb"
 POSITION_TABLES = ("position_embeddings", "wpe", "embed_positions")
 
 

@@ -16,15 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from suite.backbones.base import Backbone, TextBackbone, TextToTextBackbone
-from suite.backbones.whole import positions
-from suite.console import shown
+from suite.backbones.base import Backbone, EncoderBackbone, TextBackbone, TextToTextBackbone
+from suite.backbones.writers import require_readable
 from suite.data import tensor_file
+from suite.data.lengths import never_empty, require_positions
 from suite.data.pictures import Pictures
 from suite.data.sources import load_splits
 from suite.data.splits import Column, Columns
 from suite.data.tensor_file import TensorFile
-from suite.errors import UserError
 from suite.planning.locate import Model, locate_model
 from suite.registry.cache import cache_folder
 from suite.registry.schema import (
@@ -35,7 +34,6 @@ from suite.registry.schema import (
     TaskEntry,
 )
 
-PADDING = -100
 CHUNK = 10_000
 """Texts tokenised at once."""
 
@@ -196,18 +194,19 @@ def encode_questions(
     count = len(next(iter(inputs.values())))
     answers = None
     if isinstance(backbone, TextToTextBackbone):
-        longest = _answers(task, {"label": _possible(task)}, backbone).shape[1]
-        answers = torch.zeros(count, longest, dtype=torch.int64)
+        answers = torch.zeros(count, _longest_answer(task, backbone), dtype=torch.int64)
     lengths = np.ones(count, np.int64) if mask is None else mask.sum(1).numpy()
     return Examples(inputs, torch.zeros(count), answers, lengths)
 
 
-def _possible(task: TaskEntry) -> np.ndarray:
-    """Every answer that a text-to-text backbone may be taught."""
+def _longest_answer(task: TaskEntry, backbone: TextToTextBackbone) -> int:
+    """Tokens of the longest answer that a text-to-text backbone may be taught."""
     if isinstance(task.output, Classification):
-        return np.arange(len(task.output.labels))
-    assert isinstance(task.output, Regression), "planning refuses other tasks"
-    return _grid(task.output)
+        possible: np.ndarray = np.arange(len(task.output.labels))
+    else:
+        assert isinstance(task.output, Regression), "planning refuses other tasks"
+        possible = _grid(task.output)
+    return _answers(task, {"label": possible}, backbone).shape[1]
 
 
 def _targets(task: TaskEntry, columns: Columns, backbone: Backbone) -> np.ndarray:
@@ -249,24 +248,19 @@ def _tokens(
             truncation=True, max_length=max_length, padding="longest", padding_side="right",
             return_tensors="pt",
         )  # fmt: skip
-        parts.append(
-            {name: _compact(encoded[name]) for name in backbone.tokenizer.model_input_names}
-        )
-    _require_positions(task, max(part["input_ids"].shape[1] for part in parts), backbone)
+        given = {name: encoded[name] for name in backbone.tokenizer.model_input_names}
+        if isinstance(backbone, EncoderBackbone):
+            given = never_empty(given, task, backbone)
+        parts.append({name: _compact(ids) for name, ids in given.items()})
+    answer = 0
+    if isinstance(backbone, TextToTextBackbone):
+        answer = backbone.beside_source(_longest_answer(task, backbone))
+    longest = max(part["input_ids"].shape[1] for part in parts)
+    require_positions(task, longest, answer, backbone)
     padding = {"input_ids": backbone.tokenizer.pad_token_id}
     return {
         name: _joined([part[name] for part in parts], padding.get(name, 0)) for name in parts[0]
     }
-
-
-def _require_positions(task: TaskEntry, longest: int, backbone: TextBackbone) -> None:
-    known = positions(backbone.network)
-    if known is not None and longest > known:
-        raise UserError(
-            f"{shown(backbone.entry.path)}: {backbone.entry.name} has {known} position embeddings, "
-            f"and a text of {task.name} has {longest} tokens: set max_length in the recipe to "
-            f"{known} at most"
-        )
 
 
 def _texts(values: Column) -> list[str]:
@@ -276,8 +270,9 @@ def _texts(values: Column) -> list[str]:
 
 def _compact(ids: Tensor) -> Tensor:
     """The same numbers in the smallest signed type that holds them: 2 bytes for most vocabularies
-    instead of 8. They are small and not negative, but for `PADDING`."""
-    return ids.to(torch.int16 if int(ids.max()) < 2**15 else torch.int32)
+    instead of 8. They are small and not negative, but for padding."""
+    small = ids.numel() == 0 or int(ids.max()) < 2**15
+    return ids.to(torch.int16 if small else torch.int32)
 
 
 def _joined(parts: Sequence[Tensor], padding: int) -> Tensor:
@@ -296,9 +291,9 @@ def _answers(task: TaskEntry, columns: Columns, backbone: TextToTextBackbone) ->
         digits = _digits(task.output)
         rounded = _rounded(np.asarray(columns["label"]), task.output)
         texts = [f"{number:.{digits}f}" for number in rounded]
-    encoded = backbone.tokenizer(text_target=texts, padding="longest", return_tensors="pt")
-    ids = encoded["input_ids"]
-    return _compact(ids.masked_fill(ids == backbone.tokenizer.pad_token_id, PADDING))
+    ids = backbone.tokens_of(texts)
+    require_readable(backbone, texts, ids)
+    return _compact(ids)
 
 
 STEPS = 25

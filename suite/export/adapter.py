@@ -24,9 +24,11 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from suite.backbones.base import TextBackbone
 from suite.backbones.tokens import INSERTED
+from suite.backbones.writers import DecoderBackbone, EncoderDecoderBackbone
 from suite.engine.delta import live_tensors
-from suite.export.subject import NotHeld, Subject, writes_text
+from suite.export.subject import NotHeld, Subject
 from suite.nn.peft_layers import exactly
 from suite.nn.principal import PrincipalLinear
 from suite.nn.prompt import Prompt
@@ -72,7 +74,10 @@ def check(subject: Subject, folder: Path) -> float:
 
     Raises `NotHeld` if rounding does not explain it: something matters that peft does not hold.
     """
-    network = PeftModel.from_pretrained(subject.pristine.fresh().network, str(folder)).eval()
+    network: Any = PeftModel.from_pretrained(subject.pristine.fresh().network, str(folder)).eval()
+    if isinstance(subject.pristine, DecoderBackbone):
+        # Its features and its output layer are asked for apart; peft's layers are inside.
+        network = network.get_base_model()
     difference = subject.difference(network)
     if not difference <= LIMIT:
         raise NotHeld(
@@ -128,19 +133,20 @@ def _change(layer: nn.Module) -> tuple[Tensor, Tensor] | None:
 
 
 def _prompt(subject: Subject, prompts: Mapping[str, Prompt]) -> Adapter:
-    first = subject.pristine.of_kind("tokens")[0]
-    if not writes_text(subject) or list(prompts) != [f"{first.name}.{INSERTED}"]:
+    pristine = subject.pristine
+    place = f"{pristine.of_kind('tokens')[0].name}.{INSERTED}"
+    if not isinstance(pristine, EncoderDecoderBackbone) or list(prompts) != [place]:
         raise NotHeld(
             f"{_name(subject)}: peft puts a prompt in front of the embeddings of a text, before "
             f"positions and norms, and only there; this one enters the blocks: {_INSTEAD}"
         )
     (prompt,) = prompts.values()
     _require_all(subject, {"prompt": prompt})
-    network: Any = subject.pristine.network
+    network: Any = pristine.network
     config = PromptTuningConfig(
         task_type="SEQ_2_SEQ_LM",
         num_virtual_tokens=len(prompt.tokens),
-        token_dim=subject.pristine.width,
+        token_dim=pristine.width,
         num_transformer_submodules=1,
         num_layers=network.config.num_layers,
         num_attention_heads=network.config.num_heads,
@@ -165,8 +171,14 @@ def _require_all(subject: Subject, held: Mapping[str, Tensor | nn.Module]) -> No
 
 
 def _task_type(subject: Subject) -> str | None:
-    types = {"text_to_text": "SEQ_2_SEQ_LM", "text": "FEATURE_EXTRACTION"}
-    return types.get(subject.pristine.kind.form)
+    match subject.pristine:
+        case EncoderDecoderBackbone():
+            return "SEQ_2_SEQ_LM"
+        case DecoderBackbone():
+            return "CAUSAL_LM"
+        case TextBackbone():
+            return "FEATURE_EXTRACTION"
+    return None
 
 
 def _plain(tensor: Tensor) -> Tensor:

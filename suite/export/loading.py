@@ -5,10 +5,12 @@ from typing import Any, Literal
 
 import torch
 
-from suite.backbones.base import Backbone, EncoderBackbone, TextBackbone
+from suite.backbones.base import Backbone, EncoderBackbone
 from suite.backbones.family import Family, TextFamily
+from suite.backbones.writers import DecoderBackbone, EncoderDecoderBackbone
 from suite.export.program import FILE, MULTIPLE, Program
 from suite.export.subject import Subject, writes_text
+from suite.export.writing import continued, greedy, inputs_of
 from suite.registry.schema import (
     BackboneEntry,
     Classification,
@@ -35,6 +37,8 @@ def is_known_outside(backbone: Backbone) -> bool:
     if library == "timm":
         # The base leaves networks as they are; a family may put other layers in.
         return backbone.kind.prepared.__func__ is Family.prepared.__func__  # type: ignore[attr-defined]
+    if backbone.entry.modality == "image":
+        return False  # It was brought into the form of another library.
     make: Any = type(network)
     with torch.device("meta"):
         plain = dict(make(network.config).named_modules())
@@ -208,7 +212,12 @@ class _Text(_Image):
 
     @property
     def _class(self) -> str:
-        return "AutoModelForSeq2SeqLM" if writes_text(self.subject) else "AutoModel"
+        match self.subject.pristine:
+            case EncoderDecoderBackbone():
+                return "AutoModelForSeq2SeqLM"
+            case DecoderBackbone():
+                return "AutoModelForCausalLM"
+        return "AutoModel"
 
     def network(self) -> list[str]:
         first = ['tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right")']
@@ -222,8 +231,10 @@ class _Text(_Image):
         kind = self.subject.pristine.kind
         assert issubclass(kind, TextFamily)
         more = ", add_pooling_layer=False" if kind.pooler else ""
-        if writes_text(self.subject):
+        if isinstance(self.subject.pristine, EncoderDecoderBackbone):
             more = ', attn_implementation="eager"'
+        elif writes_text(self.subject):
+            more = ""
         return [
             *first,
             f"network = {self._class}.from_pretrained(",
@@ -277,7 +288,7 @@ class _Text(_Image):
             "@torch.no_grad()",
             f"def logits({self._columns}):",
             *self._tokenized(self._columns),
-            *self._outputs(_inputs(backbone), features),
+            *self._outputs(inputs_of(backbone), features),
             "",
             "",
             *self._predict(self._columns, f"logits({self._columns})"),
@@ -285,8 +296,12 @@ class _Text(_Image):
 
     def _writing(self) -> list[str]:
         count = self.subject.longest_answer
+        tokenized = self._tokenized("texts")
         if self.form == "program":
-            written = self._greedy(count)
+            written = greedy(self.subject, self.program, count)
+        elif isinstance(self.subject.pristine, DecoderBackbone):
+            tokenized = []
+            written = continued(self.subject.pristine, count, self.subject.origin.max_length)
         else:
             written = [
                 "    ids = network.generate(",
@@ -311,41 +326,15 @@ class _Text(_Image):
             f"def predict({self._columns}):",
             f"    rows = zip({self._columns})",
             "    texts = [template.format(**dict(zip(columns, row))) for row in rows]",
-            *self._tokenized("texts"),
+            *tokenized,
             *written,
             "    texts = tokenizer.batch_decode(ids, skip_special_tokens=True)",
             "    return [answer(text) for text in texts]",
         ]
 
-    def _greedy(self, count: int) -> list[str]:
-        """The most probable token after the other, until every text has ended."""
-        assert isinstance(self.subject.pristine, TextBackbone)
-        config = self.subject.pristine.network.config
-        given = _inputs(self.subject.pristine)
-        one = self.program is not None and self.program.one_by_one
-        call = [f"    scores = program({', '.join(given)}, ids)"]
-        if one:
-            call = [
-                f"    rows = zip(*(tensor.split(1) for tensor in ({', '.join(given)}, ids)))",
-                "    scores = torch.cat([program(*row) for row in rows])",
-            ]
-        return [
-            f"    ids = torch.full((len(texts), 1), {config.decoder_start_token_id})",
-            "    ended = torch.zeros(len(texts), dtype=torch.bool)",
-            f"    for _ in range({count}):",
-            *[f"    {line}" for line in call],
-            f"        token = scores[:, -1].argmax(-1).masked_fill(ended, {config.pad_token_id})",
-            "        ids = torch.cat([ids, token[:, None]], 1)",
-            f"        ended |= token == {config.eos_token_id}",
-        ]
-
 
 def _loaded_program() -> list[str]:
     return [f'program = torch.export.load(f"{{folder}}/{FILE}").module()']
-
-
-def _inputs(backbone: TextBackbone) -> list[str]:
-    return [f'inputs["{name}"]' for name in backbone.tokenizer.model_input_names]
 
 
 def _module(line: str) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from suite.backbones.base import TextBackbone
+from suite.backbones.writers import DecoderBackbone
 from suite.export.subject import NotHeld, Subject, outputs, random_inputs, writes_text
 from suite.method.model import HeadedModel
 
@@ -54,11 +55,16 @@ def write_program(subject: Subject, folder: Path) -> Program:
 
     Raises `NotHeld` if the model cannot be traced or the program answers otherwise.
     """
+    name = f"{subject.result.cell.name} on {subject.pristine.entry.name}"
     arguments = [*random_inputs(subject.pristine).values()]
+    if isinstance(subject.pristine, DecoderBackbone):
+        raise NotHeld(
+            f"{name}: a network that goes on with its source is not written as a program; --to "
+            "peft holds what has the form of an adapter"
+        )
     if writes_text(subject):
         network: Any = subject.pristine.network
         arguments.append(network.prepare_decoder_input_ids_from_labels(labels=arguments[0][:, :3]))
-    name = f"{subject.result.cell.name} on {subject.pristine.entry.name}"
     one_by_one = False
     try:
         program = _traced(subject, arguments, Dim("batch"))

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from suite.backbones.base import Backbone, TextToTextBackbone
 from suite.backbones.per_task import PerTask, TaskContext
+from suite.backbones.writers import PADDING
 from suite.data.batching import FEATURES, Batch, MixedBatch
-from suite.data.encode import PADDING
 from suite.registry.metrics import ordered
 from suite.registry.schema import Classification, MultiLabel, Precision, Regression, TaskEntry
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
+from suite.backbones.base import Backbone, EncoderBackbone, TextBackbone, VisionBackbone
 from suite.backbones.per_task import TaskContext
+from suite.backbones.writers import DecoderBackbone, EncoderDecoderBackbone
 
 Inputs = Mapping[str, Tensor]
 
@@ -19,9 +20,11 @@ def in_parts(backbone: Backbone, context: TaskContext) -> Backbone:
     entry, network, width = backbone.entry, backbone.network, backbone.width
     parts: _InParts
     match backbone:
-        case TextToTextBackbone():
-            parts = _TextToTextInParts(entry, network, width, backbone.tokenizer)
-        case EncoderBackbone():
+        case EncoderDecoderBackbone():
+            parts = _EncoderDecoderInParts(entry, network, width, backbone.tokenizer)
+        case DecoderBackbone():
+            parts = _DecoderInParts(entry, network, width, backbone.tokenizer)
+        case TextBackbone():
             parts = _EncoderInParts(entry, network, width, backbone.tokenizer)
         case _:
             parts = _VisionInParts(entry, network, width)
@@ -57,6 +60,11 @@ class _EncoderInParts(_InParts, EncoderBackbone):
         return self._part_by_part(super().forward, inputs)
 
 
-class _TextToTextInParts(_InParts, TextToTextBackbone):
+class _EncoderDecoderInParts(_InParts, EncoderDecoderBackbone):
+    def forward(self, inputs: Inputs, labels: Tensor) -> Tensor:
+        return self._part_by_part(super().forward, inputs, labels)
+
+
+class _DecoderInParts(_InParts, DecoderBackbone):
     def forward(self, inputs: Inputs, labels: Tensor) -> Tensor:
         return self._part_by_part(super().forward, inputs, labels)

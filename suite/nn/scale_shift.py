@@ -7,6 +7,8 @@ Lian et al., "Scaling & Shifting Your Features: A New Baseline for Efficient Mod
 import torch
 from torch import Tensor, nn
 
+from suite.backbones.layers import channels_first
+
 
 class ScaleShift(nn.Module):
     """g * f(x) + b for every feature or channel of a layer f: g starts at N(1, 0.02^2), b at
@@ -17,7 +19,9 @@ class ScaleShift(nn.Module):
         self.layer = layer
         self.scale = nn.Parameter(torch.empty(width).normal_(1, 0.02))
         self.shift = nn.Parameter(torch.empty(width).normal_(0, 0.02)) if shift else None
-        self.channels = isinstance(layer, nn.Conv2d | nn.BatchNorm2d)
+        self.channels = isinstance(layer, nn.Conv2d) or (
+            not isinstance(layer, nn.Linear) and channels_first(layer, width)
+        )
 
     @property
     def weight(self) -> Tensor:

@@ -8,16 +8,17 @@ from typing import Any
 
 from suite.console import shown
 from suite.errors import UserError
-from suite.registry.families import families, family_of, lineage, served
+from suite.registry.families import family_of, lineage, served
 from suite.registry.metrics import ordered
 from suite.registry.schema import BackboneEntry, Library, MultiLabel, TaskEntry
 
 CONFIG = "config.json"
 
 
-def configuration(folder: Path) -> dict[str, Any]:
-    """What `config.json` in a folder says. Raises UserError if it is no mapping in JSON."""
-    path = folder / CONFIG
+def configuration(folder: Path, name: str = CONFIG) -> dict[str, Any]:
+    """What `config.json` or another file in a folder says. Raises UserError if it is no mapping in
+    JSON."""
+    path = folder / name
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
@@ -64,7 +65,7 @@ def refined(entry: BackboneEntry, folder: Path) -> BackboneEntry:
 
 def unanswerable(tasks: Sequence[TaskEntry], backbone: BackboneEntry) -> str:
     """Why a backbone cannot answer one of the tasks; empty if it can."""
-    if families()[backbone.family].form != "text_to_text":
+    if backbone.does != "text_to_text":
         return ""
     for task in tasks:
         if isinstance(task.output, MultiLabel):

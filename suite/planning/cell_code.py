@@ -65,6 +65,8 @@ GENERATED, READ = (f"{SOURCES}._generated",), (f"{SOURCES}._tabular", f"{SOURCES
 """What only tasks of the embedded scale use, and only those of the full one."""
 OF_FORMS: Mapping[str, tuple[Form, ...]] = {
     "suite.backbones.base.TextToTextBackbone": ("text_to_text",),
+    "suite.backbones.writers.EncoderDecoderBackbone": ("text_to_text",),
+    "suite.backbones.writers.DecoderBackbone": ("text_to_text",),
     "suite.backbones.base.EncoderBackbone": ("text",),
     "suite.backbones.base.VisionBackbone": ("image",),
     "suite.method.model.TextToTextModel": ("text_to_text",),
@@ -159,8 +161,7 @@ def choice_of(backbone: BackboneEntry, scale: Scale, metrics: Collection[str] = 
     """The part of the source that counts on a backbone, together with some metrics."""
     lines: set[tuple[str, str]] = {("MetricName", name) for name in metrics}
     lines.add(("Library", backbone.source.library))
-    form = families()[backbone.family].form
-    other = {name for name, forms in OF_FORMS.items() if form not in forms}
+    other = {name for name, forms in OF_FORMS.items() if backbone.does not in forms}
     other |= set(READ if scale.embedded else GENERATED)
     return Choice(DOMAINS, frozenset(lines), LEAVES | other)
 

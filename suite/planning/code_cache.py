@@ -40,8 +40,8 @@ class Codes:
         """The code of a method's cells; see `CellCode.of`."""
         state = self._state(entry)
         names = sorted(options)
-        source = backbone.source
-        key = json.dumps([entry.python_path.name, names, backbone.family, source.library, scale])
+        kind = [backbone.family, backbone.does, backbone.source.library]
+        key = json.dumps([entry.python_path.name, names, *kind, scale])
         if key not in state.cells:
             state.cells[key] = state.code.of(entry, names, backbone, scale)
             state.has_news = True

@@ -28,6 +28,8 @@ from suite.registry.families import FamilyFacts, family_of, served
 from suite.registry.schema import BackboneEntry, Library
 
 HUBS = ("timm:", "hf:")
+PREPROCESSOR = "preprocessor_config.json"
+"""What transformers does to images."""
 _HUB_ID = re.compile(r"(?P<id>[^@]+)(@(?P<revision>[\w.-]+))?")
 
 
@@ -162,7 +164,7 @@ def _entry(
         "source": source,
         "pooling": family.pooling,
         "licence": "that of the checkpoint",
-        **(_image_facts(config, folder) if image else {}),
+        **(_IMAGE_FACTS[source["library"]](config, folder) if image else {}),
     }
     try:
         return BackboneEntry.model_validate(facts)
@@ -171,7 +173,7 @@ def _entry(
         raise UserError(f"{shown(folder / CONFIG)}: {where}: {error.errors()[0]['msg']}") from None
 
 
-def _image_facts(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _facts_of_timm(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Size, mean and spread of the images that a network of timm was trained on."""
     pretrained = config.get("pretrained_cfg")
     said = {**config, **(pretrained if isinstance(pretrained, dict) else {})}
@@ -185,6 +187,29 @@ def _image_facts(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     if not (isinstance(size, list) and len(size) == 3 and size[0] == 3 and size[1] == size[2]):
         raise UserError(f"{shown(folder / CONFIG)}: input_size must be [3, N, N], not {size}")
     return {"image_size": size[1], "mean": said["mean"], "std": said["std"]}
+
+
+def _facts_of_transformers(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Size, mean and spread of the images that a network of transformers was trained on."""
+    path = folder / PREPROCESSOR
+    said = configuration(folder, PREPROCESSOR)
+    size = said.get("crop_size") or said.get("size")
+    sides = {size.get(key) for key in ("height", "width")} if isinstance(size, dict) else {size}
+    side = sides.pop()
+    if sides or not isinstance(side, int):
+        raise UserError(f"{shown(path)}: size must be that of square images, not {size}")
+    if not said.get("do_normalize", True):
+        return {"image_size": side, "mean": (0, 0, 0), "std": (1, 1, 1)}
+    lacking = [key for key in ("image_mean", "image_std") if key not in said]
+    if lacking:
+        raise UserError(
+            f"{shown(path)} does not say {', '.join(lacking)}: write an entry with image_size, "
+            "mean and std (python -m suite new backbone)"
+        )
+    return {"image_size": side, "mean": said["image_mean"], "std": said["image_std"]}
+
+
+_IMAGE_FACTS = {"timm": _facts_of_timm, "transformers": _facts_of_transformers}
 
 
 def _free_name(word: str, found: Model, registry: Registry) -> str:

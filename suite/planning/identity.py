@@ -121,6 +121,7 @@ def backbone_digest(entry: BackboneEntry, fingerprint: str) -> str:
             "architecture": entry.source.architecture,
             "arguments": entry.source.model_dump(mode="json")["arguments"],
             "pooling": entry.pooling,
+            **({"form": entry.form} if entry.form else {}),
             "image": [entry.image_size, entry.mean, entry.std],
         }
     )

@@ -20,18 +20,22 @@ FOLDER = Path(__file__).parents[1] / "backbones" / "families"
 Form = Literal["image", "text", "text_to_text"]
 """Images or texts to features, or a text to an answer that is written."""
 
+INHERITED = ("form", "other_forms", "kinds", "pooling")
+
 
 @dataclass(frozen=True)
 class FamilyFacts:
     """What planning knows of a family.
 
-    `kinds` are the kinds of sites that its networks have. `timm` are globs of architectures and
-    `transformers` model types, the `model_type` of a `config.json`, that belong to it.
+    `form` is what its backbones do unless their entry asks for one of `other_forms`. `kinds` are
+    the kinds of sites that its networks have. `timm` are globs of architectures and `transformers`
+    model types, the `model_type` of a `config.json`, that belong to it.
     """
 
     name: str
     class_name: str
     form: Form
+    other_forms: tuple[Form, ...] = ()
     parent: str = ""
     kinds: tuple[str, ...] = ()
     timm: tuple[str, ...] = ()
@@ -60,7 +64,7 @@ def families() -> Mapping[str, FamilyFacts]:
             words = {key: value for each in (*own, node) for key, value in _literals(each).items()}
             # The architectures of a parent are not those of its kinds.
             above = read(parent) if parent else None
-            inherited = {key: getattr(above, key) for key in ("form", "kinds", "pooling") if above}
+            inherited = {key: getattr(above, key) for key in INHERITED if above}
             known = {key: words[key] for key in FamilyFacts.__dataclass_fields__ if key in words}
             found[name] = FamilyFacts(
                 **{**inherited, **known, "name": name, "class_name": node.name, "parent": parent}

@@ -1,7 +1,7 @@
 """Small networks of real architectures, randomly initialised, saved as a hub's folders are."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
 
 WORDS = ("red", "green", "blue", "round", "square", "small", "large")
+WRITING = (*"0123456789", "Answer", ":")
+WRITERS = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gpt2")
+WRITTEN = 64
+"""Tokens of which a language model writes."""
 SIZES = {
     "vocab_size": 16,
     "hidden_size": 32,
@@ -36,7 +40,9 @@ TEXT: dict[str, Callable[[], Any]] = {
     "modernbert": lambda: transformers.ModernBertConfig(**SIZES, pad_token_id=0),
     "llama": lambda: transformers.LlamaConfig(**GROUPED),
     "mistral": lambda: transformers.MistralConfig(**GROUPED),
-    "qwen2": lambda: transformers.Qwen2Config(**{**GROUPED, "num_key_value_heads": 2}),
+    "qwen2": lambda: transformers.Qwen2Config(
+        **{**GROUPED, "num_key_value_heads": 2, "vocab_size": 64}, tie_word_embeddings=True
+    ),
     "qwen3": lambda: transformers.Qwen3Config(**GROUPED),
     "gemma": lambda: transformers.GemmaConfig(**GROUPED),
     "gpt2": lambda: transformers.GPT2Config(
@@ -82,19 +88,47 @@ def save_text(name: str, folder: Path) -> nn.Module:
     return network.eval()
 
 
-def _words() -> Any:
+def save_writer(name: str, folder: Path) -> nn.Module:
+    """A language model with its output layer and a tokenizer of a few words and digits.
+
+    The weights are large, so that what it writes depends on the text. What lies in the folder asks
+    for a generation that is not greedy; the network that is returned does not.
+    """
+    torch.manual_seed(0)
+    config = TEXT[name]()
+    config.vocab_size = WRITTEN
+    network = transformers.AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(4)
+    network.generation_config = transformers.GenerationConfig(
+        do_sample=True, temperature=5.0, repetition_penalty=3.0, max_length=2, eos_token_id=5
+    )
+    network.save_pretrained(folder)
+    tokenizer = _letters() if name == "qwen2" else _words(WRITING)
+    tokenizer.save_pretrained(folder)
+    network.generation_config = transformers.GenerationConfig()
+    return network.eval()
+
+
+def _words(more: Sequence[str] = ()) -> Any:
     """A tokenizer of the words, which says that it pads on the left."""
-    words = ["[PAD]", "[UNK]", "</s>", *WORDS]
+    words = ["[PAD]", "[UNK]", "</s>", *WORDS, *more]
     core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
     return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="[PAD]", unk_token="[UNK]", padding_side="left"
+        tokenizer_object=core,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        padding_side="left",
+        **({"eos_token": "</s>"} if more else {}),
     )
 
 
 def _letters() -> Any:
     """A tokenizer of Qwen2's own class, which is made anew whatever tokenizer was saved."""
-    letters = sorted({*"".join(WORDS), "\u0120"})
+    letters = sorted({*"".join((*WORDS, *WRITING)), "\u0120", "\u010a"})
     vocabulary = {"<|endoftext|>": 0, **{letter: i for i, letter in enumerate(letters, 1)}}
     return transformers.Qwen2Tokenizer(vocab=vocabulary, merges=[])
 
@@ -124,4 +158,31 @@ def save_image(name: str, folder: Path) -> nn.Module:
         },
     }
     (folder / "config.json").write_text(json.dumps(config))
+    return network.eval()
+
+
+def save_vision(folder: Path, **more: Any) -> nn.Module:
+    """A vision transformer of transformers as a classifier, with what it does to images."""
+    torch.manual_seed(0)
+    config = transformers.ViTConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        image_size=SIZE,
+        patch_size=8,
+        **more,
+    )
+    network = transformers.ViTForImageClassification(config)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+    network.save_pretrained(folder)
+    told = {
+        "do_normalize": True,
+        "image_mean": [0.4, 0.5, 0.6],
+        "image_std": [0.2, 0.25, 0.3],
+        "size": {"height": SIZE, "width": SIZE},
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(told))
     return network.eval()

@@ -1,9 +1,12 @@
 """Every family: its networks load, methods adapt them, and what is stored is what was counted."""
 
+from functools import cache
+
 import pytest
 import torch
 import toy
-from small_networks import IMAGE, SIZE, TEXT, WORDS, save_image, save_text
+from small_networks import IMAGE, SIZE, TEXT, save_image, save_text, save_writer
+from small_registry import write_entry, write_words
 
 import suite
 from suite.backbones.load import load_backbone
@@ -20,12 +23,20 @@ METHODS = (
     "bitfit",
     "norm_tuning",
     "prefix_tuning",
+    "prompt_tuning",
     "vpt_shallow",
     "hyperformer_pp",
 )
+WRITER = "qwen3_writes"
+"""A language model that writes its answers."""
+DECODERS = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gpt2", WRITER)
+NETWORKS = (*TEXT, WRITER, *IMAGE)
+BY_DAY = ("distilbert", "gpt2", WRITER, "swin", "convnext")
+METHODS_BY_DAY = ("linear_probe", "lora", "adapters", "prompt_tuning", "hyperformer_pp")
+"""What every run trains on what; the night has all methods and networks."""
 FAMILY = {
     **{name: name for name in TEXT if name in families()},
-    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma"), "decoder"),
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma", WRITER), "decoder"),
     "deit_distilled": "vit",
     "vit_reg4": "vit",
     "beit": "beit",
@@ -39,54 +50,6 @@ FAMILY = {
     "resnext": "resnet",
     "regnet": "regnet",
 }
-ENTRY = """\
-schema: 1
-name: {name}
-description: Random weights.
-family: {family}
-modality: {modality}
-scale: mini
-source: {{library: {library}, id: {name}}}
-{image}licence: none
-"""
-TEXT_TASK = """\
-import numpy as np
-
-from suite.mini import Splits
-
-WORDS = {words}
-
-
-def _split(rng, count):
-    rows = [rng.permutation(WORDS)[: 3 + i % 4] for i in range(count)]
-    label = np.array(["red" in row for row in rows], dtype=np.int64)
-    return {{"sentence": [" ".join(row) for row in rows], "label": label}}
-
-
-def make():
-    rng = np.random.Generator(np.random.PCG64(0))
-    return Splits(_split(rng, 32), _split(rng, 16), _split(rng, 16))
-"""
-TEXT_ENTRY = """\
-schema: 1
-name: reads
-description: Is there a word?
-modality: text
-output: {{type: classification, labels: ["no", "yes"]}}
-metrics: [accuracy]
-text: {{columns: [sentence], template: "{{sentence}}"}}
-sources:
-  mini: {{python: reads.py, function: make, version: 1, digest: {digest}}}
-licence: none
-"""
-TEXT_TRACK = """\
-schema: 1
-name: words
-description: One task
-modality: text
-tasks: [reads]
-backbones: {mini: [bert_mini]}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -94,47 +57,31 @@ def folder(tmp_path_factory):
     """A registry with all networks, a task on texts and two on images."""
     root = tmp_path_factory.mktemp("registry")
     toy.write_tasks(root)
-    track = root / "tasks" / "words"
-    track.mkdir()
-    source = TEXT_TASK.format(words=WORDS)
-    made: dict = {}
-    exec(compile(source, "reads.py", "exec"), made)
-    (track / "reads.py").write_text(source)
-    (track / "reads.yaml").write_text(TEXT_ENTRY.format(digest=made["make"]().digest()))
-    (track / "track.yaml").write_text(TEXT_TRACK)
+    write_words(root)
     catalog = root / "backbones"
     for name in TEXT:
         save_text(name, catalog / "mini" / name)
         write_entry(catalog, name, FAMILY[name])
+    save_writer("qwen3", catalog / "mini" / WRITER)
+    write_entry(catalog, WRITER, FAMILY[WRITER], "form: text_to_text\n")
     for name in IMAGE:
         save_image(name, catalog / "mini" / name)
         write_entry(catalog, name, FAMILY[name])
     return root
 
 
-def write_entry(catalog, name, family):
-    text = name in TEXT
-    size = "" if text else f"image_size: {SIZE}\nmean: [0.5, 0.5, 0.5]\nstd: [1, 1, 1]\n"
-    entry = ENTRY.format(
-        name=name,
-        family=family,
-        modality="text" if text else "image",
-        library="transformers" if text else "timm",
-        image=size,
-    )
-    (catalog / f"{name}.yaml").write_text(entry)
-
-
 @pytest.fixture(scope="module")
-def results(folder, tmp_path_factory):
-    """A result of every network and method: two steps each."""
+def result_of(folder, tmp_path_factory, forked):
+    """The result of a network and a method: two steps. All networks of a kind run together, by day
+    some and by night all."""
     out = tmp_path_factory.mktemp("out")
-    found = {}
-    for task, names in (("words/reads", [*TEXT]), ("colours/reds", [*IMAGE])):
-        ran = suite.run(
-            METHODS,
-            task,
-            names,
+
+    @cache
+    def ran(image, night):
+        done = suite.run(
+            METHODS if night else METHODS_BY_DAY,
+            "colours/reds" if image else "words/reads",
+            [name for name in (NETWORKS if night else BY_DAY) if (name in IMAGE) == image],
             steps=2,
             batch_size=8,
             registry=folder,
@@ -142,14 +89,25 @@ def results(folder, tmp_path_factory):
             jobs=1,
             quiet=True,
         )
-        found |= {(each.cell.backbone, each.cell.method): each for each in ran}
-    return found
+        return {(each.cell.backbone, each.cell.method): each for each in done}
+
+    return lambda name, method: ran(name in IMAGE, not by_day(name, method))[name, method]
 
 
-@pytest.mark.parametrize("name", [*TEXT, *IMAGE])
-@pytest.mark.parametrize("method", METHODS)
-def test_a_method_is_trained_stored_and_counted_on_a_network(results, name, method):
-    result = results[name, method]
+def by_day(name, method):
+    return name in BY_DAY and method in METHODS_BY_DAY
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        pytest.param(name, method, marks=() if by_day(name, method) else pytest.mark.nightly)
+        for name in NETWORKS
+        for method in METHODS
+    ],
+)
+def test_a_method_is_trained_stored_and_counted_on_a_network(result_of, name, method):
+    result = result_of(name, method)
     if result.status == "unsupported":
         assert method in refusals(name), result.reason
         return
@@ -157,27 +115,37 @@ def test_a_method_is_trained_stored_and_counted_on_a_network(results, name, meth
     assert method not in refusals(name)
     stored = result.ledger.shared_bits + sum(result.ledger.task_bits.values())
     assert (stored > 0) == (method != "linear_probe")
+    if name == WRITER:
+        assert (sum(result.ledger.head_bits.values()) > 0) == (method == "linear_probe")
 
 
 def refusals(name):
     """The methods that are not defined on a network."""
     found = set()
-    if name not in ("llama", "mistral", "qwen2", "qwen3", "gemma", "gpt2", "electra"):
+    if name not in (*DECODERS, "electra"):
         found.add("prefix_tuning")
+    if name not in (*DECODERS, "electra", "distilbert"):
+        found.add("prompt_tuning")
     if name not in ("deit_distilled", "vit_reg4"):
         found.add("vpt_shallow")
     if name in ("convnext", "convnextv2", "bit", "resnet_gn", "resnext", "regnet"):
         found |= {"parallel_adapters", "hyperformer_pp"}
     if name in ("regnet", "convnext", "convnextv2"):
-        found.add("lora")  # their groups do not divide the rank
+        found.add("lora")  # the rank cannot be divided by their groups
     if name == "swin":
         found.add("hyperformer_pp")  # widths grow by stage
-    if name in ("llama", "mistral", "qwen3", "gemma", "modernbert"):
+    if name in ("llama", "mistral", "qwen3", "gemma", "modernbert", WRITER):
         found.add("bitfit")
     return found
 
 
-@pytest.mark.parametrize("name", [*TEXT, *IMAGE])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.nightly if name in IMAGE else ())
+        for name in (*TEXT, *IMAGE)
+    ],
+)
 def test_a_loaded_network_computes_what_its_library_computes(folder, name, tmp_path):
     backbone = load_backbone(load(folder).backbones[name])
     assert backbone.family == FAMILY[name]

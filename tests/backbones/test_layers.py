@@ -9,7 +9,7 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.mobilebert.modeling_mobilebert import NoNorm
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
-from suite.backbones.layers import is_norm
+from suite.backbones.layers import channels_first, is_norm
 
 
 class Scaling(nn.Module):
@@ -55,6 +55,16 @@ def test_a_norm_is_one(make):
 @pytest.mark.parametrize("make", OTHERS)
 def test_another_layer_is_none(make):
     assert not is_norm(make(8))
+
+
+@pytest.mark.parametrize("make", [nn.BatchNorm2d, LayerNorm2d, NORMS[-3], NORMS[-2]])
+def test_a_norm_of_images_takes_channels_first(make):
+    assert channels_first(make(8), 8)
+
+
+@pytest.mark.parametrize("make", [nn.LayerNorm, nn.RMSNorm, T5LayerNorm, LlamaRMSNorm, SimpleNorm])
+def test_a_norm_of_sequences_takes_them_last(make):
+    assert not channels_first(make(8), 8)
 
 
 def test_a_norm_is_one_without_memory():

@@ -246,7 +246,7 @@ def test_a_text_longer_than_the_positions_is_refused_before_training(root, netwo
     assert positions(backbone.network) == known
     fits = encode_questions(task, text_of(known - 2), backbone, 128)
     backbone({name: tensor.long() for name, tensor in fits.inputs.items()})
-    with pytest.raises(UserError, match=f"has {known} position embeddings.* has {known + 1} tok"):
+    with pytest.raises(UserError, match=f"has {known} positions.* has {known + 1} tok"):
         encode_questions(task, text_of(known - 1), backbone, 128)
     assert encode_questions(task, text_of(50), backbone, known).lengths[0] == known
 

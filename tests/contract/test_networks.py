@@ -13,6 +13,8 @@ from torch import nn
 
 sys.path.append(str(Path(__file__).parents[1] / "backbones"))
 from architectures import NETWORKS
+from checkpoints import entry
+from small_networks import WRITERS, save_writer
 from tiny import tiny_backbone
 
 from suite.backbones.load import load_backbone
@@ -22,6 +24,7 @@ from suite.contract.networks import check_backbone
 from suite.errors import UserError
 from suite.planning.locate import Missing, locate_model
 from suite.registry import load
+from suite.registry.schema import Scale
 
 SOME = (
     "adapters", "bitfit", "dora", "lora", "norm_tuning", "parallel_adapters", "piggyback", "rcm",
@@ -49,17 +52,57 @@ def faults(backbone):
     return {found.check: found.fault for found in findings(backbone) if found.fault}
 
 
-@pytest.mark.parametrize("small", NETWORKS, ids=str)
+ORDINARY = (
+    "deit_tiny_distilled_patch16_224", "beit_base_patch16_224", "resnet50_gn", "resnext50_32x4d",
+    "BertForPreTraining", "AlbertModel", "LlamaModel", "T5 v1.1",
+)  # fmt: skip
+"""Networks that every run looks at, with those that are refused; the night has the others."""
+
+
+def of_the_night(small):
+    ordinary = not small.served or str(small) in ORDINARY
+    return pytest.param(small, marks=() if ordinary else pytest.mark.nightly)
+
+
+@pytest.mark.parametrize("small", [*map(of_the_night, NETWORKS)], ids=str)
 def test_a_network_is_sound_or_refused_by_name(small, tmp_path, monkeypatch):
-    monkeypatch.setenv("SUITE_DATA", str(tmp_path))
-    own = small.save(tmp_path)
+    backbone = loaded(small, tmp_path, monkeypatch)
+    assert backbone is None or faults(backbone) == {}
+
+
+def loaded(small, root, monkeypatch):
+    """The backbone of a network; None if it is refused, as it may be, by its name."""
+    monkeypatch.setenv("SUITE_DATA", str(root))
     try:
-        backbone = load_backbone(own)
+        return load_backbone(small.save(root))
     except UserError as refusal:
         assert not small.served, refusal
-        assert any(name in str(refusal) for name in architectures(tmp_path, small)), refusal
-    else:
-        assert faults(backbone) == {}
+        assert any(name in str(refusal) for name in architectures(root, small)), refusal
+        return None
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("small", [small for small in NETWORKS if small.served], ids=str)
+def test_every_method_is_sound_on_a_network_or_refuses_it(small, tmp_path, monkeypatch):
+    assert every_fault(loaded(small, tmp_path, monkeypatch)) == {}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("form", ["text", "text_to_text"])
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_method_is_sound_on_a_language_model(name, form, tmp_path, monkeypatch):
+    monkeypatch.setenv("SUITE_DATA", str(tmp_path))
+    save_writer(name, tmp_path / "models" / "own")
+    family = "gpt2" if name == "gpt2" else "decoder"
+    own = entry(tmp_path, family, "transformers", "text").model_copy(update={"form": form})
+    assert every_fault(load_backbone(own)) == {}
+
+
+def every_fault(backbone):
+    """What all methods find, with the options of the embedded scale, which suit small networks."""
+    backbone.entry = backbone.entry.model_copy(update={"scale": Scale.MINI})
+    every = tuple(load().methods.values())
+    return {f.check: f.fault for f in check_backbone(backbone, every, references()) if f.fault}
 
 
 def architectures(root, small):

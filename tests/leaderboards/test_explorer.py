@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from suite.leaderboards import explorer, pages
+from suite.registry.schema import Scale
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
 FLAGS = (
@@ -40,6 +41,22 @@ def test_the_page_asks_nobody_for_anything(page):
     assert re.findall(r"""(?:src|href)=["']?([^"'> ]+)""", page) == ["README.md"]
     assert not re.search(r"\b(fetch|XMLHttpRequest|import)\b\s*\(", page)
     assert len(page) < 2_000_000
+
+
+def test_boards_on_real_data_come_first_and_published_numbers_last(registry, make):
+    large = {"name": "bert_large", "scale": Scale.FULL}
+    mini = registry.backbones["bert_mini"]
+    registry.backbones["bert_large"] = mini.model_copy(update=large)
+    full = make.per_task("full", 0.9, backbone="bert_large")
+    full = [
+        r.model_copy(update={"cell": r.cell.model_copy(update={"scale": Scale.FULL})}) for r in full
+    ]
+    found = data(pages([*make.per_task("full", 0.9), *full], registry)[explorer.NAME].decode())
+    assert [board["backbone"] for board in found["boards"]] == [
+        "bert_large",
+        "bert_mini",
+        "t5_base",
+    ]
 
 
 def test_what_is_shared_is_told_from_what_grows_with_the_tasks(page):

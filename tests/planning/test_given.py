@@ -6,13 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import toy
 
 sys.path.append(str(Path(__file__).parents[1] / "backbones"))
 
-from small_networks import save_image, save_text
+from small_networks import save_image, save_text, save_vision
 
 import suite
+from suite.backbones.load import load_backbone
 from suite.cli.main import main
 from suite.errors import UserError
 from suite.planning.given import with_given
@@ -110,6 +112,63 @@ def test_a_folder_that_says_too_little_is_refused(change, message):
     config = Path("saved/config.json")
     config.write_text(json.dumps(json.loads(config.read_text()) | change))
     with pytest.raises(UserError, match=message):
+        with_given(load(), ["./saved"])
+
+
+def test_a_vision_transformer_of_transformers_is_that_of_timm():
+    own = save_vision(Path("saved"))
+    registry, (name,) = with_given(load(), ["./saved"])
+    entry = registry.backbones[name]
+    assert (entry.family, entry.modality, entry.source.library) == ("vit", "image", "transformers")
+    assert (entry.image_size, entry.mean, entry.std) == (24, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+    backbone = load_backbone(entry)
+    images = torch.randn(2, 3, 24, 24)
+    with torch.no_grad():
+        expected = own.vit(images).last_hidden_state[:, 0]
+        torch.testing.assert_close(backbone({"image": images}), expected)
+    save_image("deit_distilled", Path("timm"))
+    registry, (name,) = with_given(load(), ["./timm"])
+    sites = load_backbone(registry.backbones[name]).sites
+    assert {site.name for site in backbone.sites} == {site.name for site in sites}
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("preprocessor_config.json", {"image_mean": None}, "image_mean"),
+        (
+            "preprocessor_config.json",
+            {"size": {"height": 8, "width": 9}},
+            "size must be that of square",
+        ),
+        (
+            "preprocessor_config.json",
+            {"size": 32},
+            "image_size is 24, for which there are position",
+        ),
+        ("config.json", {"hidden_act": "relu"}, "hidden_act must be gelu, not relu"),
+        (
+            "config.json",
+            {"num_hidden_layers": 3},
+            "the tensor 'encoder.layer.2.attention.*more of the",
+        ),
+        ("config.json", {"model_type": "beit"}, "'beit', which no family serves.*transformers"),
+    ],
+)
+def test_a_vision_transformer_that_is_another_is_refused(file, change, message):
+    save_vision(Path("saved"))
+    path = Path("saved", file)
+    told = json.loads(path.read_text()) | change
+    path.write_text(json.dumps({key: value for key, value in told.items() if value is not None}))
+    with pytest.raises(UserError, match=message):
+        registry, (name,) = with_given(load(), ["./saved"])
+        load_backbone(registry.backbones[name])
+
+
+def test_a_vision_transformer_without_its_preprocessing_is_refused():
+    save_vision(Path("saved"))
+    Path("saved/preprocessor_config.json").unlink()
+    with pytest.raises(UserError, match=r"preprocessor_config\.json cannot be read"):
         with_given(load(), ["./saved"])
 
 

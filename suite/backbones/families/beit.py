@@ -1,5 +1,6 @@
 """BEiT and its relatives: vision transformers with relative or rotated positions."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -53,17 +54,7 @@ class Beit(ViT):
         for layer, block in enumerate(network.blocks):
             prefix = f"blocks.{layer}"
             norm_first = not type(block).__name__.endswith("PostNorm")
-            for kind, number, entry in SUBLAYERS:
-                sites.append(
-                    Site(
-                        f"{prefix}.drop_path{number}",
-                        kind,
-                        "encoder",
-                        layer,
-                        network.embed_dim,
-                        insert_before=True,
-                        entry=f"{prefix}.{entry}",
-                        entry_norm=f"{prefix}.norm{number}" if norm_first else "",
-                    )
-                )
+            for each in SUBLAYERS:
+                own = each if norm_first else replace(each, norm="")
+                sites.append(own.site(prefix, "encoder", layer, network.embed_dim))
         return with_depths(sites)

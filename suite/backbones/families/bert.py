@@ -5,14 +5,19 @@ from typing import ClassVar
 from torch import Tensor
 
 from suite.backbones.family import TextFamily
-from suite.backbones.sites import Network, Parts, Site, numbered, weight_sites, with_depths
+from suite.backbones.sites import (
+    Network,
+    Parts,
+    Site,
+    Sublayer,
+    numbered,
+    weight_sites,
+    with_depths,
+)
 from suite.backbones.tokens import TokenSequence
 from suite.registry.schema import SiteKind
 
-SUBLAYERS: tuple[tuple[SiteKind, str, str], ...] = (
-    ("attention", "attention.output.dropout", "attention"),
-    ("feed_forward", "output.dropout", "intermediate"),
-)
+FEED_FORWARD = Sublayer("feed_forward", "output.dropout", "intermediate")
 PARTS: Parts = {
     r"self\.query": "query",
     r"self\.key": "key",
@@ -34,21 +39,26 @@ class Bert(TextFamily):
         "bert", "roberta", "xlm-roberta", "camembert", "ernie", "data2vec-text",
     )  # fmt: skip
     pooler = True
+    parts: ClassVar[Parts] = PARTS
+    sublayers: ClassVar[tuple[Sublayer, ...]] = (
+        Sublayer("attention", "attention.output.dropout", "attention"),
+        FEED_FORWARD,
+    )
 
     @classmethod
     def sites(cls, network: Network) -> tuple[Site, ...]:
         """Houlsby's positions: after output projection and dropout, before residual and norm."""
         layer_of = numbered(r"encoder\.layer\.(\d+)", "encoder")
-        sites = list(weight_sites(network, layer_of, PARTS))
+        sites = list(weight_sites(network, layer_of, cls.parts))
         width = network.config.hidden_size
         for layer in range(len(network.encoder.layer)):
             prefix = f"encoder.layer.{layer}"
             own = f"{prefix}.attention.self"
-            sites.append(Site(prefix, "tokens", "encoder", layer, width))
-            sites.append(Site(own, "keys", "encoder", layer, width, part="self"))
-            for kind, name, entry in SUBLAYERS:
-                at, reads = f"{prefix}.{name}", f"{prefix}.{entry}"
-                sites.append(Site(at, kind, "encoder", layer, width, entry=reads))
+            if "tokens" in cls.kinds:
+                sites.append(Site(prefix, "tokens", "encoder", layer, width))
+            if "keys" in cls.kinds:
+                sites.append(Site(own, "keys", "encoder", layer, width, part="self"))
+            sites += [each.site(prefix, "encoder", layer, width) for each in cls.sublayers]
         return with_depths(sites)
 
     @classmethod

@@ -5,7 +5,15 @@ from typing import ClassVar
 from torch import Tensor
 
 from suite.backbones.families.bert import Bert
-from suite.backbones.sites import Network, Parts, Site, numbered, weight_sites, with_depths
+from suite.backbones.sites import (
+    Network,
+    Parts,
+    Site,
+    Sublayer,
+    numbered,
+    weight_sites,
+    with_depths,
+)
 from suite.backbones.tokens import TokenSequence
 from suite.registry.schema import SiteKind
 
@@ -17,6 +25,10 @@ PARTS: Parts = {
     r"ffn\.lin1": "ff_hidden",
     r"ffn\.lin2": "ff_output",
 }
+SUBLAYERS = (
+    Sublayer("attention", "attention.out_lin", "attention"),
+    Sublayer("feed_forward", "ffn.dropout", "ffn"),
+)
 
 
 class DistilBert(Bert):
@@ -41,16 +53,8 @@ class DistilBert(Bert):
         width = network.config.dim
         for layer in range(len(network.transformer.layer)):
             at = f"transformer.layer.{layer}"
-            sites += [
-                Site(at, "tokens", "encoder", layer, width),
-                Site(
-                    f"{at}.attention.out_lin", "attention", "encoder", layer, width,
-                    entry=f"{at}.attention",
-                ),
-                Site(
-                    f"{at}.ffn.dropout", "feed_forward", "encoder", layer, width, entry=f"{at}.ffn"
-                ),
-            ]  # fmt: skip
+            sites.append(Site(at, "tokens", "encoder", layer, width))
+            sites += [each.site(at, "encoder", layer, width) for each in SUBLAYERS]
         return with_depths(sites)
 
     @classmethod

@@ -1,30 +1,29 @@
 """GPT-2: a language model with learned positions and fused projections."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from suite.backbones.families.decoder import STACK, Decoder
-from suite.backbones.sites import Network, Parts, Site, numbered, weight_sites, with_depths
-from suite.registry.schema import SiteKind
-
-PARTS: Parts = {
-    r"attn\.c_attn": "qkv",
-    r"attn\.c_proj": "attention_output",
-    r"mlp\.c_fc": "ff_hidden",
-    r"mlp\.c_proj": "ff_output",
-}
-SUBLAYERS: tuple[tuple[SiteKind, str, str, str], ...] = (
-    ("attention", "attn.resid_dropout", "attn", "ln_1"),
-    ("feed_forward", "mlp.dropout", "mlp", "ln_2"),
-)
+from suite.backbones.families.decoder import Decoder
+from suite.backbones.sites import Network, Parts, Sublayer
 
 
 class GPT2(Decoder):
     """Radford et al., "Language Models are Unsupervised Multitask Learners", 2019."""
 
     transformers: ClassVar[tuple[str, ...]] = ("gpt2",)
+    blocks: ClassVar[str] = "h"
+    parts: ClassVar[Parts] = {
+        r"attn\.c_attn": "qkv",
+        r"attn\.c_proj": "attention_output",
+        r"mlp\.c_fc": "ff_hidden",
+        r"mlp\.c_proj": "ff_output",
+    }
+    sublayers: ClassVar[tuple[Sublayer, ...]] = (
+        Sublayer("attention", "attn.resid_dropout", "attn", "ln_1"),
+        Sublayer("feed_forward", "mlp.dropout", "mlp", "ln_2"),
+    )
 
     @classmethod
     def prepared(cls, network: Network) -> Network:
@@ -36,31 +35,15 @@ class GPT2(Decoder):
         return network
 
     @classmethod
-    def sites(cls, network: Network) -> tuple[Site, ...]:
-        """After the dropouts that end the sublayers, before the residual sums."""
-        sites = list(weight_sites(network, numbered(r"h\.(\d+)", STACK), PARTS))
-        width = network.config.hidden_size
-        for layer in range(len(network.h)):
-            at = f"h.{layer}"
-            sites.append(Site(f"{at}.attn", "keys", STACK, layer, width, part="self"))
-            for kind, end, entry, norm in SUBLAYERS:
-                sites.append(
-                    Site(
-                        f"{at}.{end}",
-                        kind,
-                        STACK,
-                        layer,
-                        width,
-                        entry=f"{at}.{entry}",
-                        entry_norm=f"{at}.{norm}",
-                    )
-                )
-        return with_depths(sites)
+    def key_width(cls, attention: Any) -> int:
+        """That of the network."""
+        return attention.embed_dim
 
     @classmethod
     def embedded(cls, network: Network, ids: Tensor) -> Tensor:
         """Token and first position added up."""
-        return network.wte(ids) + network.wpe.weight[0]
+        inner = network.base_model
+        return inner.wte(ids) + inner.wpe.weight[0]
 
 
 @torch.no_grad()

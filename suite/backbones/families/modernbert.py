@@ -5,7 +5,15 @@ from typing import ClassVar
 from torch import Tensor
 
 from suite.backbones.families.bert import Bert
-from suite.backbones.sites import Network, Parts, Site, numbered, weight_sites, with_depths
+from suite.backbones.sites import (
+    Network,
+    Parts,
+    Site,
+    Sublayer,
+    numbered,
+    weight_sites,
+    with_depths,
+)
 from suite.registry.schema import SiteKind
 
 PARTS: Parts = {
@@ -14,9 +22,9 @@ PARTS: Parts = {
     r"mlp\.Wi": "ff_hidden",
     r"mlp\.Wo": "ff_output",
 }
-SUBLAYERS: tuple[tuple[SiteKind, str, str], ...] = (
-    ("attention", "attn.out_drop", "attn"),
-    ("feed_forward", "mlp.Wo", "mlp"),
+SUBLAYERS = (
+    Sublayer("attention", "attn.out_drop", "attn", "attn_norm"),
+    Sublayer("feed_forward", "mlp.Wo", "mlp", "mlp_norm"),
 )
 
 
@@ -35,11 +43,7 @@ class ModernBert(Bert):
         width = network.config.hidden_size
         for layer in range(len(network.layers)):
             at = f"layers.{layer}"
-            for kind, end, entry in SUBLAYERS:
-                reads, norm = f"{at}.{entry}", f"{at}.{entry}_norm"
-                sites.append(
-                    Site(f"{at}.{end}", kind, "encoder", layer, width, entry=reads, entry_norm=norm)
-                )
+            sites += [each.site(at, "encoder", layer, width) for each in SUBLAYERS]
         return with_depths(sites)
 
     @classmethod

@@ -1,7 +1,9 @@
 """Swin transformers: attention within windows that move, widths that grow by stage."""
 
+from dataclasses import replace
 from typing import ClassVar
 
+from suite.backbones.families import vit
 from suite.backbones.families.vit import PARTS, ViT
 from suite.backbones.sites import (
     Network,
@@ -12,6 +14,9 @@ from suite.backbones.sites import (
     with_depths,
 )
 from suite.registry.schema import SiteKind
+
+ATTENTION, FEED_FORWARD = vit.SUBLAYERS
+SUBLAYERS = (replace(ATTENTION, entry=""), FEED_FORWARD)
 
 
 class Swin(ViT):
@@ -34,23 +39,5 @@ class Swin(ViT):
         sites = list(weight_sites(network, inside(blocks, "encoder"), PARTS))
         for layer, name in enumerate(blocks):
             width = network.get_submodule(name).dim
-            for kind, number, entry in SUBLAYERS:
-                sites.append(
-                    Site(
-                        f"{name}.drop_path{number}",
-                        kind,
-                        "encoder",
-                        layer,
-                        width,
-                        insert_before=True,
-                        entry=entry and f"{name}.{entry}",
-                        entry_norm=f"{name}.norm{number}",
-                    )
-                )
+            sites += [each.site(name, "encoder", layer, width) for each in SUBLAYERS]
         return with_depths(sites)
-
-
-SUBLAYERS: tuple[tuple[SiteKind, int, str], ...] = (
-    ("attention", 1, ""),
-    ("feed_forward", 2, "mlp"),
-)

@@ -35,7 +35,7 @@ class T5(TextFamily):
 
     @classmethod
     def pretrained(
-        cls, folder: Path, options: Mapping[str, Any]
+        cls, folder: Path, form: Form, options: Mapping[str, Any]
     ) -> tuple[Network, Mapping[str, Any]]:
         """With the output layer, which writes."""
         from transformers import AutoModelForSeq2SeqLM

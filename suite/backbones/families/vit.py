@@ -1,19 +1,29 @@
 """Vision transformers: patches of an image as tokens."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import nn
 
 from suite.backbones import cifar
 from suite.backbones.family import ImageFamily
-from suite.backbones.sites import Network, Parts, Site, numbered, weight_sites, with_depths
+from suite.backbones.sites import (
+    Network,
+    Parts,
+    Site,
+    Sublayer,
+    numbered,
+    weight_sites,
+    with_depths,
+)
 from suite.backbones.tokens import TokenSequence
+from suite.backbones.vit_of_transformers import vit_of_transformers
 from suite.registry.schema import BackboneEntry, SiteKind
 
-SUBLAYERS: tuple[tuple[SiteKind, int, str], ...] = (
-    ("attention", 1, "attn"),
-    ("feed_forward", 2, "mlp"),
+SUBLAYERS = (
+    Sublayer("attention", "drop_path1", "attn", "norm1", insert_before=True),
+    Sublayer("feed_forward", "drop_path2", "mlp", "norm2", insert_before=True),
 )
 PARTS: Parts = {
     r"attn\.qkv": "qkv",
@@ -31,6 +41,7 @@ class ViT(ImageFamily):
         "attention", "feed_forward", "linear", "norm", "patch_embedding", "tokens",
     )  # fmt: skip
     timm: ClassVar[tuple[str, ...]] = ("vit_*", "deit_*", "deit3_*", "flexivit_*")
+    transformers: ClassVar[tuple[str, ...]] = ("vit",)
     classes: ClassVar[tuple[str, ...]] = ("VisionTransformer",)
 
     @classmethod
@@ -38,6 +49,12 @@ class ViT(ImageFamily):
         """A position for every patch: timm interpolates them where images have another size than
         in pretraining."""
         return {"img_size": entry.image_size}
+
+    @classmethod
+    def of_transformers(cls, entry: BackboneEntry, folder: Path) -> Network:
+        """With one projection for queries, keys and values."""
+        assert entry.image_size is not None, "an image backbone states its image size"
+        return vit_of_transformers(folder, entry.image_size)
 
     @classmethod
     def small(cls, arguments: Mapping[str, Any]) -> nn.Module:
@@ -53,19 +70,7 @@ class ViT(ImageFamily):
         for layer in range(len(network.blocks)):
             prefix = f"blocks.{layer}"
             sites.append(Site(prefix, "tokens", "encoder", layer, width))
-            for kind, number, entry in SUBLAYERS:
-                sites.append(
-                    Site(
-                        f"{prefix}.drop_path{number}",
-                        kind,
-                        "encoder",
-                        layer,
-                        width,
-                        insert_before=True,
-                        entry=f"{prefix}.{entry}",
-                        entry_norm=f"{prefix}.norm{number}",
-                    )
-                )
+            sites += [each.site(prefix, "encoder", layer, width) for each in SUBLAYERS]
         return with_depths(sites)
 
     @classmethod

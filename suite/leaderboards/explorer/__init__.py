@@ -20,9 +20,11 @@ _NOTES = (
 
 
 def render(boards: Sequence[Board]) -> bytes:
-    """The page; the same bytes for the same boards."""
+    """The page; the same bytes for the same boards. It opens with the first of them: measured ones
+    come first, and of these those on real data."""
+    ordered = sorted(boards, key=lambda b: (not b.rows, b.scale.embedded, b.name))
     data = {
-        "boards": [_board(board) for board in boards if board.rows or board.published],
+        "boards": [_board(board) for board in ordered if board.rows or board.published],
         "notes": _NOTES,
     }
     # "</" and "<!--" mean something in the element that holds the data; the escape is the same sign

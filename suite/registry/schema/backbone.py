@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from suite.registry.families import Form, families
 from suite.registry.schema.base import Entry, Family, FileEntry, Modality, Reference
 from suite.registry.schema.scale import Scale
 
@@ -38,6 +39,10 @@ class BackboneEntry(FileEntry):
     modality: Modality
     scale: Scale
     source: BackboneSource
+    form: Form | None = None
+    """What it does, where its family can do several things: a language model that reads from left
+    to right gives features (`text`) unless it is said that it writes its answers
+    (`text_to_text`)."""
     pooling: Literal["mean", "cls", "last"] = "mean"
     """Of a text's features: over its tokens, its first or its last one. The default of a language
     model that reads from left to right is `last`."""
@@ -46,3 +51,16 @@ class BackboneEntry(FileEntry):
     std: tuple[Spread, Spread, Spread] | None = None
     licence: str
     reference: Reference | None = None
+
+    @property
+    def does(self) -> Form:
+        """Its form: that of the entry, or what its family does."""
+        return self.form or families()[self.family].form
+
+    @model_validator(mode="after")
+    def _family_has_the_form(self) -> "BackboneEntry":
+        family = families()[self.family]
+        if self.form not in (None, family.form, *family.other_forms):
+            known = ", ".join((family.form, *family.other_forms))
+            raise ValueError(f"form: the family {self.family} has {known}, not {self.form}")
+        return self
