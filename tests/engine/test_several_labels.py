@@ -222,7 +222,6 @@ def test_another_order_than_the_kept_one_is_found(ran, registry):
     ("name", "change", "said"),
     [
         ("seen", lambda own: own["predictions"].__setitem__(0, [2, 0, 0]), "outside the task's 3"),
-        ("seen", lambda own: own["predictions"].__setitem__(0, [1, 0]), "several lengths"),
         ("seen", lambda own: own.update(predictions=[0] * 60), "have the shape"),
         ("two", lambda own: own.update(predictions=[1] * 60), "have the shape"),
     ],
