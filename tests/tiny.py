@@ -12,7 +12,8 @@ from suite.backbones import cifar
 from suite.backbones.base import Backbone, EncoderBackbone, TextToTextBackbone, VisionBackbone
 from suite.data.batching import Batch, Batches
 from suite.data.encode import Examples
-from suite.engine.loop import TaskBatches, train
+from suite.engine.loop import train
+from suite.engine.training_data import TaskBatches
 from suite.registry.schema import BackboneEntry, Recipe, TaskEntry
 
 WIDTH = 16

@@ -17,6 +17,7 @@ from suite.data.batching import Batches
 from suite.data.encode import EncodedTask, Examples, encode_task
 from suite.data.sources import departure
 from suite.engine import environment, guards, peak_memory
+from suite.engine.arithmetic import arithmetic
 from suite.engine.checkpoint import Checkpoint
 from suite.engine.content import Origin
 from suite.engine.delta import (
@@ -28,16 +29,10 @@ from suite.engine.delta import (
     save_delta,
 )
 from suite.engine.ledger import closed_form, count, disagreement, parameters
-from suite.engine.loop import (
-    Progress,
-    TaskBatches,
-    Training,
-    autocast,
-    predictions,
-    train,
-    validate,
-)
+from suite.engine.loop import Progress, Training, train
+from suite.engine.scoring import predictions, validate
 from suite.engine.seeding import seed_for
+from suite.engine.training_data import TaskBatches
 from suite.method import Method
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel
@@ -317,7 +312,7 @@ def _guard(
     pristine = workspace.backbone(cell.key.backbone)
     batches = [next(own.train.evaluation(GUARD_BATCH))[1] for own in data.values()]
     model = _adapted(cell, method, workspace, "restore")
-    with autocast(model, workspace.device):
+    with arithmetic(model, workspace.device):
         fault = guards.fault(model, method, entry, cell.options, pristine, batches)
     if fault:
         raise CellError(fault)
@@ -361,7 +356,7 @@ def _checked(
 
 def _check_restored(model: AdaptedModel, restored: AdaptedModel, validation: Batches) -> None:
     _, batch = next(validation.evaluation(RESTORE_BATCH))
-    with torch.no_grad(), autocast(model, batch.targets.device):
+    with torch.no_grad(), arithmetic(model, batch.targets.device):
         before, after = float(model.loss(batch)), float(restored.loss(batch))
     # On a GPU the libraries may choose other kernels for the new object, which round differently.
     tolerance = 0.0 if batch.targets.device.type == "cpu" else 0.01

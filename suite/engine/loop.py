@@ -9,39 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from suite.data.batching import (
-    Batch,
-    Batches,
-    FeatureBatches,
-    MixedBatch,
-    mixed_batches,
-    task_chances,
-)
+from suite.data.batching import Batch, MixedBatch
+from suite.engine.arithmetic import arithmetic
 from suite.engine.checkpoint import Checkpoint
 from suite.engine.delta import live_tensors
 from suite.engine.optimizer import make_optimizer, rate_factor
 from suite.engine.resume import Resumable
+from suite.engine.scoring import validate
 from suite.engine.seeding import seed_for
+from suite.engine.training_data import TaskBatches, on_features, stream, trains_heads_alone
 from suite.errors import Diverged, Unsupported
 from suite.method import Method, ParameterSet, Phase
-from suite.method.model import AdaptedModel, HeadedModel
+from suite.method.model import AdaptedModel
 from suite.registry.schema import Recipe
-from suite.results.scores import evaluate, score
-
-EVALUATION_BATCH = 256
-FEATURE_BYTES = 2**30
-"""Most memory that the features of a frozen backbone may take."""
 
 Progress = Callable[[int, int], None]
 """Called with (optimizer steps done, steps in all) after every step."""
-
-
-@dataclass(frozen=True)
-class TaskBatches:
-    """What training may see of a task: its training and validation splits."""
-
-    train: Batches
-    validation: Batches
 
 
 @dataclass(frozen=True)
@@ -130,29 +113,6 @@ def _trained(stretches: Sequence[Stretch]) -> int:
     return sum(parameter.numel() for own in [together, *apart] for parameter in own)
 
 
-def predictions(model: AdaptedModel, batches: Batches) -> np.ndarray:
-    """Predictions of every example [N], in the order of the examples. The model is not shown the
-    answers."""
-    model.eval()
-    rows: list[np.ndarray] = []
-    outputs: list[Tensor] = []
-    with autocast(model, batches.examples.targets.device):
-        for index, batch in batches.evaluation(EVALUATION_BATCH):
-            rows.append(index)
-            outputs.append(model.predict(batch.unanswered()).cpu())
-    order = np.concatenate(rows)
-    values = torch.cat(outputs).numpy()
-    result = np.empty_like(values)
-    result[order] = values
-    return result
-
-
-def autocast(model: AdaptedModel, device: torch.device) -> torch.autocast:
-    """The precision of a model's arithmetic."""
-    rounds = model.precision == "bfloat16" or (model.precision == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, torch.bfloat16, enabled=rounds)
-
-
 def _stretches(
     phases: Sequence[Phase],
     trainable: ParameterSet,
@@ -204,9 +164,9 @@ def _train_stretch(
     optimizer = make_optimizer(method, model, stretch.parameters, recipe)
     stepper = optimizer.stepper
     model.train()
-    if _trains_heads_alone(model, stretch, recipe):
-        data = _on_features(model, data)
-    batches = _stream(data, recipe, stretch.seed)
+    if trains_heads_alone(model, phase, stretch.parameters, recipe):
+        data = on_features(model, data)
+    batches = stream(data, recipe, stretch.seed)
     evaluate_after = {
         round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
     }
@@ -231,7 +191,7 @@ def _train_stretch(
     live = list(live_tensors(model).values())
     for step in range(done + 1, steps + 1):
         batch = next(batches)
-        with autocast(model, device):
+        with arithmetic(model, device):
             if isinstance(batch, Batch):
                 loss = model.loss(batch, recipe.label_smoothing)
             else:
@@ -287,83 +247,10 @@ def _show(phase: Phase, batch: Batch | MixedBatch) -> None:
         phase.observe(batch)
 
 
-def _trains_heads_alone(model: AdaptedModel, stretch: Stretch, recipe: Recipe) -> bool:
-    """Whether the heads read the same features of an example at every step of the phase.
-
-    `Backbone.train` keeps a backbone of which nothing trains in evaluation mode, so that its
-    features do not depend on dropout.
-    """
-    if type(model) is not HeadedModel or model.backbone.training:
-        return False
-    augmented = any(recipe.augmentation_of(task) != "none" for task in stretch.data)
-    if augmented or stretch.phase.penalty is not None:
-        return False
-    return stretch.parameters <= ParameterSet(model.heads.parameters())
-
-
-def _on_features(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> Mapping[str, TaskBatches]:
-    """Data whose inputs are the backbone's features; the data as they are if the features would
-    take more than `FEATURE_BYTES`."""
-    width = model.backbone.width
-    examples = sum(len(own.train.examples) + len(own.validation.examples) for own in data.values())
-    if 4 * examples * width > FEATURE_BYTES:
-        return data
-
-    @torch.no_grad()
-    def compute(batch: Batch) -> Tensor:
-        model.context.activate(batch.task)
-        with autocast(model, batch.targets.device):
-            return model.backbone(batch.inputs)
-
-    return {
-        task: TaskBatches(
-            *(FeatureBatches(part, width, compute) for part in (own.train, own.validation))
-        )
-        for task, own in data.items()
-    }
-
-
-def validate(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> dict[str, float]:
-    """The score of every task on its validation split."""
-    scores = {}
-    for task, own in data.items():
-        # On the host and by the metrics that score the test split: what is selected is what counts.
-        predicted = predictions(model, own.validation)
-        targets = own.validation.examples.targets.cpu().numpy()
-        scores[task] = score(evaluate(model.tasks[task], predicted, targets))
-    return scores
-
-
 def _validate_some(
     model: AdaptedModel, data: Mapping[str, TaskBatches], *tasks: str
 ) -> dict[str, float]:
     return validate(model, {task: data[task] for task in tasks or data})
-
-
-def _stream(
-    data: Mapping[str, TaskBatches], recipe: Recipe, seed: int
-) -> Iterator[Batch | MixedBatch]:
-    """Endless batches; the task of each, or with mixed batches that of each row, is drawn."""
-    # Sorted: the order in which tasks were typed must not change which are drawn.
-    tasks = sorted(data)
-    sizes = [len(data[task].train.examples) for task in tasks]
-    chances = task_chances(sizes, recipe.temperature)
-    if recipe.mixed_batches and len(tasks) > 1:
-        training = {task: data[task].train for task in tasks}
-        return mixed_batches(training, chances, recipe, seed_for(seed, "tasks"))
-    streams = {
-        task: data[task].train.training(recipe, seed_for(seed, "order", task)) for task in tasks
-    }
-    return _in_turn([streams[task] for task in tasks], chances, seed_for(seed, "tasks"))
-
-
-def _in_turn(
-    streams: Sequence[Iterator[Batch]], chances: Sequence[float], seed: int
-) -> Iterator[Batch]:
-    """Endless batches, each the next one of a stream drawn with its chance."""
-    rng = np.random.Generator(np.random.PCG64(seed))
-    while True:
-        yield next(streams[rng.choice(len(streams), p=chances)])
 
 
 def _train_only(trainable: ParameterSet, chosen: ParameterSet) -> None:

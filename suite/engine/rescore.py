@@ -11,7 +11,7 @@ from suite.data.batching import Batches
 from suite.engine.cell import Workspace
 from suite.engine.delta import delta_digest
 from suite.engine.ledger import closed_form, count, disagreement, parameters
-from suite.engine.loop import predictions
+from suite.engine.scoring import predictions
 from suite.engine.predictor import Predictor, load_predictor
 from suite.errors import Diverged, UserError
 from suite.planning.cells import Cell

@@ -13,7 +13,8 @@ from tiny import tiny_backbone
 
 from suite.data.batching import Batches
 from suite.data.encode import Examples
-from suite.engine.loop import TaskBatches, train
+from suite.engine.loop import train
+from suite.engine.training_data import TaskBatches
 from suite.method import ParameterSet
 from suite.nn.gated import GatedChange, gates
 from suite.registry.schema import Recipe
