@@ -193,6 +193,7 @@ def trained_before(cell: Cell, result: Result, delta: Path, workspace: Workspace
             processor_seconds=result.processor_seconds,
             validation={score.task: score.validation_score for score in result.scores},
             trained_parameters=result.trained_parameters,
+            execution=result.environment.execution if result.environment else (),
         ),
         facts=result.facts,
         seconds=result.train_seconds,
@@ -259,7 +260,9 @@ def store_cell(cell: Cell, trained: Trained, workspace: Workspace, folder: Path)
         processor_seconds=round(trained.training.processor_seconds, 3),
         total_seconds=round(trained.seconds + time.perf_counter() - started, 3),
         peak_memory_bytes=max(trained.peak_memory_bytes, peak_memory.peak_bytes(workspace.device)),
-        environment=environment.describe(str(workspace.device), workspace.threads),
+        environment=environment.describe(
+            str(workspace.device), workspace.threads, trained.training.execution
+        ),
     )
 
 

@@ -83,7 +83,7 @@ class GateStepper:
         self.training = training
         self.recipe = recipe
         self.parameters = ParameterSet(p for gate in gates for p in (gate.change, gate.gate_score))
-        self.rearranged = False
+        self.progress = 0.0
         device = self.weights[0].device
         arena = Arena(
             self.weights,
@@ -102,22 +102,37 @@ class GateStepper:
         self._attach(arena, self.gates)
         self.unpushed = UnpushedGate(float(arena.gate_score[0]), arena.rule)
 
-    def step(self, factor: float, progress: float, other_norm: Tensor | None) -> Tensor | None:
-        """One step at `factor` times the learning rates, `progress` (0 to 1) through training.
+    @property
+    def on_device(self) -> bool:
+        """Whether a CUDA graph can replay `step`."""
+        return self.kernels.on_device
+
+    def prepare(self, factor: float, progress: float) -> None:
+        """The host's part of a step at `factor` times the learning rates, `progress` (0 to 1)
+        through training."""
+        self.progress = progress
+        rates = self.rates_at(factor, progress)
+        self.kernels.prepare(rates)
+        self.unpushed.step(rates)
+
+    def step(self, other_norm: Tensor | None) -> Tensor | None:
+        """The device's part: the step that was prepared.
 
         `other_norm` [] is the norm of all other gradients if the recipe clips them; the factor by
         which clipping multiplies every gradient is then returned, a tensor [].
         """
-        rates = self.rates(factor, progress)
-        coefficient = self.kernels.step(rates, other_norm)
-        self.unpushed.step(rates)
+        coefficient = self.kernels.launch(other_norm)
         self.arena.zero_grad()
-        self.rearranged = not self.arena.locked and progress >= self.training.lock_after
-        if self.rearranged:
-            self.lock()
         return coefficient
 
-    def rates(self, factor: float, progress: float) -> Rates:
+    def settle(self) -> bool:
+        """Lock the gates when it is time; whether that was now."""
+        if self.arena.locked or self.progress < self.training.lock_after:
+            return False
+        self.lock()
+        return True
+
+    def rates_at(self, factor: float, progress: float) -> Rates:
         """What the step at `factor` times the learning rates and at `progress` uses."""
         penalty = self.training.penalty if progress >= self.training.warmup else 0.0
         return Rates(

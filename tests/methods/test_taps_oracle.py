@@ -69,7 +69,8 @@ def test_a_step_follows_the_derivatives_by_gate_and_by_change(family):
 
     (output * direction).sum().backward()
     assert float((output * direction).sum().detach()) == pytest.approx(loss(""), rel=1e-9)
-    stepper.step(1.0, 0.5, None)
+    stepper.prepare(1.0, 0.5)
+    stepper.step(None)
     step = 1e-7
     for name, (score, change) in gated_changes(model).items():
         by_gate, by_change = before[name][0] - score.detach(), before[name][1] - change.detach()

@@ -162,17 +162,26 @@ class Arena:
 
 
 class ArenaKernels(Protocol):
-    """What steps an arena on one kind of device."""
+    """What steps an arena on one kind of device. A step is `prepare`, then `launch`."""
+
+    on_device: bool
+    """Whether `launch` reads tensors on the device alone, so that a CUDA graph can replay it."""
 
     def merge(self) -> None:
         """Write the merged weights of all layers from W0, changes and gate scores."""
 
-    def step(self, rates: Rates, other_norm: Tensor | None) -> Tensor | None:
-        """One step of all gate scores and changes, and the merged weights that follow from it.
+    def prepare(self, rates: Rates) -> None:
+        """Count a step, and hand its rates to the device."""
+
+    def launch(self, other_norm: Tensor | None) -> Tensor | None:
+        """The step of all gate scores and changes, and the merged weights that follow from it.
 
         Under a rule that clips, `other_norm` is the norm of all gradients that are not the
         arena's, and the factor that clipping applies to every gradient is returned, both [].
         """
+
+    def step(self, rates: Rates, other_norm: Tensor | None) -> Tensor | None:
+        """Both at once."""
 
 
 def in_memory_order(tensor: Tensor) -> Tensor:
