@@ -16,6 +16,7 @@ from suite.console import shown
 from suite.data.batching import Batches
 from suite.data.encode import EncodedTask, Examples, encode_task
 from suite.data.sources import departure
+from suite.data.transfer import fits
 from suite.engine import environment, guards, peak_memory
 from suite.engine.arithmetic import arithmetic
 from suite.engine.checkpoint import Checkpoint
@@ -75,7 +76,7 @@ class Workspace:
         return self.backbones[name]
 
     def task(self, cell: Cell, entry: TaskEntry) -> EncodedTask:
-        """A task's examples for the cell's backbone, on the device."""
+        """A task's examples for the cell's backbone, on the device if they fit there."""
         # Of the examples and of the code that encodes them: a change of either gives other tensors.
         digest = f"{cell.identity.tasks[entry.name]}.{cell.identity.parts['data']}"
         if self.registry.methods[cell.key.method].task_prefix:
@@ -86,7 +87,9 @@ class Workspace:
         if key not in self.encoded:
             backbone = self.backbone(cell.key.backbone)
             encoded = encode_task(entry, cell.key.scale, backbone, cell.recipe.max_length, digest)
-            self.encoded[key] = replace(encoded.to(self.device), task=entry)
+            if fits(encoded, self.device):
+                encoded = encoded.to(self.device)
+            self.encoded[key] = replace(encoded, task=entry)
         return self.encoded[key]
 
     def tasks(self, cell: Cell) -> list[EncodedTask]:
@@ -147,11 +150,17 @@ def train_cell(
     pristine = workspace.backbone(cell.key.backbone)
     method = load_method(workspace.registry.methods[cell.key.method], cell.options)
     encoded = workspace.tasks(cell)
-    data = _batches(encoded, pristine)
+    data = _batches(encoded, pristine, workspace.device)
     _guard(cell, method, workspace, data)
     model = _adapted(cell, method, workspace, "adapt")
     seed = seed_for(cell.key.seed, "train")
     training = train(model, method, data, cell.recipe, seed, progress, checkpoint)
+    notes = [
+        f"examples of {task} stay on the host"
+        for task, own in data.items()
+        if not own.train.resident
+    ]
+    training = replace(training, execution=(*training.execution, *notes))
     facts = method.facts(model)
     _check_backbone(model, pristine, method)
     return Trained(
@@ -186,7 +195,7 @@ def trained_before(cell: Cell, result: Result, delta: Path, workspace: Workspace
         method=method,
         model=model,
         encoded=encoded,
-        data=_batches(encoded, workspace.backbone(cell.key.backbone)),
+        data=_batches(encoded, workspace.backbone(cell.key.backbone), workspace.device),
         training=Training(
             steps=result.steps,
             seconds=result.train_seconds,
@@ -238,7 +247,8 @@ def store_cell(cell: Cell, trained: Trained, workspace: Workspace, folder: Path)
     scores = []
     for encoded, seal in sealed:
         test, task = seal.open(), registry.tasks[f"{key.track}/{encoded.task.name}"]
-        predicted = predictions(restored, Batches(task.name, test, pristine.entry))
+        batches = Batches(task.name, test, pristine.entry, workspace.device)
+        predicted = predictions(restored, batches)
         sizes = [len(split) for split in (encoded.train, encoded.validation, test)]
         note = "; ".join(filter(None, (departure(task, key.scale, *sizes), encoded.note)))
         scores.append(_task_score(task, predicted, test, on_validation[task.name], note))
@@ -282,12 +292,14 @@ def adapt_model(
     return method.adapt(pristine.fresh(), described).to(device).eval()
 
 
-def _batches(encoded: Sequence[EncodedTask], backbone: Backbone) -> dict[str, TaskBatches]:
+def _batches(
+    encoded: Sequence[EncodedTask], backbone: Backbone, device: torch.device
+) -> dict[str, TaskBatches]:
     """What training may see of each task."""
     return {
         own.task.name: TaskBatches(
-            Batches(own.task.name, own.train, backbone.entry),
-            Batches(own.task.name, own.validation, backbone.entry),
+            Batches(own.task.name, own.train, backbone.entry, device),
+            Batches(own.task.name, own.validation, backbone.entry, device),
         )
         for own in encoded
     }

@@ -132,7 +132,8 @@ class Rescorer:
         if len(targets) != len(own.targets) or not np.allclose(targets, own.targets, 0, 1e-4):
             raise ValueError(f"{own.task}: targets are not those of the test examples here")
         backbone = self._workspace.backbone(cell.key.backbone).entry
-        answers = predictions(model.model, Batches(task.name, test, backbone))
+        batches = Batches(task.name, test, backbone, self._workspace.device)
+        answers = predictions(model.model, batches)
         room = 0.0
         if not isinstance(task.output, Classification):
             room = tolerance.numbers * (task.output.maximum - task.output.minimum)

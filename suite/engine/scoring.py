@@ -21,7 +21,7 @@ def predictions(model: AdaptedModel, batches: Batches) -> np.ndarray:
     model.eval()
     rows: list[np.ndarray] = []
     outputs: list[Tensor] = []
-    with arithmetic(model, batches.examples.targets.device):
+    with arithmetic(model, batches.device):
         for index, batch in batches.evaluation(EVALUATION_BATCH):
             rows.append(index)
             outputs.append(model.predict(batch.unanswered()).cpu())

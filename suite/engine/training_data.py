@@ -15,6 +15,7 @@ from suite.data.batching import (
     mixed_batches,
     task_chances,
 )
+from suite.data.transfer import ahead
 from suite.engine.arithmetic import arithmetic
 from suite.engine.seeding import seed_for
 from suite.method import ParameterSet, Phase
@@ -77,13 +78,22 @@ def stream(
     """Endless batches; the task of each, or with mixed batches that of each row, is drawn."""
     # Sorted: the order in which tasks were typed must not change which are drawn.
     tasks = sorted(data)
-    sizes = [len(data[task].train.examples) for task in tasks]
+    training = {task: data[task].train for task in tasks}
+    drawn = _drawn(training, recipe, seed)
+    waiting = [own.device for own in training.values() if not own.resident]
+    return ahead(drawn, waiting[0]) if waiting else drawn
+
+
+def _drawn(
+    training: Mapping[str, Batches], recipe: Recipe, seed: int
+) -> Iterator[Batch | MixedBatch]:
+    tasks = list(training)
+    sizes = [len(own.examples) for own in training.values()]
     chances = task_chances(sizes, recipe.temperature)
     if recipe.mixed_batches and len(tasks) > 1:
-        training = {task: data[task].train for task in tasks}
         return mixed_batches(training, chances, recipe, seed_for(seed, "tasks"))
     streams = {
-        task: data[task].train.training(recipe, seed_for(seed, "order", task)) for task in tasks
+        task: own.training(recipe, seed_for(seed, "order", task)) for task, own in training.items()
     }
     return _in_turn([streams[task] for task in tasks], chances, seed_for(seed, "tasks"))
 
