@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.backbones.parameters import ParameterSet
+from suite.backbones.precision import rounds
 from suite.nn.gated import GatedChange, gated_layers
 from suite.nn.kernels.arena import Arena, ArenaKernels, Rates, Rule
 from suite.nn.kernels.arena_torch import TorchKernels
@@ -96,8 +97,10 @@ class GateStepper:
                 recipe.clip_norm,
                 gates[0].threshold,
             ),
-            # The training loop computes in bfloat16 on a GPU and in float32 elsewhere.
-            working=torch.bfloat16 if device.type == "cuda" else self.weights[0].dtype,
+            # On the CPU autocast rounds a layer's weights where it uses them.
+            working=torch.bfloat16
+            if device.type == "cuda" and rounds(recipe.precision, device)
+            else self.weights[0].dtype,
         )
         self._attach(arena, self.gates)
         self.unpushed = UnpushedGate(float(arena.gate_score[0]), arena.rule)
@@ -149,7 +152,7 @@ class GateStepper:
         # skips the products for it. Open ones move into a smaller arena with locked gates.
         for gate, weight, kept in zip(self.gates, self.arena.weights, is_open, strict=True):
             if not kept:
-                gate.merged = weight
+                gate.merged = weight.to(self.arena.merged.dtype)
                 gate.change.data = gate.change.data.new_empty(0)
                 # A tensor of its own: a view would keep the whole old arena in memory.
                 gate.gate_score.data = gate.gate_score.data.clone()

@@ -61,9 +61,11 @@ class Arena:
     `weights` are the frozen W0, of any shape and dense memory order. `changes[i]`, `leaves[i]` and
     `gate_scores[i]` are views of the buffers, the first two in the shape and order of `weights[i]`;
     each layer starts at a multiple of `BLOCK` elements. Leaves have the type `working`: the
-    network computes with them, and a step reads their gradients. W0 is kept in that type too,
-    changes and moments in that of the gate scores: single steps may be smaller than bfloat16
-    resolves, and would be lost in it. In a `locked` arena gate scores stay as they are.
+    network computes with them, and a step reads their gradients. Changes and moments have that of
+    the gate scores, and W0 stays as it is, without a copy: W0 + D is rounded once. If W0 were
+    rounded first, most changes below half of a bfloat16's spacing would have no effect at all;
+    as it is, W0's lower digits decide which weights answer, and the mean answer is the change. In
+    a `locked` arena gate scores stay as they are.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Arena:
         self.rule = rule
         self.locked = locked
         self.steps = 0
-        self.weights = [weight.detach().to(working) for weight in weights]
+        self.weights = [weight.detach() for weight in weights]
         blocks = [-(-weight.numel() // BLOCK) for weight in weights]
         self.starts = [0, *accumulate(count * BLOCK for count in blocks)]
         self.change = gate_scores.new_zeros(self.starts[-1])

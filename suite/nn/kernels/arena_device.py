@@ -42,7 +42,7 @@ class TritonKernels:
         self.coefficient = arena.gate_score.new_empty(())
         self.hyper = arena.gate_score.new_zeros(kernels.SETTINGS)
         # Referenced here, because the table below has only addresses and keeps nothing alive.
-        self.held = [_aligned(weight) for weight in arena.weights]
+        self.held = [_aligned(weight.float()) for weight in arena.weights]
         self.weights = _table(self.held, device)
         self.addresses: list[int] = []
         self.gradients = torch.zeros_like(self.weights)
