@@ -29,6 +29,7 @@ from suite.engine.delta import (
     rounded,
     save_delta,
 )
+from suite.engine.frozen import frozen_in_bfloat16
 from suite.engine.ledger import closed_form, count, disagreement, parameters
 from suite.engine.loop import Progress, Training, train
 from suite.engine.scoring import predictions, validate
@@ -154,13 +155,14 @@ def train_cell(
     _guard(cell, method, workspace, data)
     model = _adapted(cell, method, workspace, "adapt")
     seed = seed_for(cell.key.seed, "train")
-    training = train(model, method, data, cell.recipe, seed, progress, checkpoint)
-    notes = [
+    with frozen_in_bfloat16(model, method, pristine, data, workspace.device) as weights:
+        training = train(model, method, data, cell.recipe, seed, progress, checkpoint)
+    hosted = (
         f"examples of {task} stay on the host"
         for task, own in data.items()
         if not own.train.resident
-    ]
-    training = replace(training, execution=(*training.execution, *notes))
+    )
+    training = replace(training, execution=(*training.execution, *weights, *hosted))
     facts = method.facts(model)
     _check_backbone(model, pristine, method)
     return Trained(
