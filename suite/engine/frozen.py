@@ -11,7 +11,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from suite.backbones.base import Backbone
 from suite.backbones.parameters import ParameterSet
@@ -78,21 +78,30 @@ def _hidden(model: AdaptedModel, chosen: ParameterSet) -> Iterator[None]:
     values = {id(parameter): parameter.data for parameter in chosen}
     layers = [m for m in model.modules() if type(m) in PLAIN and not chosen.isdisjoint(_own(m))]
     for layer in layers:
-        weight, bias = (
-            None if own is None else values.get(id(own), own) for own in (layer.weight, layer.bias)
-        )
-        product = F.linear if isinstance(layer, nn.Linear) else layer._conv_forward
+        assert isinstance(layer, PLAIN)
+        known = {
+            name: values.get(id(own), own) for name, own in layer.named_parameters(recurse=False)
+        }
         # An attribute of the layer hides the method of its class.
-        layer.forward = partial(product, weight=weight, bias=bias)
+        layer.__dict__["forward"] = partial(_product, layer, known["weight"], known.get("bias"))
     for parameter in chosen:
         parameter.data = parameter.new_tensor(torch.nan).expand(parameter.shape)
     try:
         yield
     finally:
         for layer in layers:
-            del layer.forward
+            del layer.__dict__["forward"]
         for parameter in chosen:
             parameter.data = values[id(parameter)]
+
+
+def _product(
+    layer: nn.Linear | nn.Conv2d, weight: Tensor, bias: Tensor | None, x: Tensor
+) -> Tensor:
+    """What a plain layer gives for x with this weight and bias."""
+    if isinstance(layer, nn.Linear):
+        return F.linear(x, weight, bias)
+    return layer._conv_forward(x, weight, bias)
 
 
 def _own(layer: nn.Module) -> ParameterSet:
@@ -117,9 +126,7 @@ def _of_plain_layers(model: AdaptedModel) -> ParameterSet:
 
 
 @torch.no_grad()
-def _losses(
-    model: AdaptedModel, data: Mapping[str, TaskBatches], device: torch.device
-) -> torch.Tensor:
+def _losses(model: AdaptedModel, data: Mapping[str, TaskBatches], device: torch.device) -> Tensor:
     with arithmetic(model, device):
         batches = (next(own.validation.evaluation(TRIED))[1] for own in data.values())
         return torch.stack([model.loss(batch) for batch in batches])

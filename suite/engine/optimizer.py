@@ -93,7 +93,7 @@ def make_optimizer(
     else:
         inner = torch.optim.AdamW(settings, fused=True, capturable=device.type == "cuda")
         # Torch warns of steps without a graph, which those before a capture are.
-        inner._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]
+        inner._warned_capturable_if_run_uncaptured = True
     return Optimizer(inner, others, recipe.clip_norm, stepper)
 
 

@@ -60,8 +60,11 @@ class Stepper(Protocol):
     """Takes the steps of some parameters in the optimizer's place; see `Method.stepper`."""
 
     parameters: ParameterSet
-    on_device: bool
-    """Whether `step` reads tensors on the device alone, so that a CUDA graph can replay it."""
+
+    @property
+    def on_device(self) -> bool:
+        """Whether `step` reads tensors on the device alone, so that a CUDA graph can replay it."""
+        ...
 
     def prepare(self, factor: float, progress: float) -> None:
         """What the host does for a step at `factor` times the learning rates, `progress` (0 to 1)
