@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import torch
 
+from suite.backbones.of_pass import forget_passes
 from suite.data.batching import Batch, MixedBatch
 from suite.engine.arithmetic import arithmetic
 from suite.engine.capture import Steps, recorder, turned_off
@@ -71,6 +72,7 @@ class TrainingStep:
         self.total_loss += loss.detach()
         loss.backward()
         self.optimizer.apply()
+        forget_passes()
 
     @property
     def captured(self) -> int:

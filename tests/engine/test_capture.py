@@ -141,7 +141,7 @@ CASES = [
 ]
 
 
-NOT_ON_THE_CPU = {"taps", "kd_mtl", "mpt"}
+NOT_ON_THE_CPU = {"taps"}
 """Methods of whose steps none is captured there: see docs/kernels.md."""
 
 
