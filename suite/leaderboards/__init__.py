@@ -8,6 +8,7 @@ from suite.console import say, shown
 from suite.leaderboards import (
     explorer,
     export,
+    findings,
     index,
     markdown,
     methods_page,
@@ -62,6 +63,7 @@ def pages(
         files[noise.NAME] = noise.written(pools)
     if any(board.rows for board in every):
         files[explorer.NAME] = explorer.render(every)
+        files[findings.NAME] = findings.render(every, found).encode()
     files["README.md"] = index.render(every, [*registry.methods], found).encode()
     if found:
         files[searches_page.NAME] = searches_page.render(found).encode()

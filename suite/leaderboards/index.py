@@ -4,7 +4,15 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from suite.leaderboards import explorer, export, formats, methods_page, searches_page, story
+from suite.leaderboards import (
+    explorer,
+    export,
+    findings,
+    formats,
+    methods_page,
+    searches_page,
+    story,
+)
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.markdown import MARK
 from suite.registry.schema import Scale
@@ -39,6 +47,7 @@ def _links(boards: Sequence[Board], searches: Sequence[Search]) -> list[str]:
     links = []
     if any(board.rows for board in boards):
         links.append(f"[Explore the results interactively]({explorer.NAME})")
+        links.append(f"[What the boards teach]({findings.NAME})")
         links.append(f"[What each method is and stores]({methods_page.NAME})")
     if searches:
         links.append(f"[How the learning rates were chosen]({searches_page.NAME})")

@@ -54,8 +54,8 @@ def section(board: Board) -> str:
         [
             "## Against the papers' order",
             "Kendall's rank correlation τ between the scores above and published ones, with its "
-            "95 % interval over test examples and runs of this page; 1: the same order, −1: the "
-            "reverse. Published scores count as exact, though most are of one run.",
+            "95 % interval over methods, test examples and runs of this page; 1: the same order, "
+            "−1: the reverse. Published scores count as exact, though most are of one run.",
             "\n".join(lines),
             _verdict(board.orders),
         ]

@@ -58,13 +58,13 @@ def _intervals(estimates: Sequence[Estimate]) -> tuple[list[int], list[int]]:
     return low.tolist(), high.tolist()
 
 
-def drawn_scores(estimates: Sequence[Estimate]) -> Array:
+def drawn_scores(estimates: Sequence[Estimate], seed: int = SEED) -> Array:
     """Scores drawn anew [methods, DRAWS]: test examples by their resamples, the same for all
     methods; runs from Student's t.
 
     Raises ValueError if the run noise of one of them is unknown.
     """
-    rng = np.random.Generator(np.random.PCG64(SEED))
+    rng = np.random.Generator(np.random.PCG64(seed))
     # One draw of examples for all methods: luck with the test set moves all of them together, and
     # a rank depends on differences alone.
     drawn = rng.integers(len(estimates[0].resampled), size=DRAWS)

@@ -120,9 +120,19 @@ def compare(a: Estimate, b: Estimate) -> Comparison:
 
     Raises ValueError if the run noise of one of them is unknown.
     """
+    return contrast([a], [b])
+
+
+def contrast(plus: Sequence[Estimate], minus: Sequence[Estimate]) -> Comparison:
+    """The scores of `plus` together, less those of `minus`, paired by test example; all runs are
+    independent of each other. Two against two is a difference of differences.
+
+    Raises ValueError if the run noise of one of them is unknown.
+    """
     # Resamples are subtracted one by one: examples that are hard for both cancel out.
-    found = _uncertainty(a.resampled - b.resampled, [a, b])
-    difference = a.score - b.score
+    resampled = sum(one.resampled for one in plus) - sum(one.resampled for one in minus)
+    found = _uncertainty(np.asarray(resampled), [*plus, *minus])
+    difference = sum(one.score for one in plus) - sum(one.score for one in minus)
     if found.error > 0:
         p = float(2 * special.stdtr(found.freedom, -abs(difference) / found.error))
     else:

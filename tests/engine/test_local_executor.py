@@ -183,7 +183,7 @@ def test_a_worker_ends_with_all_it_started_though_it_keeps_the_interpreter(
     registry, tmp_path, mark, how
 ):
     command = [sys.executable, "-m", "suite", "run", "--registry", str(registry), "-m", "holds"]
-    limit = ["--timeout", "60"] if how == "timeout" else []
+    limit = ["--timeout", "30"] if how == "timeout" else []
     process = subprocess.Popen(
         [*command, "-t", "reds", "--out", str(tmp_path / "out"), "-q", *limit],
         env=environment(tmp_path / "cache"),

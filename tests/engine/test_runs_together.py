@@ -106,6 +106,7 @@ def test_two_runs_share_a_plan_and_both_end_with_all_of_it(runs):
     assert runs.left_over() == []
 
 
+@pytest.mark.nightly
 def test_of_four_runs_one_is_killed_and_nothing_is_lost_or_done_twice(runs):
     others = [runs.start("-m", "good,slow", "--seeds", "0-4") for _ in range(3)]
     killed = runs.start("-m", "slow,good", "--seeds", "0-4")

@@ -50,6 +50,11 @@ TORCH = {
 OPTIONS = {
     "lora of every layer, rounded": {"options": {"lora.targets": "all"}, "store": "int8"},
 }
+# The others are exported by the same code, and take as long again.
+EVERY_TIME = {
+    "lora of every layer, rounded", "dora", "t5", "merged", "program", "program, one by one",
+    "program of t5, joint", "program of a network of the suite",
+}  # fmt: skip
 ROWS = 12
 EXPORT_PAGE = ROOT / "docs" / "export.md"
 
@@ -63,12 +68,25 @@ class Exported:
     answers: dict
 
 
+def of_each(cases):
+    """Parametrizes a test by cases, some of them nightly."""
+    nightly = pytest.mark.nightly
+    values = [pytest.param(case, marks=() if case in EVERY_TIME else nightly) for case in cases]
+    return pytest.mark.parametrize("case", values)
+
+
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """Every case: trained for a few steps, exported, and asked in one process without the suite."""
+def exported(tmp_path_factory, request):
+    """The cases asked for, and those of every time: each trained for a few steps, exported, and
+    asked in one process without the suite."""
+    calls = [getattr(item, "callspec", None) for item in request.session.items]
+    asked = {call.params["case"] for call in calls if call and "case" in call.params}
+    cases = {
+        name: case for name, case in (PEFT | TORCH).items() if name in EVERY_TIME or name in asked
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield _exported(tmp_path_factory.mktemp("exports"))
+        yield _exported(cases, tmp_path_factory.mktemp("exports"))
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +103,10 @@ def refused(exported, tmp_path_factory):
     return run
 
 
-def _exported(root):
+def _exported(cases, root):
     workspace = Workspace(load(), torch.device("cpu"), 1)
     asked, expected = {}, {}
-    for case, (method, tasks, backbone, _) in (PEFT | TORCH).items():
+    for case, (method, tasks, backbone, _) in cases.items():
         out, folder = root / f"out-{case}", root / case
         cell = cell_of(method, tasks, backbone, out, workspace, **OPTIONS.get(case, {}))
         task = cell.tasks[-1]
@@ -152,7 +170,7 @@ def logits(predictor, entry, questions):
     return predictor.model(inputs).numpy()
 
 
-@pytest.mark.parametrize("case", [*PEFT, *TORCH])
+@of_each([*PEFT, *TORCH])
 def test_it_answers_as_the_suite_does(exported, case):
     own = exported[case]
     found = own.answers["predict"]
@@ -162,23 +180,21 @@ def test_it_answers_as_the_suite_does(exported, case):
         assert found == own.predicted
 
 
-@pytest.mark.parametrize(
-    "case", [case for case, (_, _, b, _) in (PEFT | TORCH).items() if b != "t5_mini"]
-)
+@of_each(case for case, (_, _, backbone, _) in (PEFT | TORCH).items() if backbone != "t5_mini")
 def test_its_outputs_are_equal_to_a_millionth(exported, case):
     own = exported[case]
     size = np.abs(own.logits).max()
     assert own.answers["logits"] == pytest.approx(own.logits, abs=1e-6 * max(1.0, float(size)))
 
 
-@pytest.mark.parametrize("case", PEFT)
+@of_each(PEFT)
 def test_an_adapter_is_of_its_own_kind(exported, case):
     config = json.loads((exported[case].folder / "adapter_config.json").read_text())
     assert config["peft_type"] == PEFT[case][3]
     assert config["base_model_name_or_path"] == "backbone"
 
 
-@pytest.mark.parametrize("case", TORCH)
+@of_each(TORCH)
 def test_weights_are_merged_where_they_can_be(exported, case):
     kinds = {"model.safetensors", "model.pt2"}
     assert kinds & {path.name for path in exported[case].folder.iterdir()} == {TORCH[case][3]}
@@ -220,6 +236,7 @@ def test_what_is_meant_must_be_clear(refused, tmp_path, capsys):
     assert "exists already" in said
 
 
+@pytest.mark.nightly
 def test_the_page_on_export_does_what_it_says(tmp_path):
     bash = re.compile(r"```bash\n(.*?)```", re.S)
     text = EXPORT_PAGE.read_text()

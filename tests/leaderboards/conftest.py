@@ -148,6 +148,7 @@ def cell(
     version="v1",
     options=None,
     setting="",
+    store="float32",
 ):
     """One result; `shared` and `own` are stored parameters, the latter for each task."""
     tasks = (tasks,) if isinstance(tasks, str) else tuple(tasks)
@@ -161,6 +162,7 @@ def cell(
             tasks=tasks,
             seed=seed,
             setting=setting,
+            store=store,
         ),
         identity=Identity(
             schema_version=1,

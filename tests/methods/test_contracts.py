@@ -1,12 +1,13 @@
 """Every method of the registry keeps the contract on every family it claims, and refuses the rest.
 
 Beside the defaults, every choice of every option is tried. The networks are the tiny ones, so that
-a pair takes about a second; `python -m suite check METHOD` does the same on the embedded backbones.
-What trains a method again is done on one family a method here; `pytest -m nightly` does it on all
-of them, embedded, and compiles.
+a pair takes a few seconds; `python -m suite check METHOD` does the same on the embedded backbones.
+Each method, and each choice, is tried on one family here; `pytest -m nightly` does it on all of
+them, also embedded, and compiles.
 """
 
 import copy
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -135,22 +136,34 @@ TRAINING_AGAIN = (
 )
 QUICK = [check for check in CHECKS if check not in (compiles, *TRAINING_AGAIN)]
 QUICK += [what_belongs_to_a_task_acts_on_that_task, rounding_makes_a_small_file]
-# A method's training is its own code, whatever the network; families take turns.
-ONE_FAMILY = {
-    name: entry.families[turn % len(entry.families)]
-    for turn, (name, entry) in enumerate(ENTRIES.items())
-}
 
 
-@pytest.mark.parametrize(("name", "family"), PAIRS)
+def in_turn(cases):
+    """The cases, (name, family, ...), of which each is tried on one family on every push: families
+    take turns. The others are nightly."""
+    families = defaultdict(list)
+    for name, family, *rest in cases:
+        families[name, *map(str, rest)].append(family)
+    turns = {key: own[turn % len(own)] for turn, (key, own) in enumerate(families.items())}
+    return [
+        pytest.param(
+            name,
+            family,
+            *rest,
+            marks=() if turns[name, *map(str, rest)] == family else pytest.mark.nightly,
+        )
+        for name, family, *rest in cases
+    ]
+
+
+@pytest.mark.parametrize(("name", "family"), in_turn(PAIRS))
 def test_the_contract_is_kept(name, family, tmp_path):
     bench = bench_of(name, family, {}, tmp_path)
-    checks = [*QUICK, *TRAINING_AGAIN] if ONE_FAMILY[name] == family else QUICK
-    assert faults(bench, checks) == {}
+    assert faults(bench, [*QUICK, *TRAINING_AGAIN]) == {}
     assert bench.recipe.learning_rate == RATE, "the loss does not fall at the first rate"
 
 
-@pytest.mark.parametrize(("name", "family", "option", "choice"), CHOICES)
+@pytest.mark.parametrize(("name", "family", "option", "choice"), in_turn(CHOICES))
 def test_the_contract_is_kept_with_every_choice_of_an_option(
     name, family, option, choice, tmp_path
 ):

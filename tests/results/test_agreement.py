@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from suite.results.agreement import agreement
+from suite.results.agreement import agreement, mutual_agreement
 from suite.results.statistics import Estimate, RunNoise
 
 
@@ -34,6 +34,7 @@ def test_the_interval_is_as_wide_as_the_scores_are_uncertain():
     scores, published = [60.0, 61.0, 62.0, 63.0, 64.0], [1, 2, 3, 4, 5]
     sure = agreement(estimates(scores, 1e-3), published)
     assert (sure.low, sure.high) == (1, 1)
+    assert sure.p == pytest.approx(2 / 120), "one of 5! orders is the same, one the reverse"
     unsure = agreement(estimates(scores, 3.0), published)
     assert unsure.low < 0 < unsure.high
 
@@ -41,3 +42,16 @@ def test_the_interval_is_as_wide_as_the_scores_are_uncertain():
 def test_equal_scores_have_no_order():
     assert agreement(estimates([60.0] * 5, 1.0), [1, 2, 3, 4, 5]) is None
     assert agreement(estimates([60.0, 61, 62, 63, 64], 1.0), [2] * 5) is None
+
+
+def test_two_uncertain_orders_agree_as_their_scores_do():
+    scores, others = [60.0, 61.0, 62.0, 63.0, 64.0, 65.0], [1.0, 2.0, 3.0, 6.0, 5.0, 4.0]
+    found = mutual_agreement(estimates(scores, 1e-3), estimates(others, 1e-3))
+    expected = kendalltau(scores, others)
+    assert (found.tau, found.p) == pytest.approx((expected.statistic, expected.pvalue))
+    # Exact as the scores are, other methods might have another order.
+    assert found.low < 0.1 < found.tau < found.high
+    same = mutual_agreement(estimates(scores, 1e-3), estimates(scores, 1e-3))
+    assert (same.low, same.high) == (1, 1)
+    unsure = mutual_agreement(estimates(scores, 3.0), estimates(scores, 3.0))
+    assert unsure.low < 0 < unsure.tau <= unsure.high

@@ -143,7 +143,17 @@ def test_the_merge_is_exact(gates):
         assert torch.equal(leaf, weight + arena.changes[i] if is_open else weight)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+EVERY_WAY = ("sgd, clipped", "adamw, accumulated, weight decay, clipped")
+"""Between them these take every branch of the kernels."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in EVERY_WAY else pytest.mark.nightly)
+        for name in SETTINGS
+    ],
+)
 def test_the_kernels_train_as_the_equations_say(name):
     expected = train_straight_through(SETTINGS[name], STEPS)
     actual = train_arena(SETTINGS[name], STEPS, TritonKernels)
@@ -179,6 +189,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_caught(fault, monkeypatch, tmp_path):
     name, right, wrong = FAULTS[fault]

@@ -21,11 +21,28 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("path", sorted(HERE.glob("interpreted_*.py")), ids=lambda path: path.stem)
-def test_the_kernels_compute_what_their_reference_computes(path):
+FILES = sorted(path.stem for path in HERE.glob("interpreted_*.py"))
+AT_NIGHT = [name for name in FILES if "mark.nightly" in (HERE / f"{name}.py").read_text()]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_kernels_compute_what_their_reference_computes(name):
+    interpret(name, "not nightly")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", AT_NIGHT)
+def test_every_form_is_right_and_every_planted_fault_is_found(name):
+    interpret(name, "nightly")
+
+
+def interpret(name, marked):
     result = subprocess.run(
         # In this one process: two workers would import torch twice more for one file.
-        [sys.executable, "-m", "pytest", "-n", "0", str(path), "-p", "no:cacheprovider"],
+        [
+            *(sys.executable, "-m", "pytest", "-n", "0", "-m", marked, "-p", "no:cacheprovider"),
+            str(HERE / f"{name}.py"),
+        ],
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,
