@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -148,6 +149,12 @@ def recorder(device: torch.device) -> Recorder | None:
     return CudaRecorder() if device.type == "cuda" else None
 
 
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    # One for all phases and cells of a process: each stream has memory of its own.
+    return torch.cuda.Stream(device)
+
+
 @contextmanager
 def on_side_stream(device: torch.device) -> Iterator[None]:
     """Let a GPU work on a stream of its own, as captures need it, after all that was launched
@@ -155,7 +162,7 @@ def on_side_stream(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    main, side = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+    main, side = torch.cuda.current_stream(device), _side_stream(device)
     side.wait_stream(main)
     try:
         with torch.cuda.stream(side):

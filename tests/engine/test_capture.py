@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 from tape import TapeRecorder, Watch
-from tiny import tiny_backbone, tiny_data, tiny_tasks
+from tiny import WIDTH, tiny_backbone, tiny_data, tiny_tasks
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from suite.engine import arithmetic, step
 from suite.engine.capture import BEGINNING, KEEPS, MIXED, SETTING, WAITS
 from suite.engine.cell import adapt_model
 from suite.engine.checkpoint import Checkpoint
 from suite.engine.loop import train
+from suite.engine.scoring import validate
 from suite.errors import UserError
 from suite.method import Method, ParameterSet, Phase, adapted, context_of
 from suite.method.load import load_method
@@ -268,3 +270,27 @@ def test_no_step_of_mixed_batches_waits_for_the_device(name, family, options, mo
     trained(method, family, None, monkeypatch, 2, mixed_batches=True)
     assert watch.seen > 100
     assert watch.found == []
+
+
+class Clones(TorchDispatchMode):
+    """Counts copies of tensors of one shape."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.shape, self.count = shape, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten.clone.default and args[0].shape == self.shape:
+            self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_best_state_has_one_copy_however_often_it_improves(monkeypatch):
+    method = registered("bitfit")
+    heads = torch.Size((3, WIDTH))
+    with Clones(heads) as clones:
+        model, training = trained(method, "vit", None, monkeypatch, 1, evaluations=STEPS)
+    assert clones.count == 1
+    # The states of all evaluations were candidates, and the kept one is in the model.
+    data = {"a": tiny_data("vit", "a")}
+    assert validate(model, data) == training.validation
