@@ -68,8 +68,16 @@ class CudaRecorder:
     def capture(self, compute: Callable[[], None]) -> Replay | None:
         """See `Recorder`."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool, stream=torch.cuda.current_stream()):
-            compute()
+        try:
+            with torch.cuda.graph(graph, pool=self.pool, stream=torch.cuda.current_stream()):
+                compute()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"a training step could not be captured ({error}); {SETTING}=0 trains without "
+                "CUDA graphs"
+            ) from error
         return None if self._is_held() else graph
 
     def _is_held(self) -> bool:

@@ -8,7 +8,7 @@ from tape import TapeRecorder, Watch
 from tiny import WIDTH, tiny_backbone, tiny_data, tiny_tasks
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from suite.engine import arithmetic, step
+from suite.engine import arithmetic, environment, step
 from suite.engine.capture import BEGINNING, KEEPS, MIXED, SETTING, WAITS
 from suite.engine.cell import adapt_model
 from suite.engine.checkpoint import Checkpoint
@@ -20,6 +20,7 @@ from suite.method.load import load_method
 from suite.registry import load
 from suite.registry.options import default_options
 from suite.registry.schema import Recipe, Scale
+from suite.results.records import Environment
 
 CPU = torch.device("cpu")
 STEPS = 8
@@ -294,3 +295,10 @@ def test_the_best_state_has_one_copy_however_often_it_improves(monkeypatch):
     # The states of all evaluations were candidates, and the kept one is in the model.
     data = {"a": tiny_data("vit", "a")}
     assert validate(model, data) == training.validation
+
+
+def test_a_result_says_how_steps_were_taken_where_there_was_a_choice():
+    plain, said = environment.describe("cpu", 1), environment.describe("cpu", 1, ("a", "b"))
+    assert "execution" not in plain.model_dump(mode="json")
+    assert Environment.model_validate(plain.model_dump(mode="json")) == plain
+    assert Environment.model_validate(said.model_dump(mode="json")).execution == ("a", "b")
