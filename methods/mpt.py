@@ -117,9 +117,6 @@ class Teachers:
         with torch.no_grad():
             teacher = self._teach(batch)
         distance = F.mse_loss(own, self.features.read())
-        if batch.target_ids is not None:
-            answered = batch.target_ids >= 0
-            student, teacher = student[answered], teacher[answered]
         output = self.model.tasks[batch.task].output
         if batch.target_ids is None and isinstance(output, Regression):
             return distance + F.mse_loss(student, teacher)
@@ -127,7 +124,12 @@ class Teachers:
             given = Bernoulli(logits=teacher.float())
             return distance + kl_divergence(given, Bernoulli(logits=student.float())).sum(-1).mean()
         ours, theirs = (outputs.float().log_softmax(-1) for outputs in (student, teacher))
-        return distance + F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
+        if batch.target_ids is None:
+            return distance + F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
+        # By weights: to pick the tokens that answer, the host would wait for the device.
+        answered = batch.target_ids >= 0
+        divergence = F.kl_div(ours, theirs, reduction="none", log_target=True).sum(-1)
+        return distance + (divergence * answered).sum() / answered.sum()
 
     def _teach(self, batch: Batch) -> Tensor:
         """The teacher's outputs, without dropout."""

@@ -34,6 +34,11 @@ class SharedFinetuning(Method):
         )
         return model
 
+    @property
+    def steps_alike(self) -> bool:
+        """The weighting goes on in rounds."""
+        return self.weighting == "sum"
+
     def penalty(self, model: AdaptedModel, progress: float) -> None:
         """No term of the loss: only the rounds of the weighting go on."""
         if self.weighting == "chebyshev":

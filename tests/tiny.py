@@ -13,7 +13,8 @@ from suite.backbones.base import Backbone, EncoderBackbone, VisionBackbone
 from suite.backbones.writers import EncoderDecoderBackbone
 from suite.data.batching import Batch, Batches
 from suite.data.encode import Examples
-from suite.engine.loop import TaskBatches, train
+from suite.engine.loop import train
+from suite.engine.training_data import TaskBatches
 from suite.registry.schema import BackboneEntry, Recipe, TaskEntry
 
 WIDTH = 16

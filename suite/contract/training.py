@@ -14,7 +14,7 @@ from torch import Tensor
 from suite.contract.answers import outputs
 from suite.contract.fixture import SEED, Bench, Fault
 from suite.engine.delta import changed_tensors
-from suite.engine.loop import predictions
+from suite.engine.scoring import predictions
 from suite.method import Method, ParameterGroup, ParameterSet, Phase
 from suite.method.model import AdaptedModel, HeadedModel
 

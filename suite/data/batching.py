@@ -1,4 +1,5 @@
-"""Batches from examples that live on the device: no copies, no host synchronisation."""
+"""Batches from examples on the device or, if they do not fit there, on the host. In neither case
+does the host wait for the device."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from suite.data.augment import augment
 from suite.data.encode import Examples
+from suite.data.transfer import to_device
 from suite.registry.schema import BackboneEntry, Recipe
 
 BUCKET_BATCHES = 16
+GPU_MULTIPLE = 16
 FEATURES = "features"
 """The only input of a batch for which the backbone need not be run."""
 
@@ -47,11 +50,22 @@ class Batch:
 class Batches:
     """Makes batches of one split of one task, for one backbone."""
 
-    def __init__(self, task: str, examples: Examples, backbone: BackboneEntry) -> None:
+    def __init__(
+        self,
+        task: str,
+        examples: Examples,
+        backbone: BackboneEntry,
+        device: torch.device | None = None,
+    ) -> None:
+        """`device` is where batches are wanted, by default where the examples are."""
         self.task = task
         self.examples = examples
         self.backbone = backbone
-        device = examples.targets.device
+        self.device = device = device or examples.targets.device
+        self.resident = examples.targets.device.type == device.type
+        self.multiple = GPU_MULTIPLE if device.type == "cuda" else 1
+        """Texts of a training batch are padded to a multiple of so many tokens, if there are so
+        many: a GPU replays the steps of batches of one shape."""
         if backbone.modality == "image":
             mean = torch.tensor(backbone.mean, device=device).view(1, 3, 1, 1)
             std = torch.tensor(backbone.std, device=device).view(1, 3, 1, 1)
@@ -76,40 +90,56 @@ class Batches:
                 by_length = window[np.argsort(self.examples.lengths[window], kind="stable")]
                 batches.extend(by_length.reshape(-1, size))
             batches = [batches[number] for number in rng.permutation(len(batches))]
-            on_device = torch.from_numpy(np.concatenate(batches)).to(self.examples.targets.device)
+            on_device = self._index(np.concatenate(batches))
             for rows, index in zip(batches, on_device.split(size), strict=True):
-                yield _augmented(self._batch(rows, index), recipe, rng)
+                yield _augmented(self._batch(rows, index, self._padded(rows)), recipe, rng)
 
     def evaluation(self, size: int) -> Iterator[tuple[np.ndarray, Batch]]:
         """Every example once, shortest first: (row numbers, batch)."""
         order = np.argsort(self.examples.lengths, kind="stable")
         for start in range(0, len(order), size):
             rows = order[start : start + size]
-            index = torch.from_numpy(rows).to(self.examples.targets.device)
-            yield rows, self._batch(rows, index)
+            yield rows, self._batch(rows, self._index(rows))
 
     def rows(self, rows: np.ndarray, longest: int) -> Batch:
         """The examples with these numbers, texts cut or padded to `longest` tokens."""
-        return self._batch(rows, torch.from_numpy(rows).to(self.examples.targets.device), longest)
+        return self._batch(rows, self._index(rows), longest)
+
+    def _index(self, rows: np.ndarray) -> Tensor:
+        """Row numbers where the examples are."""
+        return to_device(torch.from_numpy(rows), self.examples.targets.device)
+
+    def _padded(self, rows: np.ndarray) -> int:
+        """The length of these texts in training."""
+        longest = -(-int(self.examples.lengths[rows].max()) // self.multiple) * self.multiple
+        return min(longest, *(values.shape[1] for values in self.examples.inputs.values()))
+
+    def _rows(self, values: Tensor, index: Tensor) -> Tensor:
+        """Rows of the examples, on the device."""
+        return values[index] if self.resident else to_device(values[index], self.device)
 
     def _batch(self, rows: np.ndarray, index: Tensor, longest: int = 0) -> Batch:
-        """The batch of `rows`, texts as long as their longest or `longest`; `index` is `rows` on
-        the device."""
+        """The batch of `rows`, texts as long as their longest or `longest`; `index` is `rows` where
+        the examples are."""
         examples = self.examples
         if "image" in examples.inputs:
-            image = examples.inputs["image"][index].float()
+            image = self._rows(examples.inputs["image"], index).float()
             inputs = {"image": torch.addcmul(self.shift, image, self.scale)}
         else:
             longest = longest or int(examples.lengths[rows].max())
             inputs = {
-                name: values[index, :longest].long() for name, values in examples.inputs.items()
+                name: self._rows(values[:, :longest], index).long()
+                for name, values in examples.inputs.items()
             }
             missing = longest - inputs["input_ids"].shape[1]
             if missing > 0:
                 # Any token id will do here: the mask is padded with zeros as well.
                 inputs = {name: F.pad(values, (0, missing)) for name, values in inputs.items()}
-        ids = None if examples.target_ids is None else examples.target_ids[index].long()
-        return Batch(self.task, inputs, examples.targets[index], ids)
+        return Batch(self.task, inputs, self._rows(examples.targets, index), self._answers(index))
+
+    def _answers(self, index: Tensor) -> Tensor | None:
+        ids = self.examples.target_ids
+        return None if ids is None else self._rows(ids, index).long()
 
 
 class FeatureBatches(Batches):
@@ -119,19 +149,20 @@ class FeatureBatches(Batches):
     """
 
     def __init__(self, batches: Batches, width: int, compute: Callable[[Batch], Tensor]) -> None:
-        super().__init__(batches.task, batches.examples, batches.backbone)
-        device = batches.examples.targets.device
+        super().__init__(batches.task, batches.examples, batches.backbone, batches.device)
         self.compute = compute
-        self.features = torch.empty(len(self.examples), width, device=device)
+        self.features = torch.empty(len(self.examples), width, device=self.device)
         self.known = np.zeros(len(self.examples), bool)
 
     def _batch(self, rows: np.ndarray, index: Tensor, longest: int = 0) -> Batch:
+        place = index if self.resident else to_device(index, self.device)
         if not self.known[rows].all():
-            self.features[index] = self.compute(super()._batch(rows, index)).float()
+            self.features[place] = self.compute(super()._batch(rows, index)).float()
             self.known[rows] = True
-        ids = None if self.examples.target_ids is None else self.examples.target_ids[index].long()
-        inputs = {FEATURES: self.features[index]}
-        return Batch(self.task, inputs, self.examples.targets[index], ids)
+        inputs = {FEATURES: self.features[place]}
+        return Batch(
+            self.task, inputs, self._rows(self.examples.targets, index), self._answers(index)
+        )
 
 
 def task_chances(sizes: Sequence[int], temperature: float) -> list[float]:

@@ -16,7 +16,9 @@ from suite.console import shown
 from suite.data.batching import Batches
 from suite.data.encode import EncodedTask, Examples, encode_task
 from suite.data.sources import departure
+from suite.data.transfer import fits
 from suite.engine import environment, guards, peak_memory
+from suite.engine.arithmetic import arithmetic
 from suite.engine.checkpoint import Checkpoint
 from suite.engine.content import Origin
 from suite.engine.delta import (
@@ -27,17 +29,12 @@ from suite.engine.delta import (
     rounded,
     save_delta,
 )
+from suite.engine.frozen import frozen_in_bfloat16
 from suite.engine.ledger import closed_form, count, disagreement, parameters
-from suite.engine.loop import (
-    Progress,
-    TaskBatches,
-    Training,
-    autocast,
-    predictions,
-    train,
-    validate,
-)
+from suite.engine.loop import Progress, Training, train
+from suite.engine.scoring import predictions, validate
 from suite.engine.seeding import seed_for
+from suite.engine.training_data import TaskBatches
 from suite.method import Method
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel
@@ -83,7 +80,7 @@ class Workspace:
         return self.backbones[name]
 
     def task(self, cell: Cell, entry: TaskEntry) -> EncodedTask:
-        """A task's examples for the cell's backbone, on the device."""
+        """A task's examples for the cell's backbone, on the device if they fit there."""
         # Of the examples and of the code that encodes them: a change of either gives other tensors.
         digest = f"{cell.identity.tasks[entry.name]}.{cell.identity.parts['data']}"
         if self.registry.methods[cell.key.method].task_prefix:
@@ -94,7 +91,9 @@ class Workspace:
         if key not in self.encoded:
             backbone = self.backbone(cell.key.backbone)
             encoded = encode_task(entry, cell.key.scale, backbone, cell.recipe.max_length, digest)
-            self.encoded[key] = replace(encoded.to(self.device), task=entry)
+            if fits(encoded, self.device):
+                encoded = encoded.to(self.device)
+            self.encoded[key] = replace(encoded, task=entry)
         return self.encoded[key]
 
     def tasks(self, cell: Cell) -> list[EncodedTask]:
@@ -155,11 +154,18 @@ def train_cell(
     pristine = workspace.backbone(cell.key.backbone)
     method = load_method(workspace.registry.methods[cell.key.method], cell.options)
     encoded = workspace.tasks(cell)
-    data = _batches(encoded, pristine)
+    data = _batches(encoded, pristine, workspace.device)
     _guard(cell, method, workspace, data)
     model = _adapted(cell, method, workspace, "adapt")
     seed = seed_for(cell.key.seed, "train")
-    training = train(model, method, data, cell.recipe, seed, progress, checkpoint)
+    with frozen_in_bfloat16(model, method, pristine, data, workspace.device) as weights:
+        training = train(model, method, data, cell.recipe, seed, progress, checkpoint)
+    hosted = (
+        f"examples of {task} stay on the host"
+        for task, own in data.items()
+        if not own.train.resident
+    )
+    training = replace(training, execution=(*training.execution, *weights, *hosted))
     facts = _finite(method.facts(model))
     _check_backbone(model, pristine, method)
     return Trained(
@@ -194,13 +200,14 @@ def trained_before(cell: Cell, result: Result, delta: Path, workspace: Workspace
         method=method,
         model=model,
         encoded=encoded,
-        data=_batches(encoded, workspace.backbone(cell.key.backbone)),
+        data=_batches(encoded, workspace.backbone(cell.key.backbone), workspace.device),
         training=Training(
             steps=result.steps,
             seconds=result.train_seconds,
             processor_seconds=result.processor_seconds,
             validation={score.task: score.validation_score for score in result.scores},
             trained_parameters=result.trained_parameters,
+            execution=result.environment.execution if result.environment else (),
         ),
         facts=result.facts,
         seconds=result.train_seconds,
@@ -245,7 +252,8 @@ def store_cell(cell: Cell, trained: Trained, workspace: Workspace, folder: Path)
     scores = []
     for encoded, seal in sealed:
         test, task = seal.open(), registry.tasks[f"{key.track}/{encoded.task.name}"]
-        predicted = predictions(restored, Batches(task.name, test, pristine.entry))
+        batches = Batches(task.name, test, pristine.entry, workspace.device)
+        predicted = predictions(restored, batches)
         sizes = [len(split) for split in (encoded.train, encoded.validation, test)]
         note = "; ".join(filter(None, (departure(task, key.scale, *sizes), encoded.note)))
         scores.append(_task_score(task, predicted, test, on_validation[task.name], note))
@@ -267,7 +275,9 @@ def store_cell(cell: Cell, trained: Trained, workspace: Workspace, folder: Path)
         processor_seconds=round(trained.training.processor_seconds, 3),
         total_seconds=round(trained.seconds + time.perf_counter() - started, 3),
         peak_memory_bytes=max(trained.peak_memory_bytes, peak_memory.peak_bytes(workspace.device)),
-        environment=environment.describe(str(workspace.device), workspace.threads),
+        environment=environment.describe(
+            str(workspace.device), workspace.threads, trained.training.execution
+        ),
     )
 
 
@@ -287,12 +297,14 @@ def adapt_model(
     return method.adapt(pristine.fresh(), described).to(device).eval()
 
 
-def _batches(encoded: Sequence[EncodedTask], backbone: Backbone) -> dict[str, TaskBatches]:
+def _batches(
+    encoded: Sequence[EncodedTask], backbone: Backbone, device: torch.device
+) -> dict[str, TaskBatches]:
     """What training may see of each task."""
     return {
         own.task.name: TaskBatches(
-            Batches(own.task.name, own.train, backbone.entry),
-            Batches(own.task.name, own.validation, backbone.entry),
+            Batches(own.task.name, own.train, backbone.entry, device),
+            Batches(own.task.name, own.validation, backbone.entry, device),
         )
         for own in encoded
     }
@@ -320,7 +332,7 @@ def _guard(
     pristine = workspace.backbone(cell.key.backbone)
     batches = [next(own.train.evaluation(GUARD_BATCH))[1] for own in data.values()]
     model = _adapted(cell, method, workspace, "restore")
-    with autocast(model, workspace.device):
+    with arithmetic(model, workspace.device):
         fault = guards.fault(model, method, entry, cell.options, pristine, batches)
     if fault:
         raise CellError(fault)
@@ -372,7 +384,7 @@ def _checked(
 
 def _check_restored(model: AdaptedModel, restored: AdaptedModel, validation: Batches) -> None:
     _, batch = next(validation.evaluation(RESTORE_BATCH))
-    with torch.no_grad(), autocast(model, batch.targets.device):
+    with torch.no_grad(), arithmetic(model, batch.targets.device):
         before, after = float(model.loss(batch)), float(restored.loss(batch))
     # On a GPU the libraries may choose other kernels for the new object, which round differently.
     tolerance = 0.0 if batch.targets.device.type == "cpu" else 0.01

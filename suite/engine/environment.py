@@ -15,8 +15,9 @@ CHECKOUT = Path(__file__).parents[2]
 PACKAGES = ("torch", "transformers", "timm", "triton", "numpy")
 
 
-def describe(device: str, threads: int) -> Environment:
-    """The environment of a cell that has just finished on `device` (`cpu`, `cuda:0`)."""
+def describe(device: str, threads: int, execution: tuple[str, ...] = ()) -> Environment:
+    """The environment of a cell that has just finished on `device` (`cpu`, `cuda:0`), which it used
+    as `execution` says."""
     commit, dirty = revision()
     return Environment(
         device=device,
@@ -26,6 +27,7 @@ def describe(device: str, threads: int) -> Environment:
         commit=commit,
         dirty=dirty,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        execution=execution,
     )
 
 

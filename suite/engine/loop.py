@@ -1,6 +1,7 @@
 """Train an adapted model and keep the state that scored best on validation."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,39 +10,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from suite.data.batching import (
-    Batch,
-    Batches,
-    FeatureBatches,
-    MixedBatch,
-    mixed_batches,
-    task_chances,
-)
+from suite.data.batching import Batch, MixedBatch
+from suite.engine.capture import described, on_side_stream
 from suite.engine.checkpoint import Checkpoint
 from suite.engine.delta import live_tensors
-from suite.engine.optimizer import make_optimizer, rate_factor
+from suite.engine.optimizer import make_optimizer
 from suite.engine.resume import Resumable
+from suite.engine.scoring import validate
 from suite.engine.seeding import seed_for
+from suite.engine.step import TrainingStep
+from suite.engine.training_data import TaskBatches, on_features, stream, trains_heads_alone
 from suite.errors import Diverged, Unsupported
 from suite.method import Method, ParameterSet, Phase
-from suite.method.model import AdaptedModel, HeadedModel
+from suite.method.model import AdaptedModel
 from suite.registry.schema import Recipe
-from suite.results.scores import evaluate, score
-
-EVALUATION_BATCH = 256
-FEATURE_BYTES = 2**30
-"""Most memory that the features of a frozen backbone may take."""
 
 Progress = Callable[[int, int], None]
 """Called with (optimizer steps done, steps in all) after every step."""
-
-
-@dataclass(frozen=True)
-class TaskBatches:
-    """What training may see of a task: its training and validation splits."""
-
-    train: Batches
-    validation: Batches
 
 
 @dataclass(frozen=True)
@@ -68,6 +53,20 @@ class Training:
     validation: Mapping[str, float]
     """Validation score of every task at the state that was kept."""
     trained_parameters: int
+    execution: tuple[str, ...] = ()
+    """How the device was used, if it can be used in more ways than one."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the training of a phase did."""
+
+    validation: Mapping[str, float]
+    """Scores of the phase's tasks at the state that was kept."""
+    captured: int
+    """Steps that were replayed as CUDA graphs."""
+    uncaptured: Mapping[str, int]
+    """Steps that were not, by reason."""
 
 
 def train(
@@ -93,12 +92,17 @@ def train(
     total = sum(stretch.steps for stretch in stretches)
     done = 0
     validation: dict[str, float] = {}
+    captured, uncaptured = 0, Counter[str]()
     for stretch in stretches:
         if stretch.phase.prepare is not None:
             stretch.phase.prepare()
         _train_only(trainable, stretch.parameters)
         report = partial(_report, progress, done, total)
-        validation |= _train_stretch(model, method, stretch, recipe, report, checkpoint)
+        with on_side_stream(next(iter(stretch.parameters)).device):
+            trained = _train_stretch(model, method, stretch, recipe, report, checkpoint)
+        validation |= trained.validation
+        captured += trained.captured
+        uncaptured.update(trained.uncaptured)
         done += stretch.steps
         if stretch.phase.finish is not None:
             stretch.phase.finish(partial(_validate_some, model, data))
@@ -114,11 +118,12 @@ def train(
         - computed
         + (checkpoint.earlier_processor_seconds if checkpoint else 0),
         validation=validation,
-        trained_parameters=_trained(stretches),
+        trained_parameters=_trained_parameters(stretches),
+        execution=described(captured, uncaptured),
     )
 
 
-def _trained(stretches: Sequence[Stretch]) -> int:
+def _trained_parameters(stretches: Sequence[Stretch]) -> int:
     """How many parameters were trained: each once, and again in every network of its own."""
     apart = [stretch.parameters for stretch in stretches if stretch.phase.apart]
     together = ParameterSet(
@@ -128,29 +133,6 @@ def _trained(stretches: Sequence[Stretch]) -> int:
         for parameter in stretch.parameters
     )
     return sum(parameter.numel() for own in [together, *apart] for parameter in own)
-
-
-def predictions(model: AdaptedModel, batches: Batches) -> np.ndarray:
-    """Predictions of every example [N], in the order of the examples. The model is not shown the
-    answers."""
-    model.eval()
-    rows: list[np.ndarray] = []
-    outputs: list[Tensor] = []
-    with autocast(model, batches.examples.targets.device):
-        for index, batch in batches.evaluation(EVALUATION_BATCH):
-            rows.append(index)
-            outputs.append(model.predict(batch.unanswered()).cpu())
-    order = np.concatenate(rows)
-    values = torch.cat(outputs).numpy()
-    result = np.empty_like(values)
-    result[order] = values
-    return result
-
-
-def autocast(model: AdaptedModel, device: torch.device) -> torch.autocast:
-    """The precision of a model's arithmetic."""
-    rounds = model.precision == "bfloat16" or (model.precision == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, torch.bfloat16, enabled=rounds)
 
 
 def _stretches(
@@ -197,21 +179,18 @@ def _train_stretch(
     recipe: Recipe,
     progress: Callable[[int], None],
     checkpoint: Checkpoint | None,
-) -> dict[str, float]:
-    """Train for the steps of one phase, leave the best state in the model, and return the
-    validation scores of the phase's tasks at that state."""
+) -> Trained:
+    """Train for the steps of one phase, and leave the best state in the model."""
     phase, data, steps = stretch.phase, stretch.data, stretch.steps
     optimizer = make_optimizer(method, model, stretch.parameters, recipe)
-    stepper = optimizer.stepper
     model.train()
-    if _trains_heads_alone(model, stretch, recipe):
-        data = _on_features(model, data)
-    batches = _stream(data, recipe, stretch.seed)
+    if trains_heads_alone(model, phase, stretch.parameters, recipe):
+        data = on_features(model, data)
+    batches = stream(data, recipe, stretch.seed)
     evaluate_after = {
         round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
     }
     device = next(iter(stretch.parameters)).device
-    # A sum on the device stays not finite once one loss was: it need not be read at every step.
     total_loss = torch.zeros((), device=device)
     best: list[Tensor] = []
     best_score = -np.inf
@@ -227,30 +206,18 @@ def _train_stretch(
             _skip(batches, done, phase)
         best = resumable.restore(standing, ended=done == steps)
         best_score, best_validation = standing.best_score, dict(standing.best_validation)
+        del standing
     # Only what training can change is copied at an evaluation, not the frozen backbone.
     live = list(live_tensors(model).values())
+    training_step = TrainingStep(model, method, phase, recipe, optimizer, steps, total_loss)
     for step in range(done + 1, steps + 1):
         batch = next(batches)
-        with autocast(model, device):
-            if isinstance(batch, Batch):
-                loss = model.loss(batch, recipe.label_smoothing)
-            else:
-                loss = model.mixed_loss(batch, recipe.label_smoothing)
-            penalty = method.penalty(model, (step - 1) / steps)
-            if penalty is not None:
-                loss = loss + penalty
-            if phase.penalty is not None:
-                # `_stretches` refuses such a phase where tasks are mixed.
-                assert isinstance(batch, Batch)
-                loss = loss + phase.penalty(batch)
+        moved = training_step.take(step, batch)
         _show(phase, batch)
-        total_loss += loss.detach()
-        loss.backward()
-        optimizer.step(rate_factor(recipe, step, steps), (step - 1) / steps)
         progress(step)
-        if stepper and stepper.rearranged:
-            # Its tensors have moved: copies of the earlier ones no longer fit.
-            live, best_score = list(live_tensors(model).values()), -np.inf
+        if moved:
+            # Copies of the earlier tensors no longer fit.
+            live, best, best_score = list(live_tensors(model).values()), [], -np.inf
         if step in evaluate_after:
             if not torch.isfinite(total_loss):
                 raise Diverged(f"the training loss is not finite by step {step} of {steps}")
@@ -259,7 +226,7 @@ def _train_stretch(
             # On a tie the later state is kept, because it has seen more examples.
             if mean >= best_score:
                 best_score, best_validation = mean, validation
-                best = [tensor.clone() for tensor in live]
+                best = _kept(live, best)
             model.train()
         if checkpoint and step < steps and checkpoint.due:
             now = resumable.capture(step, best, best_score, best_validation, ended=False)
@@ -269,9 +236,19 @@ def _train_stretch(
         checkpoint.end(stretch.number, now)
     for tensor, kept in zip(live, best, strict=True):
         tensor.copy_(kept)
-    if stepper:
-        stepper.close()
-    return best_validation
+    if optimizer.stepper:
+        optimizer.stepper.close()
+    return Trained(best_validation, training_step.captured, training_step.uncaptured)
+
+
+@torch.no_grad()
+def _kept(live: Sequence[Tensor], earlier: list[Tensor]) -> list[Tensor]:
+    """Copies of the `live` tensors, in the memory of `earlier` ones if there are any: never two."""
+    if not earlier:
+        return [tensor.clone() for tensor in live]
+    for kept, tensor in zip(earlier, live, strict=True):
+        kept.copy_(tensor)
+    return earlier
 
 
 def _skip(batches: Iterator[Batch | MixedBatch], count: int, phase: Phase) -> None:
@@ -287,83 +264,10 @@ def _show(phase: Phase, batch: Batch | MixedBatch) -> None:
         phase.observe(batch)
 
 
-def _trains_heads_alone(model: AdaptedModel, stretch: Stretch, recipe: Recipe) -> bool:
-    """Whether the heads read the same features of an example at every step of the phase.
-
-    `Backbone.train` keeps a backbone of which nothing trains in evaluation mode, so that its
-    features do not depend on dropout.
-    """
-    if type(model) is not HeadedModel or model.backbone.training:
-        return False
-    augmented = any(recipe.augmentation_of(task) != "none" for task in stretch.data)
-    if augmented or stretch.phase.penalty is not None:
-        return False
-    return stretch.parameters <= ParameterSet(model.heads.parameters())
-
-
-def _on_features(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> Mapping[str, TaskBatches]:
-    """Data whose inputs are the backbone's features; the data as they are if the features would
-    take more than `FEATURE_BYTES`."""
-    width = model.backbone.width
-    examples = sum(len(own.train.examples) + len(own.validation.examples) for own in data.values())
-    if 4 * examples * width > FEATURE_BYTES:
-        return data
-
-    @torch.no_grad()
-    def compute(batch: Batch) -> Tensor:
-        model.context.activate(batch.task)
-        with autocast(model, batch.targets.device):
-            return model.backbone(batch.inputs)
-
-    return {
-        task: TaskBatches(
-            *(FeatureBatches(part, width, compute) for part in (own.train, own.validation))
-        )
-        for task, own in data.items()
-    }
-
-
-def validate(model: AdaptedModel, data: Mapping[str, TaskBatches]) -> dict[str, float]:
-    """The score of every task on its validation split."""
-    scores = {}
-    for task, own in data.items():
-        # On the host and by the metrics that score the test split: what is selected is what counts.
-        predicted = predictions(model, own.validation)
-        targets = own.validation.examples.targets.cpu().numpy()
-        scores[task] = score(evaluate(model.tasks[task], predicted, targets))
-    return scores
-
-
 def _validate_some(
     model: AdaptedModel, data: Mapping[str, TaskBatches], *tasks: str
 ) -> dict[str, float]:
     return validate(model, {task: data[task] for task in tasks or data})
-
-
-def _stream(
-    data: Mapping[str, TaskBatches], recipe: Recipe, seed: int
-) -> Iterator[Batch | MixedBatch]:
-    """Endless batches; the task of each, or with mixed batches that of each row, is drawn."""
-    # Sorted: the order in which tasks were typed must not change which are drawn.
-    tasks = sorted(data)
-    sizes = [len(data[task].train.examples) for task in tasks]
-    chances = task_chances(sizes, recipe.temperature)
-    if recipe.mixed_batches and len(tasks) > 1:
-        training = {task: data[task].train for task in tasks}
-        return mixed_batches(training, chances, recipe, seed_for(seed, "tasks"))
-    streams = {
-        task: data[task].train.training(recipe, seed_for(seed, "order", task)) for task in tasks
-    }
-    return _in_turn([streams[task] for task in tasks], chances, seed_for(seed, "tasks"))
-
-
-def _in_turn(
-    streams: Sequence[Iterator[Batch]], chances: Sequence[float], seed: int
-) -> Iterator[Batch]:
-    """Endless batches, each the next one of a stream drawn with its chance."""
-    rng = np.random.Generator(np.random.PCG64(seed))
-    while True:
-        yield next(streams[rng.choice(len(streams), p=chances)])
 
 
 def _train_only(trainable: ParameterSet, chosen: ParameterSet) -> None:

@@ -15,7 +15,7 @@ from suite.data.questions import Question, columns_of
 from suite.engine.cell import adapt_model
 from suite.engine.content import Origin
 from suite.engine.delta import load_delta, read_header
-from suite.engine.loop import predictions
+from suite.engine.scoring import predictions
 from suite.engine.seeding import seed_for
 from suite.errors import UserError
 from suite.method.load import load_method

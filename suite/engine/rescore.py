@@ -11,8 +11,8 @@ from suite.data.batching import Batches
 from suite.engine.cell import Workspace
 from suite.engine.delta import delta_digest
 from suite.engine.ledger import closed_form, count, disagreement, parameters
-from suite.engine.loop import predictions
 from suite.engine.predictor import Predictor, load_predictor
+from suite.engine.scoring import predictions
 from suite.errors import Diverged, UserError
 from suite.planning.cells import Cell
 from suite.registry import Registry
@@ -134,7 +134,8 @@ class Rescorer:
         if np.shape(own.targets) != targets.shape or not np.allclose(targets, own.targets, 0, 1e-4):
             raise ValueError(f"{own.task}: targets are not those of the test examples here")
         backbone = self._workspace.backbone(cell.key.backbone).entry
-        answers = predictions(model.model, Batches(task.name, test, backbone))
+        batches = Batches(task.name, test, backbone, self._workspace.device)
+        answers = predictions(model.model, batches)
         if recorded.shape != answers.shape:
             raise ValueError(f"{own.task}: predictions do not have the form of the task's answers")
         room = 0.0

@@ -60,13 +60,23 @@ class Stepper(Protocol):
     """Takes the steps of some parameters in the optimizer's place; see `Method.stepper`."""
 
     parameters: ParameterSet
-    rearranged: bool
-    """Whether the last step gave up or moved tensors: no earlier state can be restored."""
 
-    def step(self, factor: float, progress: float, other_norm: Tensor | None) -> Tensor | None:
-        """One step at `factor` times the learning rates, `progress` (0 to 1) through a phase, and
-        the end of its gradients. If the recipe clips gradients, `other_norm` [] is the norm of all
-        others, and what clipping multiplies every gradient with [] is returned."""
+    @property
+    def on_device(self) -> bool:
+        """Whether `step` reads tensors on the device alone, so that a CUDA graph can replay it."""
+        ...
+
+    def prepare(self, factor: float, progress: float) -> None:
+        """What the host does for a step at `factor` times the learning rates, `progress` (0 to 1)
+        through a phase."""
+
+    def step(self, other_norm: Tensor | None) -> Tensor | None:
+        """The step, and the end of its gradients. If the recipe clips gradients, `other_norm` [] is
+        the norm of all others, and what clipping multiplies every gradient with [] is returned."""
+
+    def settle(self) -> bool:
+        """What the host does after a step; whether it gave up or moved tensors, so that no earlier
+        state can be restored."""
 
     def close(self) -> None:
         """Leave the model as if its parameters had been trained like all others."""
@@ -81,6 +91,12 @@ class Stepper(Protocol):
 @dataclass(frozen=True)
 class Method(ABC):
     """Base of every method; the fields of a subclass are the options of its YAML."""
+
+    @property
+    def steps_alike(self) -> bool:
+        """Whether all steps of a phase compute the same on other batches, at other rates: not where
+        `penalty` or the model follow the progress of training. A GPU then replays them."""
+        return type(self).penalty is Method.penalty
 
     @abstractmethod
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:

@@ -40,11 +40,16 @@ class Chebyshev(nn.Module):
         Tasks that are not in the batch count with their last loss, 0 before the first. `share` is
         how often a task is in a batch: its gradients are divided by it.
         """
-        numbers = [self.tasks.index(task) for task in losses]
-        own = torch.stack(list(losses.values()))
-        values = self.last.clone()
-        values[numbers] = own.detach() + (own - own.detach()) / share
-        self.last[numbers] = own.detach()
+        # No index of tasks: it would be copied to the device, which the host would wait for.
+        values = torch.stack(
+            [
+                own.detach() + (own - own.detach()) / share
+                if (own := losses.get(task)) is not None
+                else last
+                for task, last in zip(self.tasks, self.last.clone().unbind(), strict=True)
+            ]
+        )
+        self.last.copy_(values.detach())
         weight = 1 / len(self.tasks)
         constraints = weight * (values + AUGMENTATION * values.sum()) - self.bound
         self.violation += constraints.detach()

@@ -9,17 +9,15 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from suite.backbones.of_pass import OfPass
 from suite.backbones.per_task import PerTask, TaskContext
 
 
-class LastOutput:
+class LastOutput(OfPass):
     """The output of a network in its last pass: a forward hook.
 
     A copy starts empty: the output belongs to a pass, not to the network.
     """
-
-    def __init__(self) -> None:
-        self._value: Tensor | None = None
 
     @classmethod
     def of(cls, network: nn.Module) -> "LastOutput":
@@ -30,13 +28,13 @@ class LastOutput:
 
     def __call__(self, network: nn.Module, args: object, output: Any) -> None:
         """Keep the output, or the first item of an output of many."""
-        self._value = output if isinstance(output, Tensor) else output[0]
+        self.value = output if isinstance(output, Tensor) else output[0]
 
     def read(self) -> Tensor:
         """The output; raises RuntimeError if there was no pass."""
-        if self._value is None:
+        if self.value is None:
             raise RuntimeError("the network's output was asked for before it ran")
-        return self._value
+        return self.value
 
     def __deepcopy__(self, memo: object) -> "LastOutput":
         return LastOutput()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.backbones.parameters import ParameterSet
+from suite.backbones.precision import rounds
 from suite.nn.gated import GatedChange, gated_layers
 from suite.nn.kernels.arena import Arena, ArenaKernels, Rates, Rule
 from suite.nn.kernels.arena_torch import TorchKernels
@@ -83,7 +84,7 @@ class GateStepper:
         self.training = training
         self.recipe = recipe
         self.parameters = ParameterSet(p for gate in gates for p in (gate.change, gate.gate_score))
-        self.rearranged = False
+        self.progress = 0.0
         device = self.weights[0].device
         arena = Arena(
             self.weights,
@@ -96,28 +97,45 @@ class GateStepper:
                 recipe.clip_norm,
                 gates[0].threshold,
             ),
-            # The training loop computes in bfloat16 on a GPU and in float32 elsewhere.
-            working=torch.bfloat16 if device.type == "cuda" else self.weights[0].dtype,
+            # On the CPU autocast rounds a layer's weights where it uses them.
+            working=torch.bfloat16
+            if device.type == "cuda" and rounds(recipe.precision, device)
+            else self.weights[0].dtype,
         )
         self._attach(arena, self.gates)
         self.unpushed = UnpushedGate(float(arena.gate_score[0]), arena.rule)
 
-    def step(self, factor: float, progress: float, other_norm: Tensor | None) -> Tensor | None:
-        """One step at `factor` times the learning rates, `progress` (0 to 1) through training.
+    @property
+    def on_device(self) -> bool:
+        """Whether a CUDA graph can replay `step`."""
+        return self.kernels.on_device
+
+    def prepare(self, factor: float, progress: float) -> None:
+        """The host's part of a step at `factor` times the learning rates, `progress` (0 to 1)
+        through training."""
+        self.progress = progress
+        rates = self.rates_at(factor, progress)
+        self.kernels.prepare(rates)
+        self.unpushed.step(rates)
+
+    def step(self, other_norm: Tensor | None) -> Tensor | None:
+        """The device's part: the step that was prepared.
 
         `other_norm` [] is the norm of all other gradients if the recipe clips them; the factor by
         which clipping multiplies every gradient is then returned, a tensor [].
         """
-        rates = self.rates(factor, progress)
-        coefficient = self.kernels.step(rates, other_norm)
-        self.unpushed.step(rates)
+        coefficient = self.kernels.launch(other_norm)
         self.arena.zero_grad()
-        self.rearranged = not self.arena.locked and progress >= self.training.lock_after
-        if self.rearranged:
-            self.lock()
         return coefficient
 
-    def rates(self, factor: float, progress: float) -> Rates:
+    def settle(self) -> bool:
+        """Lock the gates when it is time; whether that was now."""
+        if self.arena.locked or self.progress < self.training.lock_after:
+            return False
+        self.lock()
+        return True
+
+    def rates_at(self, factor: float, progress: float) -> Rates:
         """What the step at `factor` times the learning rates and at `progress` uses."""
         penalty = self.training.penalty if progress >= self.training.warmup else 0.0
         return Rates(
@@ -134,7 +152,7 @@ class GateStepper:
         # skips the products for it. Open ones move into a smaller arena with locked gates.
         for gate, weight, kept in zip(self.gates, self.arena.weights, is_open, strict=True):
             if not kept:
-                gate.merged = weight
+                gate.merged = weight.to(self.arena.merged.dtype)
                 gate.change.data = gate.change.data.new_empty(0)
                 # A tensor of its own: a view would keep the whole old arena in memory.
                 gate.gate_score.data = gate.gate_score.data.clone()

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from suite.backbones.of_pass import OfPass
 from suite.backbones.parallel_insert import SublayerInput
 from suite.errors import Unsupported
 
@@ -29,16 +30,13 @@ class SublayerStart(SublayerInput):
         return self.take()[:, 0]
 
 
-class EncodedStart:
+class EncodedStart(OfPass):
     """The state of the first token as it leaves an encoder, kept for the decoder's layers.
 
     A forward hook of the encoder. Text generation runs the encoder once and then the decoder token
     by token, so that the state stays until the next text. A copy starts empty: the state belongs to
     a pass, not to the network.
     """
-
-    def __init__(self) -> None:
-        self.value: Tensor | None = None
 
     def __call__(self, encoder: nn.Module, args: object, output: tuple[Tensor, ...]) -> None:
         """Keep the first token's state [B, d] of an output whose first item is [B, L, d]."""

@@ -186,6 +186,16 @@ class Environment(Record):
     dirty: bool | None
     finished: str
     """UTC, ISO 8601."""
+    execution: tuple[str, ...] = ()
+    """How the device was used where it can be used in more ways than one."""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Files say how the device was used only where there was a choice."""
+        content: dict[str, Any] = write(self)
+        if not self.execution:
+            del content["execution"]
+        return content
 
 
 class Carried(Record):

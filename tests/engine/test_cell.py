@@ -12,7 +12,7 @@ from suite.data.batching import Batches
 from suite.engine import cell as cell_module
 from suite.engine.cell import CellError, SealedTest, Workspace, adapt_model, run_cell
 from suite.engine.delta import load_delta
-from suite.engine.loop import predictions
+from suite.engine.scoring import predictions
 from suite.method.load import load_method
 from suite.planning.plan import Request, plan
 from suite.registry import load

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from suite.contract.fixture import BATCH, EXAMPLES, STEPS, make_bench
-from suite.engine import loop
-from suite.engine.loop import predictions
+from suite.engine import training_data
+from suite.engine.scoring import predictions
 from suite.method import Method, Phase, adapted, context_of
 from suite.registry import load
 
@@ -68,7 +68,7 @@ def run(bench):
 def test_a_head_is_the_same_with_and_without_kept_features(family, bench, monkeypatch):
     made = bench(family)
     kept, computed = run(made)
-    monkeypatch.setattr(loop, "FEATURE_BYTES", 0)
+    monkeypatch.setattr(training_data, "FEATURE_BYTES", 0)
     plain, computed_without = run(made)
     assert (computed, computed_without) == (2 * EXAMPLES, DRAWN)
     for head, other in zip(kept.heads.parameters(), plain.heads.parameters(), strict=True):

@@ -9,7 +9,8 @@ from tiny import tiny_backbone, tiny_tasks
 
 from suite.data.batching import Batches
 from suite.data.encode import Examples
-from suite.engine.loop import TaskBatches, train
+from suite.engine.loop import train
+from suite.engine.training_data import TaskBatches
 from suite.errors import Unsupported
 from suite.method import Method, Phase, adapted, context_of
 from suite.registry.schema import Recipe

@@ -30,7 +30,7 @@ from suite.data.batching import Batches
 from suite.data.encode import Examples
 from suite.engine.delta import make_rounding, stored_tensors
 from suite.engine.ledger import count
-from suite.engine.loop import TaskBatches
+from suite.engine.training_data import TaskBatches
 from suite.errors import Unsupported
 from suite.method.load import load_method
 from suite.registry import load

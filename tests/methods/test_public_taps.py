@@ -57,7 +57,8 @@ def test_a_step_is_along_the_gradients_of_the_public_code():
     model.train()
     y = model.backbone.network(inputs["x"])
     (y * inputs["direction"]).sum().backward()
-    stepper.step(1.0, 0.5, None)
+    stepper.prepare(1.0, 0.5)
+    stepper.step(None)
     after = named(model.backbone.network.layer1[0], NAMES)
     for name, gradient in outputs["gradients"].items():
         if name.endswith(("residual", "indicator")):

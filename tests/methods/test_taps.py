@@ -7,8 +7,9 @@ from tiny import tiny_backbone, tiny_batch, tiny_tasks, train_briefly
 from suite.data.batching import Batches
 from suite.data.encode import Examples
 from suite.engine.delta import load_delta, save_delta, stored_tensors
-from suite.engine.loop import TaskBatches, train
+from suite.engine.loop import train
 from suite.engine.optimizer import make_optimizer
+from suite.engine.training_data import TaskBatches
 from suite.method import ParameterSet
 from suite.method.load import load_method
 from suite.nn.gated import gates

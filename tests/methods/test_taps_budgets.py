@@ -48,7 +48,7 @@ def closes(stepper: GateStepper, steps: int) -> bool:
     """Whether a gate that no task pushes closes within a phase of `steps` optimizer steps."""
     for step in range(1, steps + 1):
         factor = rate_factor(stepper.recipe, step, steps)
-        stepper.unpushed.step(stepper.rates(factor, (step - 1) / steps))
+        stepper.unpushed.step(stepper.rates_at(factor, (step - 1) / steps))
         if stepper.unpushed.closed:
             return True
     return False
@@ -86,7 +86,8 @@ def test_the_gate_that_is_watched_moves_like_those_of_layers_without_gradients(o
     stepper = stepper_of(19, "taps", recipe)
     found = []
     for step in range(1, 201):
-        stepper.step(rate_factor(recipe, step, 200), (step - 1) / 200, None)
+        stepper.prepare(rate_factor(recipe, step, 200), (step - 1) / 200)
+        stepper.step(None)
         found.append([gate.is_open for gate in stepper.gates])
         assert found[-1] == [not stepper.unpushed.closed] * 19
     assert found[0][0]

@@ -13,7 +13,8 @@ from tiny import tiny_backbone
 
 from suite.data.batching import Batches
 from suite.data.encode import Examples
-from suite.engine.loop import TaskBatches, train
+from suite.engine.loop import train
+from suite.engine.training_data import TaskBatches
 from suite.method import ParameterSet
 from suite.nn.gated import GatedChange, gates
 from suite.registry.schema import Recipe
@@ -68,7 +69,8 @@ def test_a_step_follows_the_derivatives_by_gate_and_by_change(family):
 
     (output * direction).sum().backward()
     assert float((output * direction).sum().detach()) == pytest.approx(loss(""), rel=1e-9)
-    stepper.step(1.0, 0.5, None)
+    stepper.prepare(1.0, 0.5)
+    stepper.step(None)
     step = 1e-7
     for name, (score, change) in gated_changes(model).items():
         by_gate, by_change = before[name][0] - score.detach(), before[name][1] - change.detach()

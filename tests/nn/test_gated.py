@@ -80,7 +80,8 @@ def test_a_step_follows_the_gradients_of_the_paper_open_and_closed(case, score):
     stepper = gate_stepper(wrapped, ParameterSet(gate.parameters()), training, recipe)
     assert torch.equal(wrapped(x), output)
     F.mse_loss(wrapped(x), target).backward()
-    stepper.step(1.0, 0.5, None)
+    stepper.prepare(1.0, 0.5)
+    stepper.step(None)
 
     assert score - gate.gate_score.item() == pytest.approx(float((gradient * change).sum()))
     torch.testing.assert_close(change - gate.change.detach(), gradient * is_open)

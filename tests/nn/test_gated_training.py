@@ -41,7 +41,9 @@ def step(model, stepper, progress=0.5, seed=0):
     generator = torch.Generator().manual_seed(seed)
     x, y = torch.randn(8, 6, generator=generator), torch.randn(8, 4, generator=generator)
     F.mse_loss(model(x), y).backward()
-    return stepper.step(1.0, progress, torch.tensor(0.0))
+    stepper.prepare(1.0, progress)
+    stepper.step(torch.tensor(0.0))
+    return stepper.settle()
 
 
 def outputs(model):
@@ -91,15 +93,12 @@ def test_locked_gates_stay_and_closed_layers_give_up_what_they_no_longer_need():
     _, second, third = gates(model, "a")
     second.set_open(False)
     stepper = make(model, training)
-    step(model, stepper, progress=0.49)
-    assert not stepper.rearranged
-    step(model, stepper, progress=0.5)
-    assert stepper.rearranged
+    assert not step(model, stepper, progress=0.49)
+    assert step(model, stepper, progress=0.5)
     assert second.change.numel() == 0
     kept = scores(model)
     before = third.change.clone()
-    step(model, stepper, progress=0.51)
-    assert not stepper.rearranged
+    assert not step(model, stepper, progress=0.51)
     assert second.merged is not None and not second.merged.requires_grad
     assert scores(model) == kept
     assert not torch.equal(third.change, before)
@@ -130,7 +129,8 @@ def test_a_network_whose_gates_are_all_closed_can_be_locked():
         gate.set_open(False)
     stepper = make(model)
     stepper.lock()
-    assert float(stepper.step(1.0, 0.9, torch.tensor(4.0))) == pytest.approx(0.25)
+    stepper.prepare(1.0, 0.9)
+    assert float(stepper.step(torch.tensor(4.0))) == pytest.approx(0.25)
 
 
 def test_one_arena_serves_one_task():

@@ -135,6 +135,7 @@ def add_family(root: Path) -> None:
 ADAPTER, GATED, ARENA = "suite/nn/adapter.py", "suite/nn/gated.py", "suite/nn/kernels/arena.py"
 ARENA_TORCH = "suite/nn/kernels/arena_torch.py"
 LOOP, OPTIMIZER, CELL = "suite/engine/loop.py", "suite/engine/optimizer.py", "suite/engine/cell.py"
+ANSWERS, FEATURES = "suite/engine/scoring.py", "suite/engine/training_data.py"
 BACKBONE, FAMILIES = "suite/backbones/base.py", "suite/backbones/families"
 FORMULAS = "suite/registry/metrics.py"
 BATCHING, MODEL, SCORING = (
@@ -278,7 +279,9 @@ EDITS = (
         ALL,
     ),
     Edit(
-        "rows of an evaluation", swap(LOOP, "EVALUATION_BATCH = 256", "EVALUATION_BATCH = 128"), ALL
+        "rows of an evaluation",
+        swap(ANSWERS, "EVALUATION_BATCH = 256", "EVALUATION_BATCH = 128"),
+        ALL,
     ),
     Edit("the loss of heads", swap(MODEL, "F.mse_loss(", "F.l1_loss("), (ADAPTERS, TAPS, PROBE)),
     Edit(
@@ -358,7 +361,7 @@ EDITS = (
     ),
     Edit(
         "which parameters are heads",
-        swap(LOOP, "model.heads.parameters()", "model.context.parameters()"),
+        swap(FEATURES, "model.heads.parameters()", "model.context.parameters()"),
         ALL,
     ),
     Edit(

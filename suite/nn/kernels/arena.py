@@ -61,9 +61,11 @@ class Arena:
     `weights` are the frozen W0, of any shape and dense memory order. `changes[i]`, `leaves[i]` and
     `gate_scores[i]` are views of the buffers, the first two in the shape and order of `weights[i]`;
     each layer starts at a multiple of `BLOCK` elements. Leaves have the type `working`: the
-    network computes with them, and a step reads their gradients. W0 is kept in that type too,
-    changes and moments in that of the gate scores: single steps may be smaller than bfloat16
-    resolves, and would be lost in it. In a `locked` arena gate scores stay as they are.
+    network computes with them, and a step reads their gradients. Changes and moments have that of
+    the gate scores, and W0 stays as it is, without a copy: W0 + D is rounded once. If W0 were
+    rounded first, most changes below half of a bfloat16's spacing would have no effect at all;
+    as it is, W0's lower digits decide which weights answer, and the mean answer is the change. In
+    a `locked` arena gate scores stay as they are.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Arena:
         self.rule = rule
         self.locked = locked
         self.steps = 0
-        self.weights = [weight.detach().to(working) for weight in weights]
+        self.weights = [weight.detach() for weight in weights]
         blocks = [-(-weight.numel() // BLOCK) for weight in weights]
         self.starts = [0, *accumulate(count * BLOCK for count in blocks)]
         self.change = gate_scores.new_zeros(self.starts[-1])
@@ -162,17 +164,26 @@ class Arena:
 
 
 class ArenaKernels(Protocol):
-    """What steps an arena on one kind of device."""
+    """What steps an arena on one kind of device. A step is `prepare`, then `launch`."""
+
+    on_device: bool
+    """Whether `launch` reads tensors on the device alone, so that a CUDA graph can replay it."""
 
     def merge(self) -> None:
         """Write the merged weights of all layers from W0, changes and gate scores."""
 
-    def step(self, rates: Rates, other_norm: Tensor | None) -> Tensor | None:
-        """One step of all gate scores and changes, and the merged weights that follow from it.
+    def prepare(self, rates: Rates) -> None:
+        """Count a step, and hand its rates to the device."""
+
+    def launch(self, other_norm: Tensor | None) -> Tensor | None:
+        """The step of all gate scores and changes, and the merged weights that follow from it.
 
         Under a rule that clips, `other_norm` is the norm of all gradients that are not the
         arena's, and the factor that clipping applies to every gradient is returned, both [].
         """
+
+    def step(self, rates: Rates, other_norm: Tensor | None) -> Tensor | None:
+        """Both at once."""
 
 
 def in_memory_order(tensor: Tensor) -> Tensor:

@@ -16,8 +16,11 @@ class TritonKernels:
     """Steps an arena with four launches.
 
     `step` is `prepare` and `launch`. A CUDA graph captures `launch`, after the backward pass whose
-    gradients it reads; `prepare` then sets the rates of every replay.
+    gradients it reads; `prepare` then sets the rates of every replay. Several graphs may be
+    captured and replayed in any order, and steps without one taken between them.
     """
+
+    on_device = True
 
     def __init__(self, arena: Arena) -> None:
         self.arena = arena
@@ -39,18 +42,35 @@ class TritonKernels:
         self.coefficient = arena.gate_score.new_empty(())
         self.hyper = arena.gate_score.new_zeros(kernels.SETTINGS)
         # Referenced here, because the table below has only addresses and keeps nothing alive.
-        self.held = [_aligned(weight) for weight in arena.weights]
+        self.held = [_aligned(weight.float()) for weight in arena.weights]
         self.weights = _table(self.held, device)
         self.addresses: list[int] = []
         self.gradients = torch.zeros_like(self.weights)
-        # A graph reads this again at every replay, so that it is written during a capture only.
-        self.captured = torch.zeros(layers, dtype=torch.int64, pin_memory=device.type == "cuda")
-        self.prepare(Rates(0.0, 0.0, 0.0))
+        # Each graph reads a table of its own at every replay. Memory of the host cannot be had in
+        # a capture: there is always one table that no graph has yet.
+        self.captured: list[Tensor] = []
+        self.spare: Tensor | None = self._host_table()
+        self._set(Rates(0.0, 0.0, 0.0), steps=1)
         self.merge()
 
     def prepare(self, rates: Rates) -> None:
-        """Hand the device what changes from step to step."""
-        rule, steps = self.arena.rule, self.arena.steps + 1
+        """Count a step, and hand the device what changes from step to step."""
+        self.arena.steps += 1
+        self._set(rates, self.arena.steps)
+        if self.spare is None:
+            self.spare = self._host_table()
+        if self.captured:
+            # A replay leaves the addresses of its graph on the device.
+            self.addresses = []
+
+    def _host_table(self) -> Tensor:
+        """Addresses on the host [L]."""
+        pinned = self.gradients.is_cuda
+        return torch.zeros(len(self.arena.weights), dtype=torch.int64, pin_memory=pinned)
+
+    def _set(self, rates: Rates, steps: int) -> None:
+        """Tell the device how step `steps` (from 1) is taken."""
+        rule = self.arena.rule
         first, second = (rule.momentum, 0.0) if rule.optimizer == "sgd" else BETAS
         # SGD has no bias correction, and its weight decay is part of the gradient.
         bias, decay = 1.0, rule.weight_decay
@@ -94,7 +114,6 @@ class TritonKernels:
     def step(self, rates: Rates, other_norm: Tensor | None) -> Tensor | None:
         """One step of all gate scores and changes, see `ArenaKernels`."""
         self.prepare(rates)
-        self.arena.steps += 1
         return self.launch(other_norm)
 
     @torch.no_grad()
@@ -124,7 +143,9 @@ class TritonKernels:
         addresses = [gradient.data_ptr() for gradient in gradients]
         table = torch.tensor(addresses, dtype=torch.int64)
         if self.gradients.is_cuda and torch.cuda.is_current_stream_capturing():
-            table = self.captured.copy_(table)
+            assert self.spare is not None, "`prepare` comes before every capture"
+            table, self.spare = self.spare.copy_(table), None
+            self.captured.append(table)
         elif addresses == self.addresses:
             return
         self.gradients.copy_(table, non_blocking=True)

@@ -60,8 +60,11 @@ class Tile:
 class TorchKernels:
     """Steps an arena with operations of PyTorch."""
 
+    on_device = False
+
     def __init__(self, arena: Arena) -> None:
         self.arena = arena
+        self.rates = Rates(0.0, 0.0, 0.0)
         pieces = list(_pieces(arena))
         numbers = [piece.layer for piece in pieces]
         self.layers = torch.tensor(numbers, device=arena.gate_score.device)
@@ -76,16 +79,25 @@ class TorchKernels:
             for piece in tile.pieces:
                 piece.merge(self.is_open[piece.layer])
 
-    @torch.no_grad()
     def step(self, rates: Rates, other_norm: Tensor | None) -> Tensor | None:
-        """One step of all gate scores and changes, see `ArenaKernels`.
+        """One step of all gate scores and changes, see `ArenaKernels`."""
+        self.prepare(rates)
+        return self.launch(other_norm)
+
+    def prepare(self, rates: Rates) -> None:
+        """Count a step, and keep its rates."""
+        self.arena.steps += 1
+        self.rates = rates
+
+    @torch.no_grad()
+    def launch(self, other_norm: Tensor | None) -> Tensor | None:
+        """The step that was prepared.
 
         Without clipping one pass over the tiles does everything, assuming that no gate will move;
         layers whose gate did move are merged again. Clipping needs the norm of all gradients
         before the first step, and so a pass of its own: <G, D> and |G|^2 first, then the steps.
         """
-        arena = self.arena
-        arena.steps += 1
+        arena, rates = self.arena, self.rates
         before = self.is_open
         work = self._by_tile()
         products: list[Tensor] = []

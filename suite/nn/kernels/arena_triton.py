@@ -76,10 +76,9 @@ def merge_kernel(
     weights, change, gate_score, merged, layer_of, first_block, numel, hyper,
     BLOCK: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
-    """merged = W0 + 1[s >= threshold] * D; a closed layer's change is not read."""
+    """merged = W0 + 1[s >= threshold] * D, rounded once; a closed layer's change is not read."""
     layer, inside, exists, flat = _place(layer_of, first_block, numel, BLOCK, ALIGNED)
-    kind: tl.constexpr = merged.dtype.element_ty
-    value = tl.load(_at(weights, layer, kind) + inside, mask=exists, other=0.0).to(tl.float32)
+    value = tl.load(_at(weights, layer, tl.float32) + inside, mask=exists, other=0.0)
     # All threads of a program agree: a closed layer saves half of the reading.
     if _is_open(gate_score, layer, hyper):
         value += tl.load(change + flat).to(tl.float32)
@@ -212,8 +211,7 @@ def change_kernel(
     tl.store(change + flat, d)
     if ADAMW:
         tl.store(variance + flat, v)
-    kind: tl.constexpr = merged.dtype.element_ty
-    w = tl.load(_at(weights, layer, kind) + inside, mask=exists, other=0.0).to(tl.float32)
+    w = tl.load(_at(weights, layer, tl.float32) + inside, mask=exists, other=0.0)
     tl.store(merged + flat, tl.where(opens, w + d, w).to(merged.dtype.element_ty))
 
 
@@ -227,7 +225,6 @@ def flip_kernel(
     opens = _is_open(gate_score, layer, hyper)
     if opens != _is_open(previous, layer, hyper):
         layer, inside, exists, flat = _place(layer_of, first_block, numel, BLOCK, ALIGNED)
-        kind: tl.constexpr = merged.dtype.element_ty
-        w = tl.load(_at(weights, layer, kind) + inside, mask=exists, other=0.0).to(tl.float32)
+        w = tl.load(_at(weights, layer, tl.float32) + inside, mask=exists, other=0.0)
         d = tl.load(change + flat).to(tl.float32)
         tl.store(merged + flat, tl.where(opens, w + d, w).to(merged.dtype.element_ty))

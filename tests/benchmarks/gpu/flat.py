@@ -15,10 +15,10 @@ class FlatArena:
         first = torch.tensor(arena.starts) // BLOCK
         layers = torch.arange(len(arena.weights))
         self.layer_of = torch.repeat_interleave(layers, first.diff()).to(device)
-        self.weights = torch.zeros_like(arena.merged)
+        self.weights = torch.zeros_like(arena.change)
         for own, weight in zip(arena.views(self.weights), arena.weights, strict=True):
             own.copy_(weight)
-        self.gradients = torch.zeros_like(self.weights)
+        self.gradients = torch.zeros_like(arena.merged)
         self.views = arena.views(self.gradients)
         self.steps = torch.zeros((), device=device)
         self.update = torch.compile(self._update) if compiled else self._update

@@ -45,8 +45,8 @@ def arena(sizes: tuple[int, ...] = (7, 21, 85, 198)) -> Iterator[Row]:
         kernels = TritonKernels(own)
         kernels.prepare(RATES)
         count = sum(weight.numel() for weight in weights)
-        # Delta and moments are fp32; W0, gradients and merged weights bf16.
-        traffic = {"step": 2 + 2 + 3 * 8 + 2, "merge": 2 + 4 + 2}
+        # W0, delta and moments are fp32; gradients and merged weights bf16.
+        traffic = {"step": 4 + 2 + 3 * 8 + 2, "merge": 4 + 4 + 2}
         steps = {"step": lambda k=kernels: k.launch(None), "merge": kernels.merge}
         for name, times in cold(steps, ROUNDS).items():
             rates = [traffic[name] * count / time / 1e9 for time in times]

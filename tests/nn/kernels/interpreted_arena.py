@@ -6,6 +6,7 @@ import pytest
 import torch
 from arena_training import SETTINGS, STEPS, train_arena
 from comparison import error, faulty
+from small_changes import answer
 from straight_through import THRESHOLD, train_straight_through
 
 from suite.nn.kernels import arena_device, arena_triton
@@ -195,3 +196,7 @@ def test_a_planted_fault_is_caught(fault, monkeypatch, tmp_path):
     monkeypatch.setattr(arena_device, "kernels", faulty(arena_triton, (right, wrong), tmp_path))
     expected = train_straight_through(SETTINGS[name], 16)
     assert train_arena(SETTINGS[name], 16, TritonKernels).differs(expected)
+
+
+def test_weights_in_bfloat16_answer_to_small_changes():
+    assert answer(5e-5, TritonKernels) == pytest.approx(1, abs=0.02)

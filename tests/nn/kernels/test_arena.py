@@ -2,6 +2,7 @@ import pytest
 import torch
 from arena_training import SETTINGS, STEPS, train_arena
 from comparison import faulty
+from small_changes import COUNT, SIZES, answer
 from straight_through import network, train_straight_through
 
 from suite.nn.kernels import arena_torch
@@ -68,3 +69,17 @@ def test_a_compiled_network_sees_every_step():
     setting = SETTINGS["sgd"]
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
     assert not train_arena(setting, forward=compiled).differs(train_arena(setting))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_weights_in_bfloat16_answer_to_small_changes(size):
+    assert answer(size, arena_torch.TorchKernels) == pytest.approx(1, abs=0.02)
+
+
+def test_weights_that_are_rounded_before_the_change_do_not():
+    """What the test above must find: by 5e-5, three times less than they should."""
+    generator = torch.Generator().manual_seed(0)
+    weight = (0.05 * torch.randn(COUNT, generator=generator)).bfloat16()
+    change = 5e-5
+    moved = (weight.float() + change).bfloat16().double() - weight.double()
+    assert float(moved.mean()) / change < 0.4

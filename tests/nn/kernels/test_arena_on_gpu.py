@@ -97,7 +97,44 @@ def test_a_replayed_graph_does_what_eager_steps_do(name):
             buffer.copy_(leaf.grad)
             leaf.grad = buffer
         kernels.prepare(rates(step))
-        replayed.steps += 1
+        graph.replay()
+    assert torch.equal(eager.merged, replayed.merged)
+    assert torch.equal(eager.gate_score, replayed.gate_score)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_several_graphs_and_launched_steps_take_turns(name):
+    from suite.nn.kernels.arena_device import TritonKernels
+
+    eager, replayed = make(RULES[name], "cuda"), make(RULES[name], "cuda")
+    eager_kernels, kernels = TritonKernels(eager), TritonKernels(replayed)
+    other = torch.tensor(1.0, device="cuda") if replayed.rule.clip_norm else None
+    for arena, own in ((eager, eager_kernels), (replayed, kernels)):
+        gradients(arena, 0)
+        own.step(rates(0), other)
+    captured = []
+    for _ in range(2):
+        # Each graph has gradients at addresses of its own.
+        gradients(replayed, 0)
+        static = [leaf.grad for leaf in replayed.leaves]
+        graph = torch.cuda.CUDAGraph()
+        kernels.prepare(rates(0))
+        replayed.steps -= 1
+        torch.cuda.synchronize()
+        with torch.cuda.graph(graph):
+            kernels.launch(other)
+        captured.append((graph, static))
+    for step in range(1, STEPS):
+        gradients(eager, step)
+        eager_kernels.step(rates(step), other)
+        gradients(replayed, step)
+        kernels.prepare(rates(step))
+        if step % 3 == 2:
+            kernels.launch(other)
+            continue
+        graph, static = captured[step % 3]
+        for buffer, leaf in zip(static, replayed.leaves, strict=True):
+            buffer.copy_(leaf.grad)
         graph.replay()
     assert torch.equal(eager.merged, replayed.merged)
     assert torch.equal(eager.gate_score, replayed.gate_score)

@@ -10,6 +10,7 @@ import torch
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "gpu"
 sys.path.insert(0, str(FOLDER))
 
+import graphs  # noqa: E402
 import micro  # noqa: E402
 import page  # noqa: E402
 import trainers  # noqa: E402
@@ -18,12 +19,17 @@ from measure import Failed, Row, write_csv  # noqa: E402
 from problems import NETWORKS  # noqa: E402
 from targets import verdicts  # noqa: E402
 
+from suite.engine.capture import SETTING  # noqa: E402
+from suite.registry import load  # noqa: E402
+
 CPU = torch.device("cpu")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_refuses_to_run_without_a_gpu():
-    result = subprocess.run([sys.executable, str(FOLDER)], capture_output=True, text=True)
+@pytest.mark.parametrize("script", ["", "graphs.py"])
+def test_refuses_to_run_without_a_gpu(script):
+    command = [sys.executable, str(FOLDER / script)]
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2
     assert "there is none here" in result.stderr
     assert not result.stdout
@@ -117,3 +123,14 @@ def test_the_page_shows_the_measured_figures():
     text = (docs / "kernels.md").read_text()
     shown = text.split("<!-- measured -->\n")[1].split("\n<!-- end -->")[0]
     assert shown == page.table(docs / "kernels-h100.csv")
+
+
+def test_trainings_with_graphs_and_without_are_compared(monkeypatch):
+    monkeypatch.setenv(SETTING, "")
+    registry = load()
+    assert {name for name, _ in graphs.CASES} <= set(registry.methods)
+    rows = list(graphs.measure("lora", "vit", CPU, registry, steps=6))
+    found = {(one.variant, one.metric): one.median for one in rows}
+    gain = found["launched", "step"] / found["graph", "step"]
+    assert found["graph", "gain"] == pytest.approx(gain)
+    assert gain > 0
