@@ -29,6 +29,11 @@ class Cell:
     options: Mapping[str, OptionValue]
     identity: Identity
 
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of all its tasks."""
+        return self.recipe.steps * len(self.key.tasks)
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -52,7 +57,7 @@ class Job:
 
 @dataclass(frozen=True, repr=False)
 class Plan:
-    """The cells of a request in the order in which they run."""
+    """The cells of a request."""
 
     request: Request
     planned: tuple[Planned, ...]
@@ -66,17 +71,19 @@ class Plan:
         return tuple(item for item in self.planned if item.action == action)
 
     def jobs(self) -> tuple[Job, ...]:
-        """What there is to run, in the plan's order."""
+        """What there is to run: the most steps first, so that no worker is left with a long joint
+        cell when the others have nothing to do; otherwise in the plan's order."""
         alike: dict[CellKey, list[Planned]] = {}
         for item in self.with_action("run"):
             alike.setdefault(item.cell.key.stored_as(Store.FLOAT32), []).append(item)
-        return tuple(
+        jobs = (
             Job(
                 tuple(sorted((i.cell for i in items), key=lambda c: c.key.store != Store.FLOAT32)),
                 trained=items[0].trained,
             )
             for items in alike.values()
         )
+        return tuple(sorted(jobs, key=lambda job: -job.cells[0].steps))
 
     def frame(self) -> "pd.DataFrame":
         """One row per cell: method, track, tasks, backbone, seed, action and reason."""

@@ -61,6 +61,15 @@ def test_seeds_and_backbones_multiply_cells(registry):
     assert len({item.cell.key for item in made.planned}) == 12
 
 
+def test_what_takes_the_most_steps_is_begun_first(registry):
+    """A joint cell begun last would keep one worker busy while the others are idle."""
+    made = plan(BOTH, registry)
+    assert summary(made)[-1][0].startswith("together")
+    begun = [job.cells[0].key for job in made.jobs()]
+    assert begun[0].method == "together"
+    assert begun[1:] == [item.cell.key for item in made.planned[:-1]], "otherwise as planned"
+
+
 def test_a_joint_method_over_some_tasks_names_them(registry):
     (item,) = plan(Request(methods=("together",), tasks=("second",)), registry).planned
     assert item.cell.key == CellKey(
