@@ -85,8 +85,11 @@ def test_options_and_recipe_are_changed_by_name(toy):
         ({"seeds": 0.5}, "--seeds: whole numbers and ranges such as 0-4, not '0.5'"),
         ({"seeds": []}, "--seeds: give at least one number, none below 0"),
         ({"scale": "big"}, "--scale: must be mini or full, not 'big'"),
-        ({"steps": 0}, "--steps: must be a whole number from 1, not '0'"),
-        ({"batch_size": 1.5}, "--batch-size: must be a whole number from 1, not '1.5'"),
+        ({"steps": 0}, "--steps: must be a whole number from 1 to 1,000,000,000, not '0'"),
+        (
+            {"batch_size": 1.5},
+            "--batch-size: must be a whole number from 1 to 1,000,000, not '1.5'",
+        ),
         (
             {"precision": "bfloat"},
             "--precision: must be auto or float32 or bfloat16, not 'bfloat'; did you mean",

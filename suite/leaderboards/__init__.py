@@ -63,8 +63,12 @@ def pages(
         files[noise.NAME] = noise.written(pools)
     if any(board.rows for board in every):
         files[explorer.NAME] = explorer.render(every)
-        files[findings.NAME] = findings.render(every, found).encode()
-    files["README.md"] = index.render(every, [*registry.methods], found).encode()
+    taught = findings.findings(every, found)
+    answered = any(each.rows for each in taught)
+    if answered:
+        files[findings.NAME] = findings.render(taught).encode()
+    methods = [*registry.methods]
+    files["README.md"] = index.render(every, methods, found, answered=answered).encode()
     if found:
         files[searches_page.NAME] = searches_page.render(found).encode()
     return files

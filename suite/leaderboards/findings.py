@@ -42,7 +42,7 @@ class Finding:
     rows: tuple[tuple[str, ...], ...] = ()
 
 
-def render(boards: Sequence[Board], searches: Sequence[Search]) -> str:
+def render(found: Sequence[Finding]) -> str:
     """The page `findings.md`."""
     sections = [
         f"{MARK}\n\n# What the boards teach",
@@ -51,10 +51,10 @@ def render(boards: Sequence[Board], searches: Sequence[Search]) -> str:
         "95 %. Tests are two-sided at 5 %, with Holm's correction for all tests of a question. "
         "What is not shown is not refuted.",
     ]
-    for found in findings(boards, searches):
-        sections += [f"## {found.question}", f"*Test*: {found.test}", f"**{found.answer}**"]
-        if found.rows:
-            sections.append(formats.table(found.rows, found.headers))
+    for each in found:
+        sections += [f"## {each.question}", f"*Test*: {each.test}", f"**{each.answer}**"]
+        if each.rows:
+            sections.append(formats.table(each.rows, each.headers))
     return "\n\n".join(sections) + "\n"
 
 

@@ -23,10 +23,15 @@ SCALES = (Scale.FULL, Scale.MINI)
 
 
 def render(
-    boards: Sequence[Board], methods: Sequence[str] = (), searches: Sequence[Search] = ()
+    boards: Sequence[Board],
+    methods: Sequence[str] = (),
+    searches: Sequence[Search] = (),
+    *,
+    answered: bool = False,
 ) -> str:
-    """`README.md` of the leaderboards; `methods` are all there are, measured or not."""
-    sections = [f"{MARK}\n\n# Leaderboards", *_links(boards, searches)]
+    """`README.md` of the leaderboards; `methods` are all there are, measured or not; `answered`:
+    there is a page of findings."""
+    sections = [f"{MARK}\n\n# Leaderboards", *_links(boards, searches, answered)]
     measured = [board for board in boards if board.rows]
     for scale in SCALES:
         if own := [board for board in measured if board.scale == scale]:
@@ -43,12 +48,13 @@ def render(
     return "\n\n".join(sections) + "\n"
 
 
-def _links(boards: Sequence[Board], searches: Sequence[Search]) -> list[str]:
+def _links(boards: Sequence[Board], searches: Sequence[Search], answered: bool) -> list[str]:
     links = []
     if any(board.rows for board in boards):
         links.append(f"[Explore the results interactively]({explorer.NAME})")
-        links.append(f"[What the boards teach]({findings.NAME})")
         links.append(f"[What each method is and stores]({methods_page.NAME})")
+    if answered:
+        links.append(f"[What the boards teach]({findings.NAME})")
     if searches:
         links.append(f"[How the learning rates were chosen]({searches_page.NAME})")
     if boards:
