@@ -8,9 +8,9 @@ from functools import cache
 import pytest
 import torch
 from safetensors.torch import load_file
-from shell import suite
 from toy import write_method, write_tasks
 
+from suite.cli.main import main
 from suite.engine.cell import Workspace, store_cell, train_cell
 from suite.engine.checkpoint import FOLDER, SETTING, Checkpoint, remove, training_key
 from suite.errors import UserError
@@ -66,7 +66,13 @@ def run(name, folder, kill_at=()):
     return heard, [score.predictions for score in result.scores], result.facts
 
 
-@pytest.mark.parametrize("name", CELLS)
+EVERY_TIME = ("joint, with dropout", "an arena, whose gates lock", "a merge")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in EVERY_TIME else pytest.mark.nightly) for name in CELLS],
+)
 def test_a_killed_cell_ends_as_one_that_was_left_alone(name, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     alone, killed = tmp_path / "alone", tmp_path / "killed"
@@ -107,20 +113,22 @@ at = progress >= 0.5 and not os.path.exists(os.environ["MARK"])
 
 
 @pytest.mark.parametrize("seconds", ["0.001", ""])
-def test_run_says_where_a_killed_cell_goes_on(seconds, tmp_path, monkeypatch):
+def test_run_says_where_a_killed_cell_goes_on(seconds, tmp_path, monkeypatch, capsys, forked):
     write_tasks(tmp_path)
     write_method(tmp_path, "killed_once", penalty=KILLED_ONCE)
     monkeypatch.setenv("MARK", str(tmp_path / "mark"))
     monkeypatch.setenv(SETTING, seconds)
-    words = ("run", "--registry", tmp_path, "-m", "killed_once", "-t", "reds", "--out", tmp_path)
-    assert suite(*words, cache=tmp_path / "cache").returncode == 1
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    words = ["run", "--registry", str(tmp_path), "-m", "killed_once", "-t", "reds"]
+    words += ["--out", str(tmp_path)]
+    assert main(words) == 1
     (work,) = (tmp_path / "work").iterdir()
     # By default a cell of seconds has none.
     assert (work / FOLDER).is_dir() == bool(seconds)
-    again = suite(*words, cache=tmp_path / "cache")
-    assert again.returncode == 0
+    capsys.readouterr()
+    assert main(words) == 0
     said = "killed_once  colours/reds  resnet_mini  seed 0: continues at step 6\n"
-    assert (said in again.stderr) == bool(seconds)
+    assert (said in capsys.readouterr().err) == bool(seconds)
     assert not (work / FOLDER).exists()
 
 

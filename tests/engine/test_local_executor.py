@@ -178,7 +178,7 @@ def wait_for(condition, seconds=120.0):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("how", ["kill", "timeout"])
+@pytest.mark.parametrize("how", ["kill", pytest.param("timeout", marks=pytest.mark.nightly)])
 def test_a_worker_ends_with_all_it_started_though_it_keeps_the_interpreter(
     registry, tmp_path, mark, how
 ):

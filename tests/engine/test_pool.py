@@ -204,7 +204,10 @@ def alive(pid):
         return False
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [pytest.param(signal.SIGKILL, -9, marks=pytest.mark.nightly), (signal.SIGINT, 130)],
+)
 def test_an_ended_run_loses_only_what_was_running(registry, cache, here, tmp_path, how, code):
     out = tmp_path / "out"
     arguments = ["--registry", str(registry), "-m", "good", "slow", "-t", "colours"]

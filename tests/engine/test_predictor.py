@@ -42,7 +42,17 @@ def workspace(tmp_path_factory):
         yield Workspace(load(), torch.device("cpu"), 1)
 
 
-@pytest.fixture(scope="module", params=CELLS)
+EVERY_TIME = ("bert", "t5 joint", "vit joint")
+"""An encoder, answers that are written, and images; both regimes."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=() if name in EVERY_TIME else pytest.mark.nightly)
+        for name in CELLS
+    ],
+)
 def ran(request, workspace, tmp_path_factory):
     return cell_of(request.param, workspace, tmp_path_factory.mktemp("cell"))
 

@@ -134,6 +134,7 @@ def test_of_four_runs_one_is_killed_and_nothing_is_lost_or_done_twice(runs):
     assert f"process {killed.pid} on " in taken[0]
 
 
+@pytest.mark.nightly
 def test_a_run_says_what_it_waits_for_and_goes_on_when_the_other_is_interrupted(runs):
     first = runs.start("-m", "slow")
     wait_for(lambda: any((runs.out / "results").glob("*.claim")))

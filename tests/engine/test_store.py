@@ -214,7 +214,7 @@ def test_a_training_that_fails_fails_once_for_all(place, run, out):
         assert "the moon is full" in (out / result.log).read_text()
 
 
-def test_killed_between_two_precisions_nothing_is_trained_again(place, out):
+def test_killed_between_two_precisions_nothing_is_trained_again(place, out, forked):
     (place / "wait").touch()
     command = [sys.executable, "-m", "suite", "run", "--registry", str(place), "-m", "waits"]
     command += [
@@ -237,10 +237,7 @@ def test_killed_between_two_precisions_nothing_is_trained_again(place, out):
     process.wait()
     kept = [path.read_bytes() for path in found]
     (place / "wait").unlink()
-    done = subprocess.run(
-        command, env=environment(place / "cache"), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    assert main(command[3:]) == 0
     assert trainings(place, "waits") == 1
     assert len(list((out / "results").glob("*.json"))) == 3
     assert [path.read_bytes() for path in found] == kept

@@ -47,6 +47,7 @@ def test_every_variant_takes_its_steps(tmp_path):
     assert lines[-1].endswith("not measured: why,none")
 
 
+@pytest.mark.nightly
 def test_a_variant_that_fails_does_not_stop_the_others():
     # There is no linear layer but the head for LoRA to adapt.
     rows = list(training.measure("tiny_resnet", 2, CPU, compile_networks=False, rounds=1))
