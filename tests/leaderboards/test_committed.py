@@ -20,9 +20,10 @@ def test_recipes_have_the_rates_that_searches_found_best():
         track = registry.tracks[search.track]
         recipe = resolve_recipe(request, track, registry.tasks_of(track), method, backbone)
         tried = {trial.learning_rate for trial in search.trials}
+        # Without rates in its file a search began around the recipe's, which is now what it found.
         grid = set(method.trial_rates(search.scale, backbone.family))
         assert tried >= grid, search.file_name
-        assert tried == grid or len(search.trials) > TRIALS, search.file_name
+        assert tried == grid or len(tried) >= TRIALS + bool(grid), search.file_name
         assert recipe.learning_rate == search.best.learning_rate, search.file_name
 
 
