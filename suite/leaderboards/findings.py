@@ -46,10 +46,10 @@ def render(found: Sequence[Finding]) -> str:
     """The page `findings.md`."""
     sections = [
         f"{MARK}\n\n# What the boards teach",
-        "The questions, what is compared, and the tests were fixed before there were results; the "
-        "answers follow from the results by the command that makes this page. Intervals are of "
-        "95 %. Tests are two-sided at 5 %, with Holm's correction for all tests of a question. "
-        "What is not shown is not refuted.",
+        "The questions, what is compared, and the tests were fixed before the boards on real data "
+        "were measured; the answers follow from the results by the command that makes this page. "
+        "Intervals are of 95 %. Tests are two-sided at 5 %, with Holm's correction for all tests "
+        "of a question. What is not shown is not refuted.",
     ]
     for each in found:
         sections += [f"## {each.question}", f"*Test*: {each.test}", f"**{each.answer}**"]
