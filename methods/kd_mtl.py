@@ -12,7 +12,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from suite.backbones.base import TextToTextBackbone
 from suite.method import (
     AdaptedModel,
     Backbone,
@@ -116,7 +115,4 @@ class Teachers:
 
 def last_features(model: AdaptedModel) -> LastOutput:
     """What the heads, or a writing network's output layer, read in the model's last pass."""
-    backbone = model.backbone
-    if isinstance(backbone, TextToTextBackbone):
-        return LastOutput.of(backbone.answering)
-    return LastOutput.of(backbone)
+    return LastOutput.of(model.backbone.featurizer)

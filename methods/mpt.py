@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, kl_divergence
 
-from suite.backbones.base import TextToTextBackbone
 from suite.method import (
     AdaptedModel,
     Backbone,
@@ -91,12 +90,8 @@ class Teachers:
         self.model = model
         found = (module for module in model.modules() if isinstance(module, MultitaskPrompt))
         self.prompt = next(found)
-        backbone = model.backbone
         self.outputs = LastOutput.of(model)
-        if isinstance(backbone, TextToTextBackbone):
-            self.features = LastOutput.of(backbone.answering)
-        else:
-            self.features = LastOutput.of(backbone)
+        self.features = LastOutput.of(model.backbone.featurizer)
         self.heads: dict[str, nn.Module] = {}
 
     def begin(self) -> None:

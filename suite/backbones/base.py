@@ -81,6 +81,13 @@ class Backbone(nn.Module):
         return () if embedding is None else (embedding,)
 
     @property
+    def featurizer(self) -> nn.Module:
+        """What gives the features that heads read [B, width], or that the output layer of a network
+        that writes reads at an answer's tokens: [B, M, width], or the first item of what it gives.
+        """
+        return self
+
+    @property
     def blocks(self) -> int:
         """How many blocks the network has, all stacks together."""
         return 1 + max(site.depth for site in self.sites)
@@ -252,12 +259,6 @@ class EncoderBackbone(TextBackbone):
 
 class TextToTextBackbone(TextBackbone):
     """A network that reads a source text and writes the answer."""
-
-    @property
-    @abstractmethod
-    def answering(self) -> nn.Module:
-        """What gives the features that the output layer reads at an answer's tokens, [B, M, width]
-        or the first item of what it gives."""
 
     @abstractmethod
     def forward(self, inputs: Mapping[str, Tensor], labels: Tensor) -> Tensor:

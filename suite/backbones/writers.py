@@ -44,7 +44,7 @@ class EncoderDecoderBackbone(TextToTextBackbone):
         self.network.generation_config = greedy(self.network.config)
 
     @property
-    def answering(self) -> nn.Module:
+    def featurizer(self) -> nn.Module:
         """The decoder."""
         return self.network.get_decoder()
 
@@ -90,7 +90,7 @@ class DecoderBackbone(TextToTextBackbone):
         self.at_answer = _AtAnswer()
 
     @property
-    def answering(self) -> nn.Module:
+    def featurizer(self) -> nn.Module:
         """What takes the features of an answer's tokens out of those of the row."""
         return self.at_answer
 
