@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from suite.leaderboards import findings
+from suite.leaderboards import findings, questions
 from suite.leaderboards.aggregate import boards
 from suite.registry.schema import BackboneEntry
 from suite.results.searches import Search, Trial
@@ -39,7 +39,7 @@ def test_an_order_that_two_families_share_carries_and_one_turned_round_is_revers
         other = 1.45 - accuracy if turned else accuracy
         results += make.per_task(name, accuracy)
         results += make.per_task(name, other, backbone="t5_mini")
-    found = ask(findings.order_on_other_family, results, two_families)
+    found = ask(questions.order_on_other_family, results, two_families)
     assert column(found, "the order") == [verdict]
     assert column(found, "methods") == ["8"]
 
@@ -51,7 +51,7 @@ def test_orders_of_no_relation_are_not_shown_to_agree(two_families, make):
         shuffled = 0.55 + 0.05 * (2, 7, 0, 4, 1, 6, 3, 5)[number]
         results += make.per_task(name, accuracy, n=3000)
         results += make.per_task(name, shuffled, backbone="t5_mini", n=3000)
-    found = ask(findings.order_on_other_family, results, two_families)
+    found = ask(questions.order_on_other_family, results, two_families)
     assert column(found, "the order") == ["not shown"]
     (interval,) = column(found, "95 % interval")
     assert re.fullmatch(r"−0\.\d\d to 0\.\d\d", interval)
@@ -59,7 +59,7 @@ def test_orders_of_no_relation_are_not_shown_to_agree(two_families, make):
 
 def test_what_few_methods_have_in_common_is_not_known(two_families, make):
     results = make.per_task("m0", 0.6) + make.per_task("m0", 0.6, backbone="t5_mini")
-    found = ask(findings.order_on_other_family, results, two_families)
+    found = ask(questions.order_on_other_family, results, two_families)
     assert found.answer.startswith("Not known") and not found.rows
 
 
@@ -78,7 +78,7 @@ def test_precision_is_held_against_the_largest_setting_that_fits(
         *make.per_task("low", 0.99, own=200, setting="rank=4"),
         *make.per_task("low", 0.7, own=5, store="binary"),
     ]
-    found = ask(findings.precision_or_size, results, registry)
+    found = ask(questions.precision_or_size, results, registry)
     assert column(found, "float32") == ["low[rank=2]"]
     assert column(found, "ahead") == [verdict]
     assert "1 rounded rows are smaller than every setting" in found.answer
@@ -93,7 +93,7 @@ def test_taps_is_on_the_front_if_nothing_that_stores_no_more_is_better(
         *make.per_task("other", rival, own=90),
         *make.per_task("large", 0.99, own=900),
     ]
-    found = ask(findings.place_on_the_front, results, registry)
+    found = ask(questions.place_on_the_front, results, registry)
     assert column(found, "on the front") == [front]
     assert found.answer.endswith(f"{int(front == 'yes')} of 1 boards.")
 
@@ -125,7 +125,7 @@ def searches(between, step):
     ("between", "step", "verdict"), [(0.5, 20, "rate"), (6, 1, "method"), (2, 6, "not told apart")]
 )
 def test_the_learning_rate_is_held_against_the_difference_of_methods(between, step, verdict):
-    found = findings.learning_rate(searches(between, step))
+    found = questions.learning_rate(searches(between, step))
     assert column(found, "larger") == [verdict]
     assert column(found, "one step off") == [f"{step:.1f}"]
     assert column(found, "two methods") == [f"{3 * between:.1f}"]  # mean of |i - j| over 8 is 3
@@ -140,7 +140,7 @@ def test_a_method_that_only_learns_more_slowly_catches_up(registry, make, short,
     for setting, full, own in (("", 0.85, 0.8), ("steps=25", 0.8, short), ("steps=400", 0.9, long)):
         results += make.per_task("full_finetuning", full, setting=setting)
         results += make.per_task("slow", own, setting=setting)
-    found = ask(findings.speed_of_learning, results, registry)
+    found = ask(questions.speed_of_learning, results, registry)
     assert column(found, "steps") == ["25 → 400"]
     assert column(found, "with more steps") == [verdict]
 
