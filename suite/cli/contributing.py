@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from suite.console import coloured, out, out_json, say
 from suite.errors import UserError
+from suite.planning.given import is_given, with_given
 from suite.planning.locate import model_folder
 from suite.registry import Registry, load
 from suite.registry.entries import split_names
@@ -47,8 +48,10 @@ def validate(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     """Run the contract test of one method, on every family it claims, of one task, or of one
     backbone with every method that claims its family."""
-    registry = load(options.registry)
-    wanted = normal(options.name)
+    registry, wanted = load(options.registry), normal(options.name)
+    if is_given(options.name):
+        registry, (name,) = with_given(registry, [options.name], fetch=True)
+        wanted = normal(name)
     for broken in registry.broken:
         if wanted in (normal(broken.name), normal(broken.name.partition("/")[2])):
             raise as_error(broken.problems)

@@ -10,7 +10,7 @@ from pathlib import Path
 from suite.cli import templates
 from suite.console import out, say, shown
 from suite.errors import UserError
-from suite.planning.given import as_yaml, entry_for, is_given
+from suite.planning.given import as_yaml, entry_for, is_given, known
 from suite.registry import load
 from suite.registry.names import normal
 from suite.registry.schema import Modality, Scale, TrackEntry
@@ -25,7 +25,7 @@ def new(options: argparse.Namespace) -> int:
         again = f"python -m suite check {options.name}"
     elif options.kind == "backbone":
         written = _new_backbone(root, options.name, options.registry)
-        again = f"python -m suite show {written[0].stem}"
+        again = f"python -m suite check {written[0].stem}"
     else:
         written = _new_task(root, options.name, options.modality)
         again = f"python -m suite check {options.name}"
@@ -54,8 +54,10 @@ def _new_backbone(root: Path, word: str, registry: Path | None) -> list[Path]:
         raise UserError(
             f"'{word}' is no hub id or folder: write timm:ID, hf:OWNER/NAME or ./FOLDER"
         )
-    known = load(registry) if registry is None or any(registry.glob("*/")) else load()
-    entry = entry_for(word, known, fetch=True)
+    present = load(registry) if registry is None or any(registry.glob("*/")) else load()
+    if own := known(present, word):
+        raise UserError(f"{word} is the backbone '{own.name}' already, in {shown(own.path)}")
+    entry = entry_for(word, present, fetch=True)
     path = root / "backbones" / f"{entry.name}.yaml"
     _require_free(path)
     return [_write(path, as_yaml(entry))]

@@ -18,16 +18,18 @@ from pydantic import ValidationError
 
 from suite.console import shown
 from suite.errors import UserError
-from suite.planning.architecture import CONFIG, architecture, configuration
+from suite.planning.architecture import CONFIG, architecture, configuration, unserved
 from suite.planning.fingerprint import keep
 from suite.planning.hub import bring
 from suite.planning.locate import Missing, Model, locate_model
 from suite.registry import Registry
 from suite.registry.cache import given_backbones
-from suite.registry.families import FamilyFacts, family_of, served
+from suite.registry.families import FamilyFacts, family_of
+from suite.registry.names import normal
 from suite.registry.schema import BackboneEntry, Library
 
 HUBS = ("timm:", "hf:")
+PATHS = ("./", "../", "/", "~")
 PREPROCESSOR = "preprocessor_config.json"
 """What transformers does to images."""
 _HUB_ID = re.compile(r"(?P<id>[^@]+)(@(?P<revision>[\w.-]+))?")
@@ -35,7 +37,9 @@ _HUB_ID = re.compile(r"(?P<id>[^@]+)(@(?P<revision>[\w.-]+))?")
 
 def is_given(word: str) -> bool:
     """Whether a word is a hub id or a path, and not a name or a glob."""
-    return word.startswith((*HUBS, "./", "../", "/", "~"))
+    if word.startswith((*HUBS, *PATHS)) or word in (".", ".."):
+        return True
+    return "/" in word and Path(word).is_dir()
 
 
 def with_given(
@@ -50,9 +54,13 @@ def with_given(
     names = []
     for word in words:
         if is_given(word):
-            entry = _known(registry, word) or entry_for(word, registry, fetch=fetch)
+            entry = known(registry, word) or entry_for(word, registry, fetch=fetch)
             registry = replace(registry, backbones={**registry.backbones, entry.name: entry})
             word = entry.name
+        elif (Path(word) / CONFIG).is_file() and not _taken(word, registry):
+            raise UserError(
+                f"'{word}' is no backbone of the registry, but a folder: write ./{word}"
+            )
         names.append(word)
     return registry, tuple(names)
 
@@ -66,10 +74,7 @@ def entry_for(word: str, registry: Registry, *, fetch: bool = False) -> Backbone
     named = architecture(library, config)
     family = family_of(library, named)
     if family is None:
-        raise UserError(
-            f"{word} is a network of the architecture '{named or 'unknown'}', which no family "
-            f"serves; families and what they serve of {library}: {served(library)}"
-        )
+        raise unserved(word, library, named)
     if found.origin == "hub cache":
         source["revision"] = found.folder.name
     name = _free_name(word, found, registry)
@@ -86,16 +91,21 @@ def as_yaml(entry: BackboneEntry) -> str:
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in head.items())
 
 
-def _known(registry: Registry, word: str) -> BackboneEntry | None:
-    """The entry of the registry for the same hub id, if the word names no revision."""
+def known(registry: Registry, word: str) -> BackboneEntry | None:
+    """The entry of the registry for the same folder or hub id, if the word names no revision."""
     source = _source(word)
     return next(
         (
             entry
             for entry in registry.backbones.values()
-            if "folder" not in source and entry.source.id == source["id"]
-            if source["revision"] in (None, entry.source.revision)
-            # One that was made from an id is made again: the hub's cache may hold a later revision.
+            if (
+                entry.source.folder == source["folder"]
+                if "folder" in source
+                else entry.source.folder is None
+                and entry.source.id == source["id"]
+                and source["revision"] in (None, entry.source.revision)
+            )
+            # One that was made from a word is made again: its files may have changed.
             if entry.path.parent != given_backbones()
         ),
         None,
@@ -194,7 +204,12 @@ def _facts_of_transformers(config: dict[str, Any], folder: Path) -> dict[str, An
     path = folder / PREPROCESSOR
     said = configuration(folder, PREPROCESSOR)
     size = said.get("crop_size") or said.get("size")
-    sides = {size.get(key) for key in ("height", "width")} if isinstance(size, dict) else {size}
+    if isinstance(size, dict):
+        # Images that are resized by their shortest side are cut to a square, for some by default.
+        keys = ("shortest_edge",) if "shortest_edge" in size else ("height", "width")
+        sides = {size.get(key) for key in keys}
+    else:
+        sides = {size}
     side = sides.pop()
     if sides or not isinstance(side, int):
         raise UserError(f"{shown(path)}: size must be that of square images, not {size}")
@@ -217,11 +232,18 @@ def _free_name(word: str, found: Model, registry: Registry) -> str:
     hub, colon, rest = word.partition(":")
     stem = _plain(f"{hub}-{rest}") if colon and word.startswith(HUBS) else _plain(found.folder.name)
     other = registry.backbones.get(stem)
-    own = other is not None and other.path.parent == given_backbones()
-    same = own and other is not None and other.description == f"Given as {word}"
-    if other is None or same:
+    if other is not None and other.path.parent == given_backbones():
+        folder = _source(word).get("folder")
+        if other.source.folder == folder and (folder or other.description == f"Given as {word}"):
+            return stem
+    if stem != "all" and not _taken(stem, registry):
         return stem
     return f"{stem[:55]}-{hashlib.sha256(str(found.folder).encode()).hexdigest()[:8]}"
+
+
+def _taken(name: str, registry: Registry) -> bool:
+    """Whether a word that names a backbone would name this one."""
+    return normal(name) in {normal(each) for each in registry.backbones}
 
 
 def _plain(text: str) -> str:

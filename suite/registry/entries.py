@@ -13,6 +13,7 @@ from suite.registry.schema import BackboneEntry, MethodEntry, TaskEntry, TrackEn
 
 Kind = Literal["method", "task", "track", "backbone"]
 E = TypeVar("E")
+GIVEN = "\nwhat is no entry: hf:OWNER/NAME and timm:NAME of the hub, and ./FOLDER"
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ class Registry:
             pattern: {name for name in names if _matches(name, pattern.removeprefix("!"))}
             for pattern in split_names(patterns)
         }
-        _refuse_unknown(kind, found, names, f"{kind}s: {_listed(names)}")
+        given = GIVEN if kind == "backbone" else ""
+        _refuse_unknown(kind, found, names, f"{kind}s: {_listed(names)}{given}")
         chosen = _chosen(kind, found)
         self._refuse_broken(kind, chosen)
         return tuple(entry for name, entry in entries.items() if name in chosen)
@@ -133,8 +135,17 @@ class Registry:
 
 
 def split_names(words: Iterable[str]) -> tuple[str, ...]:
-    """Names from comma- or space-separated words."""
-    return tuple(name for word in words for name in word.replace(",", " ").split())
+    """Names from comma- or space-separated words. A path of a folder is one name, whatever
+    characters it has."""
+    return tuple(
+        name
+        for word in words
+        for name in ([word] if _is_folder(word) else word.replace(",", " ").split())
+    )
+
+
+def _is_folder(word: str) -> bool:
+    return "/" in word and Path(word).expanduser().is_dir()
 
 
 def _chosen(kind: Kind, found: Mapping[str, set[str]]) -> set[str]:

@@ -141,18 +141,13 @@ def test_a_vision_transformer_of_transformers_is_that_of_timm():
             {"size": {"height": 8, "width": 9}},
             "size must be that of square",
         ),
-        (
-            "preprocessor_config.json",
-            {"size": 32},
-            "image_size is 24, for which there are position",
-        ),
-        ("config.json", {"hidden_act": "relu"}, "hidden_act must be gelu, not relu"),
+        ("config.json", {"hidden_act": "relu"}, "hidden_act must be gelu to be served, not relu"),
         (
             "config.json",
             {"num_hidden_layers": 3},
             "the tensor 'encoder.layer.2.attention.*more of the",
         ),
-        ("config.json", {"model_type": "beit"}, "'beit', which no family serves.*transformers"),
+        ("config.json", {"model_type": "levit"}, "'levit', which no family serves.*transformers"),
     ],
 )
 def test_a_vision_transformer_that_is_another_is_refused(file, change, message):
@@ -163,6 +158,18 @@ def test_a_vision_transformer_that_is_another_is_refused(file, change, message):
     with pytest.raises(UserError, match=message):
         registry, (name,) = with_given(load(), ["./saved"])
         load_backbone(registry.backbones[name])
+
+
+@pytest.mark.parametrize("size", [32, {"shortest_edge": 32}, {"height": 32, "width": 32}])
+def test_images_of_another_size_than_in_pretraining_are_served_and_it_is_said(size, capsys):
+    save_vision(Path("saved"))
+    path = Path("saved", "preprocessor_config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"size": size}))
+    registry, (name,) = with_given(load(), ["./saved"])
+    backbone = load_backbone(registry.backbones[name])
+    assert backbone({"image": torch.zeros(1, 3, 32, 32)}).shape == (1, 32)
+    assert "[1, 10, 32] in" in backbone.note and "interpolated to [1, 17, 32]" in backbone.note
+    assert backbone.note in capsys.readouterr().err
 
 
 def test_a_vision_transformer_without_its_preprocessing_is_refused():
@@ -206,6 +213,74 @@ def test_new_backbone_writes_an_entry_that_is_valid(capsys):
     assert entry.path == Path.cwd() / "backbones" / "swin.yaml"
     assert (entry.family, entry.image_size) == ("swin", 24)
     assert main(["new", "backbone", "swin"]) == 2
+
+
+@pytest.mark.parametrize("word", ["./nets/swin", "nets/swin", "nets/swin/"])
+def test_a_folder_with_an_entry_is_that_entry(word, capsys):
+    save_image("swin", Path("nets/swin"))
+    assert main(["new", "backbone", "./nets/swin"]) == 0
+    entry = load(Path.cwd()).backbones["swin"]
+    assert with_given(load(Path.cwd()), [word])[1] == ("swin",)
+    assert main(["new", "backbone", word]) == 2
+    assert (
+        f"{word} is the backbone 'swin' already, in backbones/swin.yaml" in capsys.readouterr().err
+    )
+    assert load(Path.cwd()).backbones["swin"] == entry
+
+
+def test_one_word_in_two_places_is_two_backbones(monkeypatch):
+    save_text("gpt2", Path("a/net"))
+    save_text("llama", Path("b/net"))
+    found = []
+    for place in ("a", "../b", "../a"):
+        monkeypatch.chdir(place)
+        found += with_given(load(), ["./net"])[1]
+    assert found[0] == found[2] != found[1]
+    assert [load().backbones[name].family for name in found[:2]] == ["gpt2", "decoder"]
+
+
+@pytest.mark.parametrize("folder", ["all", "bert-mini", "BERT_mini"])
+def test_a_name_never_stands_for_another_backbone(folder):
+    save_text("llama", Path(folder))
+    registry, names = with_given(load(), [f"./{folder}"])
+    assert [entry.family for entry in registry.select_backbones(names)] == ["decoder"]
+
+
+def test_a_folder_without_its_path_is_no_name():
+    save_text("llama", Path("mine"))
+    with pytest.raises(UserError, match=r"'mine' is no backbone of .* a folder: write \./mine"):
+        with_given(load(), ["mine"])
+    with pytest.raises(UserError, match=r"unknown backbone 'owner/mine'.*\n.*\n.*hf:OWNER/NAME"):
+        load().select_backbones(with_given(load(), ["owner/mine"])[1])
+
+
+def test_a_folder_may_have_any_name():
+    save_image("regnet", Path("my net, the 2nd"))
+    toy.write_tasks(Path.cwd())
+    plan = suite.plan("lora", "domainnet/clipart", "./my net, the 2nd", scale="full")
+    assert {item.cell.key.backbone for item in plan.planned} == {"my-net-the-2nd"}
+
+
+def test_check_takes_a_folder(capsys, monkeypatch):
+    monkeypatch.setattr("suite.contract.networks.check_backbone", lambda *_: iter(()))
+    save_text("llama", Path("mine"))
+    assert main(["check", "./mine"]) == 0
+    assert "loads whole" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("electra", "is_decoder"), ("mpnet", "is_decoder"), ("gpt2", "add_cross_attention")],
+)
+def test_a_network_that_reads_otherwise_than_its_family_is_refused(name, key):
+    save_text(name, Path("mine"))
+    config = Path("mine/config.json")
+    config.write_text(json.dumps(json.loads(config.read_text()) | {key: True}))
+    registry, (own,) = with_given(load(), ["./mine"])
+    with pytest.raises(
+        UserError, match=f"'{name}', which the family {name} does not .*{key}: true"
+    ):
+        load_backbone(registry.backbones[own])
 
 
 def test_plan_takes_a_folder_like_a_name():
