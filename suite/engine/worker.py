@@ -206,10 +206,13 @@ def _trained(
             pipe.send(Stepped(step, steps))
 
     cell = order.cell
-    # Loaded before the method's own code runs, and remembered as it is then.
-    workspace.backbone(cell.key.backbone)
-    workspace.tasks(cell)
-    shared.remember()
+    # Loaded before the method's own code runs, and remembered as it is then, loaded or not: what
+    # libraries do when they are imported is no doing of the cell.
+    try:
+        workspace.backbone(cell.key.backbone)
+        workspace.tasks(cell)
+    finally:
+        shared.remember()
     if order.trained:
         exact = cell.key.stored_as(Store.FLOAT32)
         result = Lookup(out, Result).get(exact)
