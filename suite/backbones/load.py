@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 from suite.backbones import cifar, whole
 from suite.backbones.base import Backbone, EncoderBackbone, TextBackbone, VisionBackbone
 from suite.backbones.family import Family, ImageFamily, TextFamily, family_class
-from suite.backbones.probe import require_sites
+from suite.backbones.probe import site_faults
 from suite.backbones.whole_timm import whole_timm
 from suite.backbones.writers import CUE, DecoderBackbone, EncoderDecoderBackbone
 from suite.console import say, shown
 from suite.errors import Unsupported, UserError
-from suite.planning.architecture import refined
+from suite.planning.architecture import architecture, configuration, refined, unserved
 from suite.planning.locate import model_folder
 from suite.registry.schema import BackboneEntry, Library
 
@@ -27,7 +27,8 @@ def load_backbone(entry: BackboneEntry) -> Backbone:
     """The backbone that `read_backbone` gives; raises UserError as well if its sites are not what
     they claim."""
     backbone = read_backbone(entry)
-    require_sites(backbone)
+    for fault in site_faults(backbone):
+        raise _of_another_form(backbone.entry, type(backbone.network), fault)
     return backbone
 
 
@@ -58,11 +59,19 @@ def read_backbone(entry: BackboneEntry) -> Backbone:
         say(f"{entry.name}: {backbone.note}")
     found = {site.kind for site in backbone.sites}
     if lacking := [kind for kind in family.kinds if kind not in found]:
-        raise UserError(
-            f"{shown(folder)} holds a {type(backbone.network).__name__} without sites of the kind "
-            f"{', '.join(lacking)}: it is none of the family {entry.family}"
-        )
+        fault = f"it has no sites of the kind {', '.join(lacking)}"
+        raise _of_another_form(entry, type(backbone.network), fault)
     return backbone
+
+
+def _of_another_form(entry: BackboneEntry, network: type, fault: str) -> UserError:
+    """What refuses a network that its family's file does not fit."""
+    library, folder = entry.source.library, model_folder(entry)
+    reason = f"{network.__name__}: {fault}"
+    if library == "cifar":
+        return UserError(f"{shown(entry.path)}: {reason}")
+    named = entry.source.architecture or architecture(library, configuration(folder))
+    return unserved(shown(folder), library, named, entry.family, reason)
 
 
 def _transformers(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
@@ -113,11 +122,10 @@ def _timm(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:
     network = whole_timm(folder, **family.timm_arguments(entry))
     names = {form.__name__ for form in type(network).__mro__}
     if not names.intersection(family.classes):
-        raise UserError(
-            f"{shown(folder)} holds a {type(network).__name__}; the family {entry.family} is made "
-            f"of {', '.join(family.classes)}"
-        )
-    return VisionBackbone(entry, family.prepared(network.float()), network.num_features)
+        fault = f"the family is made of {', '.join(family.classes)}"
+        raise _of_another_form(entry, type(network), fault)
+    # Some have a hidden layer behind the pooling, which is part of the network.
+    return VisionBackbone(entry, family.prepared(network.float()), network.head_hidden_size)
 
 
 def _cifar(entry: BackboneEntry, folder: Path, family: type[Family]) -> Backbone:

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from suite.backbones.base import Backbone, TextBackbone, TextToTextBackbone
 from suite.backbones.sites import Site
 from suite.backbones.whole import positions
-from suite.console import shown
-from suite.errors import UserError
 
 ROWS, TOKENS, ANSWER = 2, 8, 3
 """Examples, tokens of a text, tokens of an answer."""
@@ -61,13 +59,6 @@ def answer(backbone: Backbone, examples: Examples) -> Tensor:
     return backbone(examples.inputs)
 
 
-def require_sites(backbone: Backbone) -> None:
-    """Raise `UserError` for the first site that is not what it claims."""
-    for fault in site_faults(backbone):
-        architecture = type(backbone.network).__name__
-        raise UserError(f"{shown(backbone.entry.path)}: {architecture}: {fault}")
-
-
 def site_faults(backbone: Backbone) -> Iterator[str]:
     """What is wrong with the sites, in words: they do not exist, are not called, or have another
     width; and that the network gives numbers that are not finite."""
@@ -82,7 +73,9 @@ def site_faults(backbone: Backbone) -> Iterator[str]:
     if absent:
         return
     passed: dict[str, tuple[Any, Any]] = {}
-    names = {name for site in backbone.sites for name in (site.name, site.entry) if name}
+    names = {
+        name for site in backbone.sites for name in (site.name, site.entry, site.entry_norm) if name
+    }
 
     def watch(name: str) -> Any:
         def note(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
@@ -105,7 +98,8 @@ def site_faults(backbone: Backbone) -> Iterator[str]:
         for hook in hooks:
             hook.remove()
     for site in backbone.sites:
-        for name in dict.fromkeys(name for name in (site.name, site.entry) if name):
+        called = [name for name in (site.name, site.entry, site.entry_norm) if name]
+        for name in dict.fromkeys(called):
             if name not in passed:
                 yield (
                     f"{name}, a site of the kind {site.kind}, is never called: the network reads "
@@ -114,6 +108,13 @@ def site_faults(backbone: Backbone) -> Iterator[str]:
                 )
         if site.name in passed:
             yield from _of_width(site, passed[site.name])
+        if site.entry and site.entry_norm and passed.keys() >= {site.entry, site.entry_norm}:
+            given, normed = passed[site.entry][0], passed[site.entry_norm][1]
+            if given.shape != normed.shape or not torch.equal(given, normed):
+                yield (
+                    f"{site.entry}, where the {site.kind} sublayer of {site.name} begins, does not "
+                    f"read what the norm {site.entry_norm} gives"
+                )
     if not torch.isfinite(answers).all():
         yield "for random examples the network gives numbers that are not finite"
     elif answers.ndim == 2 and answers.shape[1] != backbone.width:

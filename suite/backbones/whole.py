@@ -196,25 +196,38 @@ def positions(network: Any) -> int | None:
 
 
 ROTATIONS = "rotary_emb"
+POSITIONS_OF_PATCHES = (
+    "pos_embed", "embeddings.position_embeddings", "relative_position_bias_table",
+)  # fmt: skip
 POSITION_TABLES = ("position_embeddings", "wpe", "embed_positions")
 
 
 def interpolated(network: nn.Module, source: Path) -> str:
     """In words, that position embeddings are not those of the file but interpolated from them for
     images of another size; empty if they are the file's."""
-    own = getattr(network, "pos_embed", None)
-    if own is None or not source.is_file():
+    own = {
+        tuple(tensor.shape)
+        for name, tensor in network.state_dict().items()
+        if name.endswith(POSITIONS_OF_PATCHES)
+    }
+    if not own or not source.is_file():
         return ""
     with safe_open(source, framework="pt") as file:
-        if "pos_embed" not in file.keys():  # noqa: SIM118
-            return ""
-        shape = file.get_slice("pos_embed").get_shape()
-    if list(own.shape) == shape:
+        held = {
+            tuple(file.get_slice(name).get_shape())
+            for name in file.keys()  # noqa: SIM118
+            if name.endswith(POSITIONS_OF_PATCHES)
+        }
+    if not held or own <= held:
         return ""
     return (
-        f"the position embeddings, {shape} in {shown(source)}, are interpolated to "
-        f"{list(own.shape)} for images of this size"
+        f"the position embeddings, {_shapes(held - own)} in {shown(source)}, are interpolated to "
+        f"{_shapes(own - held)} for images of this size"
     )
+
+
+def _shapes(shapes: Collection[tuple[int, ...]]) -> str:
+    return " and ".join(str(list(shape)) for shape in sorted(shapes))
 
 
 def _left_out(name: str, prefix: str) -> bool:

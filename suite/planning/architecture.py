@@ -8,7 +8,7 @@ from typing import Any
 
 from suite.console import shown
 from suite.errors import UserError
-from suite.registry.families import family_of, lineage, served
+from suite.registry.families import FamilyFacts, family_of, lineage, served
 from suite.registry.metrics import ordered
 from suite.registry.schema import BackboneEntry, Library, MultiLabel, TaskEntry
 
@@ -43,24 +43,47 @@ def refined(entry: BackboneEntry, folder: Path) -> BackboneEntry:
     if entry.source.library == "cifar":
         return entry
     library = entry.source.library
-    named = entry.source.architecture or architecture(library, configuration(folder))
+    config = configuration(folder)
+    named = entry.source.architecture or architecture(library, config)
     if not named:
         return entry  # Whether the files are those of a network shows when they are loaded.
     found = family_of(library, named)
     if found is None:
-        raise UserError(
-            f"{shown(folder)} holds a network of the architecture '{named}', which no "
-            f"family serves; families and what they serve of {library}: {served(library)}"
-        )
+        raise unserved(shown(folder), library, named)
     if entry.family not in lineage(found.name):
         raise UserError(
             f"{shown(folder)} holds a network of the architecture '{named}', which belongs to the "
             f"family {found.name}, not {entry.family}: say so in {shown(entry.path)}"
         )
+    if key := _other_use(config, found):
+        raise unserved(shown(folder), library, named, found.name, f"{CONFIG} has {key}: true")
     pooling = entry.pooling if "pooling" in entry.model_fields_set else found.pooling
     if (found.name, pooling) == (entry.family, entry.pooling):
         return entry
     return entry.model_copy(update={"family": found.name, "pooling": pooling})
+
+
+def _other_use(config: dict[str, Any], family: FamilyFacts) -> str:
+    """The key by which a text network reads another source beside its own, or no token after its
+    own where the family reads all; empty if there is none."""
+    keys = ["add_cross_attention"]
+    if family.form == "text" and family.pooling != "last":
+        keys.append("is_decoder")
+    return next((key for key in keys if config.get(key)), "")
+
+
+def unserved(
+    where: str, library: Library, named: str, family: str = "", reason: str = ""
+) -> UserError:
+    """What refuses a network: it is of no family, or of a form that its `family` does not serve,
+    for a reason. `where` it was found, by its `named` architecture."""
+    which = "no family serves"
+    if family:
+        which = f"the family {family} does not serve in this form ({reason})"
+    return UserError(
+        f"{where} is a network of the architecture '{named or 'unknown'}', which {which}; "
+        f"families and what they serve of {library}: {served(library)}"
+    )
 
 
 def unanswerable(tasks: Sequence[TaskEntry], backbone: BackboneEntry) -> str:

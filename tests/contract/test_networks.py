@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 sys.path.append(str(Path(__file__).parents[1] / "backbones"))
-from architectures import NETWORKS
+from architectures import NETWORKS, VIT, Small
 from checkpoints import entry
 from small_networks import WRITERS, save_writer
 from tiny import tiny_backbone
@@ -187,6 +187,34 @@ def test_a_site_that_does_not_exist_is_found():
     first, *others = backbone.sites
     backbone.sites = (dataclasses.replace(first, name="layer9.conv"), *others)
     assert "there is no layer9.conv" in faults(backbone)["sites"]
+
+
+def test_a_norm_that_a_sublayer_does_not_read_is_found():
+    backbone = tiny_backbone("vit")
+    lying = next(site for site in backbone.sites if site.kind == "attention")
+    own = dataclasses.replace(lying, entry_norm=lying.entry_norm.replace("norm1", "norm2"))
+    backbone.sites = tuple(own if site == lying else site for site in backbone.sites)
+    assert "does not read what the norm blocks.0.norm2 gives" in faults(backbone)["sites"]
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "arguments"),
+    [
+        ("resnext26ts", "resnet", {}),
+        ("vit_small_patch16_18x2_224", "vit", VIT),
+        ("resnetv2_50d_frn", "resnetv2", {"layers": (1, 1, 1, 1), "stem_chs": 16}),
+    ],
+)
+def test_a_form_that_a_family_does_not_serve_is_refused_by_name(
+    name, family, arguments, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SUITE_DATA", str(tmp_path))
+    own = Small(family, name, arguments=arguments).save(tmp_path)
+    with pytest.raises(
+        UserError, match=f"'{name}', which the family {family} does not serve in"
+    ) as said:
+        load_backbone(own)
+    assert "families and what they serve of timm: beit (beit_*" in str(said.value)
 
 
 def test_a_norm_at_no_site_is_found():

@@ -13,6 +13,8 @@ class Eva(Beit):
         "eva02_*",
         "vit_*_rope_*",
         "vit_*_dinov3*",
-        "vit_*_pe_*",
+        "vit_pe_*",
+        "vit_*_sapiens2",
+        "vit_*_lingbot",
     )
     classes: ClassVar[tuple[str, ...]] = ("Eva",)

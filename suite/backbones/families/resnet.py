@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import nn
 
 from suite.backbones import cifar
 from suite.backbones.family import ImageFamily
+from suite.backbones.of_transformers import Checkpoint, renamed
 from suite.backbones.sites import (
     Network,
     Part,
@@ -17,7 +19,17 @@ from suite.backbones.sites import (
     weight_sites,
     with_depths,
 )
-from suite.registry.schema import SiteKind
+from suite.registry.schema import BackboneEntry, SiteKind
+
+OUTSIDE = {"conv1": "embedder.embedder.convolution", "bn1": "embedder.embedder.normalization"}
+"""Names of timm, and those in a file of transformers."""
+WITHIN = {
+    **{f"conv{n}": f"layer.{n - 1}.convolution" for n in (1, 2, 3)},
+    **{f"bn{n}": f"layer.{n - 1}.normalization" for n in (1, 2, 3)},
+    "downsample.0": "shortcut.convolution",
+    "downsample.1": "shortcut.normalization",
+}
+"""The same within a block."""
 
 
 class ResNet(ImageFamily):
@@ -28,7 +40,27 @@ class ResNet(ImageFamily):
         "resnet*", "resnext*", "wide_resnet*", "seresnet*", "seresnext*", "ecaresnet*",
         "ecaresnext*", "skresnet*", "skresnext*",
     )  # fmt: skip
+    transformers: ClassVar[tuple[str, ...]] = ("resnet",)
     classes: ClassVar[tuple[str, ...]] = ("ResNet",)
+
+    @classmethod
+    def of_transformers(cls, entry: BackboneEntry, folder: Path) -> Network:
+        """The same layers under other names."""
+        from timm.models import resnet
+
+        served = {"hidden_act": "relu", "embedding_size": 64}
+        strides = {"downsample_in_first_stage": False, "downsample_in_bottleneck": False}
+        found = Checkpoint(folder, **served, **strides)
+        config = found.config
+        block: Any = resnet.BasicBlock if config.layer_type == "basic" else resnet.Bottleneck
+        network = resnet.ResNet(
+            block,
+            config.depths,
+            channels=tuple(width // block.expansion for width in config.hidden_sizes),
+            num_classes=0,
+        )
+        found.fill(network, _names_in_transformers)
+        return network
 
     @classmethod
     def small(cls, arguments: Mapping[str, Any]) -> nn.Module:
@@ -69,3 +101,11 @@ def branch_sites(network: Network, last: Mapping[str, str]) -> tuple[Site, ...]:
         at = f"{name}.drop_path"
         sites.append(Site(at, "block", "backbone", layer, width, insert_before=True))
     return with_depths(sites)
+
+
+def _names_in_transformers(name: str) -> list[str]:
+    if not name.startswith("layer"):
+        return [renamed(name, OUTSIDE)]
+    stage, layer, rest = name.split(".", 2)
+    number = int(stage.removeprefix("layer")) - 1
+    return [f"encoder.stages.{number}.layers.{layer}.{renamed(rest, WITHIN)}"]

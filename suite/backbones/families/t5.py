@@ -31,7 +31,7 @@ class T5(TextFamily):
     kinds: ClassVar[tuple[SiteKind, ...]] = (
         "attention", "feed_forward", "linear", "norm", "head", "tokens", "keys",
     )  # fmt: skip
-    transformers: ClassVar[tuple[str, ...]] = ("t5", "mt5", "umt5", "longt5")
+    transformers: ClassVar[tuple[str, ...]] = ("t5", "mt5", "umt5")
 
     @classmethod
     def pretrained(
