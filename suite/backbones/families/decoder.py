@@ -33,7 +33,9 @@ class Decoder(TextFamily):
     kinds: ClassVar[tuple[SiteKind, ...]] = (
         "attention", "feed_forward", "linear", "norm", "tokens", "keys",
     )  # fmt: skip
-    transformers: ClassVar[tuple[str, ...]] = ("llama", "mistral", "qwen2", "qwen3", "gemma")
+    transformers: ClassVar[tuple[str, ...]] = (
+        "llama", "mistral", "ministral", "qwen2", "qwen3", "gemma", "smollm3", "granite",
+    )  # fmt: skip
     pooling: ClassVar[Literal["mean", "cls", "last"]] = "last"
     blocks: ClassVar[str] = "layers"
     """What the network calls the list of its blocks."""
