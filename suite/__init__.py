@@ -39,6 +39,7 @@ def plan(
     steps: int | None = None,
     batch_size: int | None = None,
     precision: str | None = None,
+    budget: float | None = None,
     options: "Assignments" = (),
     store: "Names" = "float32",
     force: bool = False,
@@ -54,7 +55,8 @@ def plan(
     backbone a hub id (`"timm:resnet50.a1_in1k"`, `"hf:OWNER/NAME"`) or a folder (`"./mine"`).
     `seeds` is a number, a range or a list. `scale` is `mini` (embedded, minutes on a CPU) or
     `full` (real data and weights). `steps` (optimizer steps per task), `batch_size` and `precision`
-    (of the arithmetic: `float32` or `bfloat16`) change every method's recipe. `options` sets
+    (of the arithmetic: `float32` or `bfloat16`) change every method's recipe; `budget` multiplies
+    the steps of each. `options` sets
     options of methods: `{"taps.gate_penalty": 0.5}`. `store` names the precisions in which every
     method is stored, of `float32`, `bfloat16`, `int8`, `int4` and `binary`; several share one
     training (one method's: `{"lora.store": "int8"}`). `force` runs again what has a result,
@@ -80,6 +82,7 @@ def plan(
         steps=steps,
         batch_size=batch_size,
         precision=precision,
+        budget=budget,
         options=options,
         store=store,
         force=force,
@@ -101,6 +104,7 @@ def run(
     steps: int | None = None,
     batch_size: int | None = None,
     precision: str | None = None,
+    budget: float | None = None,
     options: "Assignments" = (),
     store: "Names" = "float32",
     force: bool = False,
@@ -155,6 +159,7 @@ def run(
         steps=steps,
         batch_size=batch_size,
         precision=precision,
+        budget=budget,
         options=options,
         store=store,
         force=force,

@@ -57,6 +57,7 @@ class Invocation:
                 steps=options.steps,
                 batch_size=options.batch_size,
                 precision=options.precision,
+                budget=options.budget,
                 options=options.settings,
                 store=given.get("store", Store.FLOAT32),
                 force=given.get("force", False),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import cast, get_args
 
 from suite.errors import UserError
-from suite.planning.limits import positive, texts, truth
+from suite.planning.limits import factor, positive, texts, truth
 from suite.planning.shard import Shard
 from suite.registry.entries import split_names
 from suite.registry.names import did_you_mean
@@ -43,6 +43,8 @@ class Request:
     steps: int | None = None
     batch_size: int | None = None
     precision: Precision | None = None
+    budget: float | None = None
+    """What every recipe's own steps are multiplied by."""
     options: tuple[str, ...] = ()
     """`METHOD.OPTION=VALUE`, several values with commas between them."""
     store: tuple[Store, ...] = (Store.FLOAT32,)
@@ -68,7 +70,7 @@ class Request:
 
     def unlimited(self) -> "Request":
         """The same with every recipe's own budget and precision."""
-        return replace(self, steps=None, batch_size=None, precision=None)
+        return replace(self, steps=None, batch_size=None, precision=None, budget=None)
 
 
 def request(
@@ -81,6 +83,7 @@ def request(
     steps: int | None = None,
     batch_size: int | None = None,
     precision: str | None = None,
+    budget: float | None = None,
     options: Assignments = (),
     store: Names = Store.FLOAT32,
     force: bool = False,
@@ -89,6 +92,8 @@ def request(
 ) -> Request:
     """The request that these words make. Raises `UserError` for a word of no meaning; whether
     names exist is found out by planning."""
+    if steps is not None and budget is not None:
+        raise UserError("--steps and --budget both say how long to train: give one of them")
     return Request(
         methods=_names(methods, "--methods: "),
         tasks=_names(tasks, "--tasks: "),
@@ -100,6 +105,7 @@ def request(
             None if batch_size is None else positive(batch_size, "--batch-size: ", MOST_IN_A_BATCH)
         ),
         precision=None if precision is None else _precision(precision),
+        budget=None if budget is None else factor(budget, "--budget: "),
         options=_assignments(options),
         store=_stores(store),
         force=truth(force, "--force: "),
