@@ -268,6 +268,8 @@ def _cells(group: argparse._ArgumentGroup, *, seeds: str = "0") -> None:
     add("--steps", type=_positive, metavar="N", help="optimizer steps per task")
     add("--budget", type=_factor, metavar="X", help="multiply every recipe's steps by it")
     add("--batch-size", type=_positive, metavar="N")
+    add("--examples", type=_positive, metavar="N",
+        help="train on at most so many of each task, drawn by the seed")  # fmt: skip
     add("--precision", choices=("float32", "bfloat16"),
         help="of the arithmetic; default: float32 on a CPU, bfloat16 on a GPU")  # fmt: skip
     add("--set", action="append", default=[], dest="settings", metavar="METHOD.OPTION=VALUE")

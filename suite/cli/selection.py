@@ -56,6 +56,7 @@ class Invocation:
                 scale=options.scale,
                 steps=options.steps,
                 batch_size=options.batch_size,
+                examples=options.examples,
                 precision=options.precision,
                 budget=options.budget,
                 options=options.settings,

@@ -12,6 +12,7 @@ from suite.registry.entries import split_names
 from suite.registry.names import did_you_mean
 from suite.registry.options import stores_named, written
 from suite.registry.schema import (
+    MOST_EXAMPLES,
     MOST_IN_A_BATCH,
     MOST_STEPS,
     REQUESTED,
@@ -42,6 +43,7 @@ class Request:
     seeds: tuple[int, ...] = (0,)
     steps: int | None = None
     batch_size: int | None = None
+    examples: int | None = None
     precision: Precision | None = None
     budget: float | None = None
     """What every recipe's own steps are multiplied by."""
@@ -70,7 +72,9 @@ class Request:
 
     def unlimited(self) -> "Request":
         """The same with every recipe's own budget and precision."""
-        return replace(self, steps=None, batch_size=None, precision=None, budget=None)
+        return replace(
+            self, steps=None, batch_size=None, examples=None, precision=None, budget=None
+        )
 
 
 def request(
@@ -82,6 +86,7 @@ def request(
     scale: str = "mini",
     steps: int | None = None,
     batch_size: int | None = None,
+    examples: int | None = None,
     precision: str | None = None,
     budget: float | None = None,
     options: Assignments = (),
@@ -104,6 +109,7 @@ def request(
         batch_size=(
             None if batch_size is None else positive(batch_size, "--batch-size: ", MOST_IN_A_BATCH)
         ),
+        examples=None if examples is None else positive(examples, "--examples: ", MOST_EXAMPLES),
         precision=None if precision is None else _precision(precision),
         budget=None if budget is None else factor(budget, "--budget: "),
         options=_assignments(options),
