@@ -38,7 +38,9 @@ def plan(
     scale: str = "mini",
     steps: int | None = None,
     batch_size: int | None = None,
+    examples: int | None = None,
     precision: str | None = None,
+    budget: float | None = None,
     options: "Assignments" = (),
     store: "Names" = "float32",
     force: bool = False,
@@ -53,8 +55,9 @@ def plan(
     or globs, as one text (`"taps,lora"`) or a list; a method may be a class, too (`as_method`), a
     backbone a hub id (`"timm:resnet50.a1_in1k"`, `"hf:OWNER/NAME"`) or a folder (`"./mine"`).
     `seeds` is a number, a range or a list. `scale` is `mini` (embedded, minutes on a CPU) or
-    `full` (real data and weights). `steps` (optimizer steps per task), `batch_size` and `precision`
-    (of the arithmetic: `float32` or `bfloat16`) change every method's recipe. `options` sets
+    `full` (real data and weights). `steps` (optimizer steps per task), `batch_size`, `examples`
+    (to train on at most, of each task, drawn by the seed) and `precision` (of the arithmetic:
+    `float32` or `bfloat16`) change every recipe; `budget` multiplies its steps. `options` sets
     options of methods: `{"taps.gate_penalty": 0.5}`. `store` names the precisions in which every
     method is stored, of `float32`, `bfloat16`, `int8`, `int4` and `binary`; several share one
     training (one method's: `{"lora.store": "int8"}`). `force` runs again what has a result,
@@ -79,7 +82,9 @@ def plan(
         scale=scale,
         steps=steps,
         batch_size=batch_size,
+        examples=examples,
         precision=precision,
+        budget=budget,
         options=options,
         store=store,
         force=force,
@@ -100,7 +105,9 @@ def run(
     scale: str = "mini",
     steps: int | None = None,
     batch_size: int | None = None,
+    examples: int | None = None,
     precision: str | None = None,
+    budget: float | None = None,
     options: "Assignments" = (),
     store: "Names" = "float32",
     force: bool = False,
@@ -154,7 +161,9 @@ def run(
         scale=scale,
         steps=steps,
         batch_size=batch_size,
+        examples=examples,
         precision=precision,
+        budget=budget,
         options=options,
         store=store,
         force=force,

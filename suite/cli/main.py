@@ -14,7 +14,7 @@ from typing import NoReturn, TypeVar
 from suite import __version__
 from suite.console import coloured, flush, prepare_streams, say
 from suite.errors import UserError
-from suite.planning.limits import device, devices, jobs, positive, seconds
+from suite.planning.limits import device, devices, factor, jobs, positive, seconds
 from suite.results.seeds import FIRST_SEARCH_SEED
 
 T = TypeVar("T")
@@ -95,6 +95,14 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("-n", "--dry-run", action="store_true", help="same as the verb plan")
     plan = verb("plan", "run", "say what run would do with each cell, and why; writes nothing")
     _selection(plan)
+    rehearse = verb(
+        "rehearse", "rehearse", "run full-scale cells shortly, on made-up data and weights"
+    )
+    _selection(rehearse)
+    _execution(rehearse)
+    rehearse.set_defaults(
+        scale="full", budget=0.01, batch_size=2, out=Path("rehearsal"), steps=None
+    )
     tune = verb("tune", "tune", "search each method's learning rate on validation data")
     what = tune.add_argument_group("what")
     what.add_argument("methods", nargs="+", metavar="METHOD")
@@ -258,7 +266,10 @@ def _cells(group: argparse._ArgumentGroup, *, seeds: str = "0") -> None:
     add("--seeds", nargs="+", default=[seeds], metavar="N",
         help=f"numbers and ranges such as 0-4; default: {seeds}")  # fmt: skip
     add("--steps", type=_positive, metavar="N", help="optimizer steps per task")
+    add("--budget", type=_factor, metavar="X", help="multiply every recipe's steps by it")
     add("--batch-size", type=_positive, metavar="N")
+    add("--examples", type=_positive, metavar="N",
+        help="train on at most so many of each task, drawn by the seed")  # fmt: skip
     add("--precision", choices=("float32", "bfloat16"),
         help="of the arithmetic; default: float32 on a CPU, bfloat16 on a GPU")  # fmt: skip
     add("--set", action="append", default=[], dest="settings", metavar="METHOD.OPTION=VALUE")
@@ -302,7 +313,7 @@ def _checked(check: Callable[[object], T]) -> Callable[[str], T]:
     return convert
 
 
-_positive, _seconds = _checked(positive), _checked(seconds)
+_positive, _seconds, _factor = _checked(positive), _checked(seconds), _checked(factor)
 _device, _devices, _jobs = _checked(device), _checked(devices), _checked(jobs)
 
 

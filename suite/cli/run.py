@@ -40,7 +40,11 @@ def run(options: argparse.Namespace) -> int:
         return plan(options)
     asked = Invocation.of(options)
     online = not asked.settings.offline
-    asked, registry = asked.with_given(load_with_warnings(asked.registry), fetch=online)
+    return run_asked(*asked.with_given(load_with_warnings(asked.registry), fetch=online))
+
+
+def run_asked(asked: Invocation, registry: Registry) -> int:
+    """Run what was asked for, print the results and write the leaderboards; the exit code."""
     made = prepare(asked.request, registry, asked.settings)
     _announce(made, asked)
     try:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from suite.console import shown
 from suite.data.labels import Place, classes, keep, label_sets, numbers, texts
+from suite.data.made_up import NOTE, is_made_up
 from suite.data.pictures import Pictures
 from suite.data.splits import Columns, Splits, checked, take
 from suite.errors import UserError
@@ -120,7 +122,10 @@ def _tabular(task: TaskEntry, source: HubSource, image_size: int | None) -> Spli
                     f"{len(order)} rows of train"
                 )
             splits = Splits(take(train, kept), take(train, carved), read("test"))
-    return checked(task, source, splits)
+    splits = checked(task, source, splits)
+    if any(map(is_made_up, files.splits.values())):
+        return replace(splits, note="; ".join(filter(None, (NOTE, splits.note))))
+    return splits
 
 
 def _rows(files: Sequence[Path]) -> "datasets.Dataset":

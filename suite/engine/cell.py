@@ -28,6 +28,7 @@ from suite.engine.delta import (
     make_rounding,
     rounded,
     save_delta,
+    start_from,
 )
 from suite.engine.frozen import frozen_in_bfloat16
 from suite.engine.ledger import closed_form, count, disagreement, parameters
@@ -154,9 +155,12 @@ def train_cell(
     pristine = workspace.backbone(cell.key.backbone)
     method = load_method(workspace.registry.methods[cell.key.method], cell.options)
     encoded = workspace.tasks(cell)
-    data = _batches(encoded, pristine, workspace.device)
+    data = _batches(encoded, pristine, workspace.device, cell)
     _guard(cell, method, workspace, data)
     model = _adapted(cell, method, workspace, "adapt")
+    if cell.start:
+        regime = workspace.registry.methods[cell.key.method].regime
+        start_from(cell.start.delta, cell.start.task, model, regime)
     seed = seed_for(cell.key.seed, "train")
     with frozen_in_bfloat16(model, method, pristine, data, workspace.device) as weights:
         training = train(model, method, data, cell.recipe, seed, progress, checkpoint)
@@ -200,7 +204,7 @@ def trained_before(cell: Cell, result: Result, delta: Path, workspace: Workspace
         method=method,
         model=model,
         encoded=encoded,
-        data=_batches(encoded, workspace.backbone(cell.key.backbone), workspace.device),
+        data=_batches(encoded, workspace.backbone(cell.key.backbone), workspace.device, cell),
         training=Training(
             steps=result.steps,
             seconds=result.train_seconds,
@@ -298,12 +302,20 @@ def adapt_model(
 
 
 def _batches(
-    encoded: Sequence[EncodedTask], backbone: Backbone, device: torch.device
+    encoded: Sequence[EncodedTask], backbone: Backbone, device: torch.device, cell: Cell
 ) -> dict[str, TaskBatches]:
     """What training may see of each task."""
+
+    def train(examples: Examples) -> Examples:
+        most = cell.recipe.examples
+        if most is None or most >= len(examples):
+            return examples
+        rng = np.random.Generator(np.random.PCG64(seed_for(cell.key.seed, "examples")))
+        return examples.take(torch.from_numpy(rng.permutation(len(examples))[:most]))
+
     return {
         own.task.name: TaskBatches(
-            Batches(own.task.name, own.train, backbone.entry, device),
+            Batches(own.task.name, train(own.train), backbone.entry, device),
             Batches(own.task.name, own.validation, backbone.entry, device),
         )
         for own in encoded

@@ -28,9 +28,13 @@ from suite.engine.content import (
     values_of,
 )
 from suite.engine.rounding import Rounding
+from suite.errors import Unsupported
 from suite.method import Method
 from suite.method.model import AdaptedModel
 from suite.registry.schema import Store
+
+SHARED = "-"
+"""In the place of a task: of what all of them share."""
 
 
 def live_tensors(model: AdaptedModel) -> dict[str, Tensor]:
@@ -125,6 +129,34 @@ def load_delta(path: Path, model: AdaptedModel, method: Method) -> None:
         raise ValueError(f"{path.name} holds changes of other values than training starts from now")
     with torch.no_grad():
         method.load(model, values_of(Content(tensors, header), first))
+
+
+def start_from(path: Path, like: str, model: AdaptedModel, regime: str) -> None:
+    """Give a freshly adapted model of one task what a delta in float32 holds for all tasks, and for
+    the task `like`; output layers stay new.
+
+    Raises Unsupported if the method trains something that it does not store, and ValueError if the
+    file is of another method.
+    """
+    (task,) = model.tasks
+    own = live_tensors(model)
+    fresh = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    fresh -= {name for name, (role, _) in _roles(model, regime) if role == "head"}
+    with safe_open(path, framework="pt") as file, torch.no_grad():
+        for key in file.keys():  # noqa: SIM118
+            role, of, name = key.split("/", 2)
+            name = name.replace(f".by_task.{like}.", f".by_task.{task}.")
+            if role == "head" or of not in (SHARED, like):
+                continue
+            tensor = file.get_tensor(key)
+            if name not in own or own[name].shape != tensor.shape:
+                raise ValueError(f"{path.name} holds {name} {[*tensor.shape]}, which is not here")
+            own[name].copy_(tensor)
+            fresh.discard(name)
+    if fresh:
+        raise Unsupported(
+            f"it trains {min(fresh)} and does not store it: nothing can start from what it stores"
+        )
 
 
 @contextmanager
@@ -222,7 +254,7 @@ def _placed(
 
 
 def _default_role(model: AdaptedModel, regime: str) -> tuple[str, str]:
-    return ("shared", "-") if regime == "joint" else ("task", next(iter(model.tasks)))
+    return ("shared", SHARED) if regime == "joint" else ("task", next(iter(model.tasks)))
 
 
 def _roles(model: AdaptedModel, regime: str) -> Iterator[tuple[str, tuple[str, str]]]:

@@ -54,6 +54,8 @@ def _most_common(votes: Iterable[tuple[str, Result]]) -> str:
 
 def is_joint(result: Result, entry: MethodEntry | None) -> bool:
     """Whether the cell trained all its tasks at once."""
+    if result.identity.start:
+        return False
     return entry.regime == "joint" if entry else len(result.cell.tasks) > 1
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from suite.console import coloured, table
@@ -21,6 +22,14 @@ _COLOURS: Mapping[Action, str] = {
 
 
 @dataclass(frozen=True)
+class Start:
+    """What a cell's training starts from: a delta, and what it holds for one of its tasks."""
+
+    delta: Path
+    task: str
+
+
+@dataclass(frozen=True)
 class Cell:
     """Everything that determines one result."""
 
@@ -28,6 +37,8 @@ class Cell:
     recipe: Recipe
     options: Mapping[str, OptionValue]
     identity: Identity
+    start: Start | None = None
+    """None: the pretrained backbone and what the method adds to it, untrained."""
 
     @property
     def steps(self) -> int:

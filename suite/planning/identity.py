@@ -40,6 +40,7 @@ FIRST_DEFAULTS: Mapping[str, object] = {
     "warmup": 0.1,
     "steps": 100,
     "batch_size": 32,
+    "examples": None,
     "evaluations": 4,
     "label_smoothing": 0.0,
     "clip_norm": 1.0,
@@ -128,9 +129,16 @@ def backbone_digest(entry: BackboneEntry, fingerprint: str) -> str:
 
 
 def identity(
-    method: str, code: Code, recipe: str, tasks: Mapping[str, str], backbone: str, seed: int
+    method: str,
+    code: Code,
+    recipe: str,
+    tasks: Mapping[str, str],
+    backbone: str,
+    seed: int,
+    start: str = "",
 ) -> Identity:
-    """The components and one digest over them."""
+    """The components and one digest over them; `start` is that of the cell whose delta training
+    starts from."""
     components: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "method": method,
@@ -139,6 +147,7 @@ def identity(
         "tasks": dict(tasks),
         "backbone": backbone,
         "seed": seed,
+        **({"start": start} if start else {}),
     }
     return Identity(**components, parts=dict(code.parts), digest=_digest(components))
 
@@ -148,6 +157,8 @@ def holds(found: Identity) -> bool:
     known = found.model_dump(exclude={"parts", "digest"})
     if found.schema_version < 2:
         del known["code"]
+    if not found.start:
+        del known["start"]
     return _digest(known) == found.digest
 
 
@@ -172,6 +183,8 @@ def differences(old: Ran, new: Ran) -> str:
     changes += _changed_tasks(before.tasks, now.tasks)
     if before.backbone != now.backbone:
         changes.append("backbone changed")
+    if before.start != now.start:
+        changes.append("what training starts from changed")
     if before.seed != now.seed:
         changes.append(f"seed {before.seed} -> {now.seed}")
     return ", ".join(changes)

@@ -9,6 +9,7 @@ from suite.errors import UserError
 
 LARGEST = 10**18
 """No number of anything is above it."""
+LARGEST_FACTOR = 1000
 _DIGITS = len(str(LARGEST))
 """Python refuses to read thousands of them."""
 
@@ -57,6 +58,21 @@ def seconds(value: object, where: str = "") -> float:
         number = math.nan
     if not 0 < number < math.inf:
         raise UserError(f"{where}must be a number of seconds above 0, not '{value}'")
+    return number
+
+
+def factor(value: object, where: str = "") -> float:
+    """What a number is multiplied by: above 0, at most 1,000. Raises `UserError`, its message after
+    `where`."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= LARGEST_FACTOR:
+        raise UserError(
+            f"{where}must be a number above 0, at most {LARGEST_FACTOR:,}, such as 0.25, not "
+            f"'{value!s:.80}'"
+        )
     return number
 
 

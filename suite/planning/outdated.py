@@ -116,6 +116,7 @@ def request_for(results: Sequence[Result | Past]) -> Request:
         scale=cell.scale,
         steps=int(asked["steps"]) if "steps" in asked else None,
         batch_size=int(asked["batch_size"]) if "batch_size" in asked else None,
+        examples=int(asked["examples"]) if "examples" in asked else None,
         precision=asked.get("precision"),
         options={f"{cell.method}.{name}": value for name, value in first.options.items()},
         store=cell.store,
@@ -148,7 +149,7 @@ def _carried_identity(result: Result, cell: Cell) -> Identity:
     now = cell.identity
     recipe = recipe_digest(result.recipe) if result.recipe else now.recipe
     return identity(
-        now.method, Code(now.code, now.parts), recipe, now.tasks, now.backbone, now.seed
+        now.method, Code(now.code, now.parts), recipe, now.tasks, now.backbone, now.seed, now.start
     )
 
 

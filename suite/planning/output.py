@@ -1,6 +1,7 @@
 """An output folder: what a request still needs of it, and what it holds of a plan."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from suite.console import shown
@@ -12,7 +13,7 @@ from suite.planning.request import Request
 from suite.registry.entries import Registry
 from suite.results.folder import SINGLES, Lookup, delta_path
 from suite.results.history import Past
-from suite.results.records import Result
+from suite.results.records import CellKey, Result
 
 
 def results_folder(out: Path) -> Path:
@@ -22,9 +23,14 @@ def results_folder(out: Path) -> Path:
 
 def planned(request: Request, registry: Registry, out: Path) -> Plan:
     """The plan of a request, in the light of the results below `out`."""
-    made = plan(request, registry, Lookup(out, Past), lambda cell: delta_path(out, cell).is_file())
+    made = plan(request, registry, Lookup(out, Past), partial(_kept, out))
     remember()
     return made
+
+
+def _kept(out: Path, cell: CellKey) -> Path | None:
+    path = delta_path(out, cell).absolute()
+    return path if path.is_file() else None
 
 
 def results_of(made: Plan, out: Path) -> list[Result]:

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Protocol
 
 from suite.errors import UserError
 from suite.planning.architecture import refined, unanswerable
-from suite.planning.cells import Cell, Job, Plan, Planned
+from suite.planning.cells import Cell, Job, Plan, Planned, Start
 from suite.planning.code_cache import Codes
 from suite.planning.identity import (
     NO_CODE,
@@ -22,6 +23,7 @@ from suite.planning.identity import (
 from suite.planning.locate import Missing, Model, locate_dataset, locate_model
 from suite.planning.recipes import changed_budget, resolve_recipe
 from suite.planning.request import Request
+from suite.planning.start import refusal_of, untrained
 from suite.registry.entries import Registry
 from suite.registry.names import normal
 from suite.registry.options import Setting, resolve_settings, setting_of
@@ -30,10 +32,12 @@ from suite.registry.schema import (
     BackboneEntry,
     GeneratedSource,
     MethodEntry,
+    OptionValue,
     Recipe,
     Store,
     TaskEntry,
     TrackEntry,
+    TrackStart,
 )
 from suite.results.history import Past
 from suite.results.records import CellKey, Identity, Result
@@ -46,20 +50,20 @@ class Known(Protocol):
     def get(self, cell: CellKey, /) -> Result | Past | None: ...  # noqa: D102
 
 
-def _nowhere(cell: CellKey) -> bool:
-    """Whether the delta of a cell is kept, where no folder is looked at."""
-    return False
+def _nowhere(cell: CellKey) -> None:
+    """Where the delta of a cell is, if no folder is looked at."""
+    return
 
 
 def plan(
     request: Request,
     registry: Registry,
     known: Known | None = None,
-    kept: Callable[[CellKey], bool] = _nowhere,
+    kept: Callable[[CellKey], Path | None] = _nowhere,
 ) -> Plan:
     """Every cell of the request, in the order track, backbone, method, setting, task, seed.
 
-    `kept` tells whether the delta of a cell is still there.
+    `kept` tells where the delta of a cell is, if it is still there.
 
     Raises `UserError` if a name is unknown, a selected entry is broken, an option does not exist,
     a seed is kept for searches or for results, or nothing fits together.
@@ -128,7 +132,7 @@ class _Planner:
         request: Request,
         registry: Registry,
         history: Known,
-        kept: Callable[[CellKey], bool],
+        kept: Callable[[CellKey], Path | None],
     ) -> None:
         self.kept = kept
         self.request = request
@@ -160,10 +164,12 @@ class _Planner:
         backbone, unknown = self._refined(backbone)
         of_method = unknown or method.refusal(backbone.family)
         backbone_part = self._backbone(backbone)
-        groups = [tasks] if method.regime == "joint" else [(task,) for task in tasks]
+        together = method.regime == "joint" and track.start is None
+        groups = [tasks] if together else [(task,) for task in tasks]
         for group, seed in product(groups, self.request.seeds):
             names = tuple(task.name for task in group)
-            refusal = of_method or unanswerable(group, backbone)
+            source = self._source(track.start, group[0], backbone, method, options)
+            refusal = of_method or unanswerable(group, backbone) or refusal_of(source)
             if refusal:
                 code, refused = NO_CODE, ".unsupported"
             else:
@@ -188,16 +194,45 @@ class _Planner:
                 store=store,
             )
             recipe_part = recipe_digest(recipe)
+            begun = source.cell.identity.digest if source else ""
             made, trained = (
-                identity(part + refused, code, recipe_part, task_parts, backbone_part, seed)
+                identity(part + refused, code, recipe_part, task_parts, backbone_part, seed, begun)
                 for part in (method_part, trained_part)
             )
             cell = Cell(key=key, recipe=recipe, options=options, identity=made)
             needs = [f"backbone {backbone.name}", *(f"task {track.name}/{name}" for name in names)]
+            if source and track.start:
+                delta = self.kept(source.cell.key) if source.action == "cached" else None
+                if delta:
+                    start = Start(delta, track.start.tasks[group[0].name])
+                    cell = replace(cell, start=start)
+                else:
+                    needs.append(f"delta of {source.cell.key.label}")
+                    self._absent[needs[-1]] = untrained(source)
             decided = self._decide(cell, refusal, needs)
             if decided.action == "run":
                 decided = replace(decided, trained=self._is_trained(key, trained))
             yield decided
+
+    def _source(
+        self,
+        start: TrackStart | None,
+        task: TaskEntry,
+        backbone: BackboneEntry,
+        method: MethodEntry,
+        options: Mapping[str, OptionValue],
+    ) -> Planned | None:
+        """The cell from whose delta the training on a task starts; None if there is no such."""
+        if start is None:
+            return None
+        track = self.registry.tracks[start.track]
+        tasks = self.registry.tasks_of(track)
+        if method.regime != "joint":
+            tasks = tuple(each for each in tasks if each.name == start.tasks[task.name])
+        asked = replace(self.request.unlimited(), seeds=(start.seed,), force=False)
+        planner = _Planner(asked, self.registry, self.history, self.kept)
+        (found,) = planner.cells(track, tasks, backbone, method, Setting(options, Store.FLOAT32))
+        return found
 
     def _decide(self, cell: Cell, refusal: str, needs: list[str]) -> Planned:
         if refusal:
@@ -227,7 +262,7 @@ class _Planner:
         exact = key.stored_as(Store.FLOAT32)
         past = self.history.get(exact)
         same = past is not None and past.identity.digest == identity.digest
-        return same and past is not None and past.status == "ok" and self.kept(exact)
+        return same and past is not None and past.status == "ok" and bool(self.kept(exact))
 
     def _refined(self, backbone: BackboneEntry) -> tuple[BackboneEntry, str]:
         """The entry with the family of the network in its folder, or why no family serves it."""

@@ -7,6 +7,7 @@ from statistics import fmean
 from suite.planning.request import Request
 from suite.registry.families import lineage
 from suite.registry.schema import (
+    MOST_STEPS,
     REQUESTED,
     BackboneEntry,
     Family,
@@ -31,7 +32,8 @@ def resolve_recipe(
 
     The last wins: the track's default, the track's family, the tasks' own, the method's default,
     the method's family, what the method changes for this track and family with a source, the rate
-    that a search found on this track and backbone or that of a trial, the command line.
+    that a search found on this track and backbone or that of a trial, the command line. Steps that
+    a budget gives are at least 1.
     A method's own default and family never set what is the track's (`TRACK_KEYS`): the registry
     refuses that.
     """
@@ -46,6 +48,9 @@ def resolve_recipe(
         values["learning_rate"] = found
     if request.trial is not None:
         values |= _of_trial(request.trial, track, method, backbone, Recipe.model_validate(values))
+    if request.budget is not None:
+        own = Recipe.model_validate(values).steps
+        values["steps"] = min(max(round(own * request.budget), 1), MOST_STEPS)
     asked = {key: getattr(request, key) for key in REQUESTED}
     return Recipe.model_validate(
         values | {key: value for key, value in asked.items() if value is not None}

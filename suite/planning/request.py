@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import cast, get_args
 
 from suite.errors import UserError
-from suite.planning.limits import positive, texts, truth
+from suite.planning.limits import factor, positive, texts, truth
 from suite.planning.shard import Shard
 from suite.registry.entries import split_names
 from suite.registry.names import did_you_mean
 from suite.registry.options import stores_named, written
 from suite.registry.schema import (
+    MOST_EXAMPLES,
     MOST_IN_A_BATCH,
     MOST_STEPS,
     REQUESTED,
@@ -42,7 +43,10 @@ class Request:
     seeds: tuple[int, ...] = (0,)
     steps: int | None = None
     batch_size: int | None = None
+    examples: int | None = None
     precision: Precision | None = None
+    budget: float | None = None
+    """What every recipe's own steps are multiplied by."""
     options: tuple[str, ...] = ()
     """`METHOD.OPTION=VALUE`, several values with commas between them."""
     store: tuple[Store, ...] = (Store.FLOAT32,)
@@ -68,7 +72,9 @@ class Request:
 
     def unlimited(self) -> "Request":
         """The same with every recipe's own budget and precision."""
-        return replace(self, steps=None, batch_size=None, precision=None)
+        return replace(
+            self, steps=None, batch_size=None, examples=None, precision=None, budget=None
+        )
 
 
 def request(
@@ -80,7 +86,9 @@ def request(
     scale: str = "mini",
     steps: int | None = None,
     batch_size: int | None = None,
+    examples: int | None = None,
     precision: str | None = None,
+    budget: float | None = None,
     options: Assignments = (),
     store: Names = Store.FLOAT32,
     force: bool = False,
@@ -89,6 +97,8 @@ def request(
 ) -> Request:
     """The request that these words make. Raises `UserError` for a word of no meaning; whether
     names exist is found out by planning."""
+    if steps is not None and budget is not None:
+        raise UserError("--steps and --budget both say how long to train: give one of them")
     return Request(
         methods=_names(methods, "--methods: "),
         tasks=_names(tasks, "--tasks: "),
@@ -99,7 +109,9 @@ def request(
         batch_size=(
             None if batch_size is None else positive(batch_size, "--batch-size: ", MOST_IN_A_BATCH)
         ),
+        examples=None if examples is None else positive(examples, "--examples: ", MOST_EXAMPLES),
         precision=None if precision is None else _precision(precision),
+        budget=None if budget is None else factor(budget, "--budget: "),
         options=_assignments(options),
         store=_stores(store),
         force=truth(force, "--force: "),

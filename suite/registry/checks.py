@@ -342,3 +342,32 @@ def _absent(path: Path, where: str = "") -> str:
         return "is not a regular file"
     near = did_you_mean(path.name, [other.name for other in path.parent.glob("*.py")])
     return f"does not exist{where}{near}"
+
+
+def start_mistakes(
+    entry: TrackEntry, tracks: Mapping[str, TrackEntry], broken_tracks: Collection[str]
+) -> Mistakes:
+    """The track from which a track's cells start has the tasks that they start from, and is run on
+    the same scales."""
+    start = entry.start
+    if start is None or start.track in broken_tracks:
+        return
+    at: Location = ("start", "track")
+    if start.track not in tracks:
+        yield at, f"there is no track '{start.track}'{did_you_mean(start.track, tracks)}"
+        return
+    source = tracks[start.track]
+    if source.start is not None:
+        yield at, f"the cells of {start.track} start from others themselves"
+    for scale in entry.backbones:
+        if scale not in source.backbones:
+            yield at, f"track {start.track} has no {scale} scale"
+    for name, like in start.tasks.items():
+        if name not in entry.tasks:
+            yield ("start", "tasks", name), f"the track has no task '{name}'"
+        if like not in source.tasks:
+            near = did_you_mean(like, source.tasks)
+            yield ("start", "tasks", name), f"track {start.track} has no task '{like}'{near}"
+    for name in entry.tasks:
+        if name not in start.tasks:
+            yield ("start", "tasks"), f"does not say from what '{name}' starts"

@@ -79,6 +79,9 @@ def _load(roots: tuple[Path, ...], catalogs: Sequence[Path]) -> Registry:
         if backbone.entry:
             backbone.note(checks.backbone_mistakes(backbone.entry))
     tracks, tasks = _load_tracks(roots, backbones)
+    for track in tracks.values():
+        if track.entry:
+            track.note(checks.start_mistakes(track.entry, *_good_and_broken(tracks)))
     for method in methods.values():
         if method.entry:
             method.note(checks.exception_mistakes(method.entry, *_good_and_broken(tracks)))

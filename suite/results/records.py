@@ -106,6 +106,8 @@ class Identity(Record):
     """Task -> `EXAMPLES.METRICS`; before version 2 the first alone."""
     backbone: str
     seed: int
+    start: str = ""
+    """The digest of the cell whose delta training started from; empty without one."""
     digest: str
 
     @property

@@ -15,16 +15,17 @@ GRID = "tuning: {mini: {bert: [1e-3, 2e-3, 4e-3, 8e-3]}}\n"
 
 @pytest.fixture
 def tune(call, folder, monkeypatch):
-    """Run `tune` for methods whose validation score falls off from the rate that is `best`."""
+    """Run `tune` for methods whose validation score falls off from the rate that is `best`, and
+    below it not if they do nothing there."""
     for name in ("one", "together"):
         path = folder / "methods" / f"{name}.yaml"
         path.write_text(path.read_text() + GRID)
 
-    def run(*words, best=2e-3):
+    def run(*words, best=2e-3, idle_below=False):
         def execute(made, registry, settings):
             for item in made.with_action("run"):
                 rate = item.cell.recipe.learning_rate
-                value = 90 - abs(math.log(rate / best))
+                value = 90 - abs(math.log(max(rate, best) / best if idle_below else rate / best))
                 scores = [
                     TaskScore(
                         task=task, metrics={}, score=0, validation_score=value,
@@ -73,6 +74,13 @@ def test_a_search_goes_on_while_its_best_rate_is_the_last_one_tried(tune, best, 
     assert ("one on toy and bert_toy: the best rate" in err) is at_edge
     assert len(tried) <= TRIALS + EXTENSIONS
     assert margin_of(one).within_noise is False, "the two tasks agree exactly"
+
+
+def test_rates_that_score_alike_are_no_reason_to_go_on(tune):
+    code, found, _ = tune("one", "-t", "toy", best=1e-3, idle_below=True)
+    (search,) = map(Search.model_validate, found)
+    assert rates(search) == pytest.approx([5e-4, 1e-3, 2e-3, 4e-3, 8e-3], rel=0.02)
+    assert (search.best.learning_rate, search.best_is_at_edge, code) == (1e-3, False, 0)
 
 
 def test_no_seed_is_both_searched_with_and_scored(tune, call):

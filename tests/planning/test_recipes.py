@@ -1,9 +1,13 @@
 """The recipes of the registry: what is the track's is the same for every method on a board."""
 
+from dataclasses import replace
+
 import pytest
 
+from suite.errors import UserError
 from suite.planning.recipes import resolve_recipe
 from suite.planning.request import Request
+from suite.planning.request import request as make_request
 from suite.registry import Registry, load
 from suite.registry.schema import TRACK_KEYS, BackboneEntry, Scale, TrackEntry
 
@@ -71,3 +75,27 @@ def test_imagenet_to_sketch_has_the_lengths_and_augmentation_of_taps_public_code
     for name, each in own.items():
         assert joint.augmentation_of(name) == each.augmentation_of(name)
     assert {recipe("taps", task, steps=9).steps for task in tasks} == {9}
+
+
+@pytest.mark.parametrize(("budget", "steps"), [(0.25, 25), (4, 400), (1, 100), (1e-9, 1)])
+def test_a_budget_multiplies_the_steps_of_each_recipe(budget, steps):
+    own = Request(("lora",), ("glue",))
+    assert _steps(own) == 100
+    assert _steps(replace(own, budget=budget)) == steps
+
+
+def _steps(request):
+    track, backbone = REGISTRY.tracks["glue"], REGISTRY.backbones["bert_mini"]
+    tasks = REGISTRY.tasks_of(track)
+    return resolve_recipe(request, track, tasks, REGISTRY.methods["lora"], backbone).steps
+
+
+@pytest.mark.parametrize("budget", [0, -1, "nan", "much", 1e9])
+def test_a_budget_is_a_positive_number(budget):
+    with pytest.raises(UserError, match="--budget: must be a number above 0, at most 1,000"):
+        make_request("lora", "glue", budget=budget)
+
+
+def test_steps_and_a_budget_contradict_each_other():
+    with pytest.raises(UserError, match="--steps and --budget both say how long to train"):
+        make_request("lora", "glue", steps=5, budget=0.5)

@@ -19,6 +19,7 @@ from suite.registry.schema.base import (
 from suite.registry.schema.method import Cost, CostTerm, Departure, MethodEntry, Option
 from suite.registry.schema.rates import FoundRate, MethodRates
 from suite.registry.schema.recipe import (
+    MOST_EXAMPLES,
     MOST_IN_A_BATCH,
     MOST_STEPS,
     REQUESTED,
@@ -47,10 +48,11 @@ from suite.registry.schema.task import (
     TaskEntry,
     Text,
 )
-from suite.registry.schema.track import PublishedRow, TrackEntry
+from suite.registry.schema.track import PublishedRow, TrackEntry, TrackStart
 
 __all__ = [
     "FAMILIES",
+    "MOST_EXAMPLES",
     "MOST_IN_A_BATCH",
     "MOST_STEPS",
     "REQUESTED",
@@ -95,6 +97,7 @@ __all__ = [
     "TaskRecipe",
     "Text",
     "TrackEntry",
+    "TrackStart",
     "Tuning",
     "on_grid",
 ]

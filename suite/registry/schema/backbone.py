@@ -29,6 +29,9 @@ class BackboneSource(Entry):
     """timm only: the architecture's name where the folder does not say it."""
     arguments: dict[str, int | float | str | tuple[int, ...]] = {}
     """cifar only: the builder's arguments."""
+    configuration: dict[str, int | float | str] = {}
+    """transformers only: `model_type` and sizes as in `config.json`, from which a network of the
+    same form is made without its files."""
 
 
 class BackboneEntry(FileEntry):

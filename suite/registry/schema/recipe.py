@@ -9,9 +9,9 @@ from pydantic import AfterValidator, Field
 from suite.registry.schema.base import Entry, Family, Name
 from suite.registry.schema.scale import Scale
 
-REQUESTED = ("steps", "batch_size", "precision")
-"""What a request may change of every recipe: how long methods train, on how much at a time, and in
-which arithmetic."""
+REQUESTED = ("steps", "batch_size", "examples", "precision")
+"""What a request may change of every recipe: how long methods train, on how much at a time and in
+all, and in which arithmetic."""
 
 TRACK_KEYS = (
     "schedule", "warmup", *REQUESTED, "evaluations", "clip_norm", "label_smoothing", "augmentation",
@@ -23,6 +23,7 @@ train, on what, and along which schedule. The other keys are each method's own."
 
 MOST_STEPS = 10**9
 MOST_IN_A_BATCH = 10**6
+MOST_EXAMPLES = 10**9
 """Limits far above what anybody runs, and below what no machine can."""
 LOWEST_RATE, HIGHEST_RATE = 1e-300, 1e30
 """A search that goes on does not go beyond them, where floats end."""
@@ -44,6 +45,8 @@ class RecipeKeys(Entry):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     steps: Steps = 100
     batch_size: Annotated[int, Field(ge=1, le=MOST_IN_A_BATCH)] = 32
+    examples: Annotated[int, Field(ge=1, le=MOST_EXAMPLES)] | None = None
+    """Train on so many examples of a task at most, drawn by the cell's seed; None for all."""
     evaluations: Annotated[int, Field(ge=1, le=10_000)] = 4
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0

@@ -46,6 +46,20 @@ class PublishedRow(Entry):
         return self.total_x if self.replaces_backbone else self.total_x - 1
 
 
+class TrackStart(Entry):
+    """A track whose cells start from what the same method learned on another, by one of its seeds
+    (few-shot transfer: Karimi Mahabadi et al., 2021, section 4.3).
+
+    A task starts from what its method keeps for all tasks there, and for the one that `tasks`
+    names; output layers are new. All methods train on one task at a time.
+    """
+
+    track: Name
+    tasks: dict[Name, Name]
+    """Task of this track -> the task of the other that it is most like."""
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
 class TrackEntry(FileEntry):
     """Tasks that are scored together, on named backbones, with one recipe."""
 
@@ -60,4 +74,5 @@ class TrackEntry(FileEntry):
     search: dict[Scale, Annotated[tuple[Name, ...], Field(min_length=1)]] = {}
     """Tasks on which `tune` searches learning rates, given the track's name, at a third of the
     steps; at a scale without any: all of them at the recipe's steps."""
+    start: TrackStart | None = None
     published: tuple[PublishedRow, ...] = ()

@@ -1,0 +1,23 @@
+"""Made-up examples are read by what reads the real ones."""
+
+import pytest
+
+from suite.data.made_up import ROWS, small_source, write_examples
+from suite.data.sources import load_splits
+from suite.registry import load
+from suite.registry.schema import Scale
+
+TASKS = {name: task for name, task in load().tasks.items() if task.sources.full}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_made_up_examples_of_every_task_are_read(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("SUITE_DATA", str(tmp_path))
+    task = TASKS[name]
+    full = small_source(task.sources.full)
+    task = task.model_copy(update={"sources": task.sources.model_copy(update={"full": full})})
+    write_examples(task, tmp_path)
+    splits = load_splits(task, Scale.FULL, None if task.text else 8)
+    sizes = {len(each["label"]) for each in (splits.train, splits.validation, splits.test)}
+    assert sizes <= {ROWS, 2 * ROWS}
+    assert "made-up examples" in splits.note
