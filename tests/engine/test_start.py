@@ -102,6 +102,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.nightly
 def test_cells_start_from_those_of_another_track(folder, forked):
     asked = {"methods": "norm_tuning,hyperformer_norm", "registry": folder, "out": folder / "out"}
     asked |= {"options": {"hyperformer_norm.hidden": 16}}
