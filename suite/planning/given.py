@@ -21,7 +21,7 @@ from suite.errors import UserError
 from suite.planning.architecture import CONFIG, architecture, configuration
 from suite.planning.fingerprint import keep
 from suite.planning.hub import bring
-from suite.planning.locate import Missing, Model, locate_model
+from suite.planning.locate import Missing, Model, expanded, locate_model
 from suite.registry import Registry
 from suite.registry.cache import given_backbones
 from suite.registry.families import FamilyFacts, family_of, served
@@ -105,7 +105,7 @@ def _known(registry: Registry, word: str) -> BackboneEntry | None:
 def _source(word: str) -> dict[str, Any]:
     """The keys of a source that a word says: `id` and `revision`, or `folder`."""
     if not word.startswith(HUBS):
-        folder = Path(word).expanduser().resolve()
+        folder = expanded(Path(word)).resolve()
         return {"id": _plain(folder.name), "folder": str(folder), "local_only": True}
     hub, _, rest = word.partition(":")
     found = _HUB_ID.fullmatch(rest)
