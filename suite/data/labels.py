@@ -172,8 +172,14 @@ def keep(
     the name that the file gives it. `columns` hold the labels, `names` are as for `classes`."""
 
     def dropped(value: object) -> bool:
-        named = names is not None and isinstance(value, int) and 0 <= value < len(names)
-        return value in drop or (named and names[value] in drop)  # type: ignore[index]
+        if value in drop:
+            return True
+        return (
+            names is not None
+            and isinstance(value, int)
+            and value in range(len(names))
+            and (names[value] in drop)
+        )
 
     rows = zip(*columns, strict=True)
     return np.array([row for row, own in enumerate(rows) if not any(map(dropped, own))], np.int64)

@@ -8,6 +8,7 @@ registry looks last, so that results keep their backbone.
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -105,7 +106,7 @@ def _known(registry: Registry, word: str) -> BackboneEntry | None:
 def _source(word: str) -> dict[str, Any]:
     """The keys of a source that a word says: `id` and `revision`, or `folder`."""
     if not word.startswith(HUBS):
-        folder = expanded(Path(word)).resolve()
+        folder = Path(os.path.realpath(expanded(Path(word))))
         return {"id": _plain(folder.name), "folder": str(folder), "local_only": True}
     hub, _, rest = word.partition(":")
     found = _HUB_ID.fullmatch(rest)
