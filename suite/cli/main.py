@@ -59,6 +59,12 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return 130
+    except OSError as error:
+        # Of a name that no file can have, of a folder that nobody may read, of a full disk.
+        if error.filename is None:
+            raise
+        say(f"{coloured('error', 'red', sys.stderr)}: {error.filename!s:.300}: {error.strerror}")
+        return 2
 
 
 def _answer(arguments: list[str]) -> int:

@@ -18,7 +18,7 @@ from suite.registry.rates import as_yaml, rates_path, read_rates, with_rates
 from suite.registry.schema import FoundRate, MethodRates
 from suite.results.margins import margin_of
 from suite.results.packing import is_packed, pack
-from suite.results.records import replace_file
+from suite.results.records import NoResult, replace_file, warning_of
 from suite.results.searches import Search, pack_path, read_searches
 
 
@@ -33,7 +33,11 @@ def tune(options: argparse.Namespace) -> int:
     out_folder = asked.settings.out
     if options.adopt:
         _require_own_registry(registry)
-    _require_same_tasks(asked.request, registry, read_searches(out_folder))
+    recorded = read_searches(out_folder)
+    if warning := warning_of(recorded.left_out, "search"):
+        say(warning)
+    _require_free_places(asked.request, registry, recorded.left_out)
+    _require_same_tasks(asked.request, registry, recorded.found)
     require_writable(out_folder)
     require_committed(asked.settings)
     try:
@@ -80,6 +84,15 @@ def _require_same_tasks(asked: Request, registry: Registry, recorded: Sequence[S
                 "every method must be; give these tasks, or search all methods anew in another "
                 "--out"
             )
+
+
+def _require_free_places(asked: Request, registry: Registry, left_out: Sequence[NoResult]) -> None:
+    """No file that is no search lies where one of these methods' would be written."""
+    methods = {entry.name for entry in registry.select_methods(asked.methods)}
+    for each in left_out:
+        scale, method, *_ = f"{Path(each.place).name}..".split(".")
+        if scale == asked.scale and method in methods:
+            raise UserError(f"{each.place}: {each.reason}; move it away or delete it")
 
 
 def _require_own_registry(registry: Registry) -> None:

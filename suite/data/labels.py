@@ -1,19 +1,21 @@
 """The answers and texts of a data set's rows: read as the task means them, or refused by row."""
 
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
 from suite.errors import UserError
-from suite.registry.names import did_you_mean
+from suite.registry.names import did_you_mean, normal
 from suite.registry.schema import Classification, MultiLabel, Regression
 
 T = TypeVar("T", int, float, list[int])
-_DIGITS = 10
-"""With as many a label is a code, and no number."""
+_NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
+"""A label that is a number itself; with more digits it is a code."""
+_TRUTH = {False: "false", True: "true"}
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,16 @@ class Place:
     split: str
     column: str
     rows: int
+    """Of the files, those that are left out too."""
+    kept: Sequence[int] | np.ndarray | None = None
+    """The numbers of the rows that are read; None for all."""
 
     def problem(self, row: int, what: str) -> UserError:
-        """The error of one row; rows count from 0, as in pandas."""
+        """The error of one of the rows that are read. It is named by its number in the files, which
+        counts from 0, as in pandas."""
+        number = row if self.kept is None else self.kept[row]
         return UserError(
-            f"{self.task}: {self.split}, row {row} of 0 to {self.rows - 1}, "
+            f"{self.task}: {self.split}, row {number} of 0 to {self.rows - 1}, "
             f"column '{self.column}': {what}"
         )
 
@@ -50,7 +57,8 @@ def classes(
 
     `names` are those that the file gives its numbers, if it does. If they are the task's labels, or
     some of them, numbers are translated by their names; if none is, the task's order counts. Where
-    the labels are numbers themselves, as stars from 1 to 5, so are those of the file.
+    the labels are numbers themselves, as stars from 1 to 5, so are those of the file; where they
+    are `true` and `false`, truth values are named.
     """
     return np.array(_each(values, _reader(output, names), place), np.int64)
 
@@ -81,26 +89,39 @@ def label_sets(
     return sets
 
 
+def label_columns(columns: Sequence[Sequence[object]], place: Callable[[int], Place]) -> np.ndarray:
+    """0 or 1 for each label, uint8 [N, L], from a column of each label; `place` names a column by
+    its number."""
+
+    def read(value: object) -> int | str:
+        number = _whole(value)
+        if number in (0, 1):
+            return int(number)
+        hint = "; to drop such rows: drop_labels: [-1]" if number == -1 else ""
+        return f"{_said(value)} is neither 0 nor 1{hint}"
+
+    own = [_each(values, read, place(number)) for number, values in enumerate(columns)]
+    return np.array(own, np.uint8).T.copy()
+
+
 def _reader(
     output: Classification | MultiLabel, names: Sequence[str] | None
 ) -> Callable[[object], int | str]:
     """Reads the index of one label, or says what is wrong."""
     labels = list(output.labels)
     index = {label: number for number, label in enumerate(labels)}
-    if names is not None and not index.keys().isdisjoint(names):
-        meant = dict(enumerate(names))
-    elif all(label.isdecimal() and len(label) < _DIGITS for label in labels):
-        meant = {int(label): label for label in labels}
-    else:
-        meant = dict(enumerate(labels))
+    truth = {label.lower(): label for label in labels}
+    meant = _meant(labels, names)
     known = f"{len(meant)}, {min(meant)} to {max(meant)}"
 
     def read(value: object) -> int | str:
+        if isinstance(value, bool) and truth.keys() >= {*_TRUTH.values()}:
+            value = truth[_TRUTH[value]]
         if isinstance(value, str):
             if value in index:
                 return index[value]
             return f"'{value:.60}' is not in output.labels{did_you_mean(value, labels)}"
-        number = _whole(value)
+        number = value if isinstance(value, float) and value in meant else _whole(value)
         if number is None:
             return f"{_said(value)} is no class: a whole number or a name of output.labels is"
         if number not in meant:
@@ -113,6 +134,20 @@ def _reader(
         return index[meant[number]]
 
     return read
+
+
+def _meant(labels: Sequence[str], names: Sequence[str] | None) -> dict[float, str]:
+    """The name that each number of a file stands for."""
+    # Also where they are only spelled otherwise, `Yes` for `yes`: in the file's order, and refused.
+    if names is not None and not {*map(normal, labels)}.isdisjoint(map(normal, names)):
+        return dict(enumerate(names))
+    if all(_NUMBER.fullmatch(label) for label in labels):
+        numbers = [float(label) for label in labels]
+        if len(set(numbers)) == len(labels):
+            whole = (_whole(number) for number in numbers)
+            keys = (n if w is None else w for n, w in zip(numbers, whole, strict=True))
+            return dict(zip(keys, labels, strict=True))
+    return dict(enumerate(labels))
 
 
 def numbers(values: Sequence[object], output: Regression, place: Place) -> np.ndarray:
@@ -130,9 +165,24 @@ def numbers(values: Sequence[object], output: Regression, place: Place) -> np.nd
     return np.array(_each(values, read, place), np.float32)
 
 
-def keep(values: Sequence[object], drop: Sequence[object]) -> np.ndarray:
-    """The rows to keep, int64 [N]: all but those whose label is one of `drop`."""
-    return np.array([row for row, value in enumerate(values) if value not in drop], np.int64)
+def keep(
+    columns: Sequence[Sequence[object]], drop: Collection[object], names: Sequence[str] | None
+) -> np.ndarray:
+    """The rows to keep, int64 [N]: all but those with a label that is one of `drop`, as it is or by
+    the name that the file gives it. `columns` hold the labels, `names` are as for `classes`."""
+
+    def dropped(value: object) -> bool:
+        if value in drop:
+            return True
+        return (
+            names is not None
+            and isinstance(value, int)
+            and value in range(len(names))
+            and (names[value] in drop)
+        )
+
+    rows = zip(*columns, strict=True)
+    return np.array([row for row, own in enumerate(rows) if not any(map(dropped, own))], np.int64)
 
 
 def _each(values: Sequence[object], read: Callable[[object], T | str], place: Place) -> list[T]:

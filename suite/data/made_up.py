@@ -39,7 +39,7 @@ def write_examples(task: TaskEntry, folder: Path) -> None:
         rng = np.random.Generator(np.random.PCG64(number))
         # Of a split that is divided both parts are to have so many.
         rows = ROWS if source.split_rule == "named" else 2 * ROWS
-        columns = _inputs(task, source, rows, rng) | {source.label: _answers(task, rows, rng)}
+        columns = _inputs(task, source, rows, rng) | _answers(task, source, rows, rng)
         table = pa.table(columns).replace_schema_metadata({MARK: b""})
         parquet.write_table(table, place / f"{name}-00000-of-00001.parquet")
 
@@ -71,12 +71,18 @@ def _picture(rng: np.random.Generator) -> bytes:
     return buffer.getvalue()
 
 
-def _answers(task: TaskEntry, rows: int, rng: np.random.Generator) -> list[object]:
+def _answers(
+    task: TaskEntry, source: HubSource, rows: int, rng: np.random.Generator
+) -> dict[str, list[object]]:
+    first, *_ = columns = source.label_columns
     match task.output:
         case Regression(minimum=low, maximum=high):
-            return rng.uniform(low, high, rows).tolist()
+            return {first: rng.uniform(low, high, rows).tolist()}
         case MultiLabel(labels=labels):
-            return [np.flatnonzero(rng.random(len(labels)) < 0.5).tolist() for _ in range(rows)]
+            sets = rng.random((rows, len(labels))) < 0.5
+            if len(columns) == len(labels):
+                return dict(zip(columns, sets.T.astype(int).tolist(), strict=True))
+            return {first: [np.flatnonzero(row).tolist() for row in sets]}
         case Classification(labels=labels):
             # No two neighbours are of one class, so that no split has one class alone.
-            return [row % len(labels) for row in range(rows)]
+            return {first: [row % len(labels) for row in range(rows)]}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from suite.data.pictures import as_rgb, resized
 from suite.data.splits import Columns
@@ -49,11 +49,11 @@ def _image(task: TaskEntry, item: Question, size: int) -> np.ndarray:
     try:
         if isinstance(item, str | Path):
             with Image.open(item) as image:
-                return resized(as_rgb(image), size)
+                return resized(as_rgb(ImageOps.exif_transpose(image)), size)
         if isinstance(item, np.ndarray) and item.dtype == np.uint8 and item.size:
             return resized(Image.fromarray(item).convert("RGB"), size)
         if isinstance(item, Image.Image):
-            return resized(as_rgb(item), size)
+            return resized(as_rgb(ImageOps.exif_transpose(item)), size)
     except (OSError, UnidentifiedImageError, TypeError, ValueError) as error:
         raise UserError(f"{task.name}: {_short(item)} is no image ({error})") from None
     raise UserError(

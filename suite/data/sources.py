@@ -1,18 +1,26 @@
 """Read the examples of a task: generated beside its YAML, or from parquet files."""
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from suite.console import shown
-from suite.data.labels import Place, classes, keep, label_sets, numbers, texts
+from suite.data.labels import (
+    Place,
+    classes,
+    keep,
+    label_columns,
+    label_sets,
+    numbers,
+    texts,
+)
 from suite.data.made_up import NOTE, is_made_up
+from suite.data.orientation import as_seen
 from suite.data.pictures import Pictures
 from suite.data.splits import Columns, Splits, checked, take
+from suite.data.tables import read_table
 from suite.errors import UserError
 from suite.planning.locate import dataset_files
 from suite.registry.modules import load_module
@@ -102,7 +110,8 @@ def _tabular(task: TaskEntry, source: HubSource, image_size: int | None) -> Spli
     files = dataset_files(task)
 
     def read(split: str) -> Columns:
-        return _columns(_rows(files.splits[split]), split, task, source, image_size)
+        rows = read_table(files.splits[split], files.fingerprint)
+        return _columns(rows, split, task, source, image_size)
 
     match source.split_rule:
         case "named":
@@ -128,27 +137,6 @@ def _tabular(task: TaskEntry, source: HubSource, image_size: int | None) -> Spli
     return splits
 
 
-def _rows(files: Sequence[Path]) -> "datasets.Dataset":
-    import datasets
-    import pyarrow
-    from pyarrow.parquet import read_metadata
-
-    datasets.disable_progress_bars()
-    # What is wrong with a file is said below, in one message.
-    datasets.logging.set_verbosity(logging.CRITICAL)
-    try:
-        if not sum(read_metadata(path).num_rows for path in files):
-            raise UserError(f"{', '.join(map(str, files))}: no rows")
-        return datasets.load_dataset(
-            "parquet", data_files={"train": [str(path) for path in files]}, split="train"
-        )
-    except (datasets.exceptions.DatasetGenerationError, pyarrow.ArrowInvalid) as error:
-        names = ", ".join(map(shown, files))
-        reason = " ".join(str(error.__cause__ or error).split())
-        what = "not a whole parquet file" if len(files) == 1 else "not the files of one table"
-        raise UserError(f"{what}: {names} ({reason})") from error
-
-
 def _values(rows: "datasets.Dataset", column: str, place: Place) -> list[object]:
     """A column as Python's values. Raises UserError for a text that is not UTF-8."""
     try:
@@ -169,54 +157,79 @@ def _columns(
     source: HubSource,
     image_size: int | None,
 ) -> Columns:
-    import datasets
-
     wanted = [*task.text.columns] if task.text else [source.image]
-    absent = [name for name in [*wanted, source.label] if name not in rows.column_names]
+    absent = [name for name in [*wanted, *source.label_columns] if name not in rows.column_names]
     if absent:
         raise UserError(
             f"{shown(task.path)}: {source.hub} has no column {', '.join(absent)}; "
             f"it has {', '.join(rows.column_names)}"
         )
+    kept: np.ndarray | None = None
+    total = len(rows)
 
     def place(column: str) -> Place:
-        return Place(shown(task.path), split, column, len(rows))
+        return Place(shown(task.path), split, column, total, kept)
 
-    answers = _values(rows, source.label, place(source.label))
-    kept = keep(answers, source.drop_labels)
-    if not len(kept):
-        left = f", all {len(rows)} of them dropped by drop_labels" if len(rows) else ""
+    answers = [_values(rows, name, place(name)) for name in source.label_columns]
+    names = _label_names(rows, source.label_columns[0])
+    chosen = keep(answers, source.drop_labels, names)
+    if not len(chosen):
+        left = f", all {total} of them dropped by drop_labels" if total else ""
         raise UserError(f"{shown(task.path)}: {split} of {source.hub} has no rows{left}")
-    if len(kept) < len(rows):
-        rows, answers = rows.select(kept), [answers[row] for row in kept]
-    if isinstance(task.output, Regression):
-        label = numbers(answers, task.output, place(source.label))
-    else:
-        kind = rows.features[source.label]
-        # Of a list the kind of what it holds.
-        kind = getattr(kind, "feature", kind)
-        names = kind.names if isinstance(kind, datasets.ClassLabel) else None
-        if isinstance(task.output, Classification):
-            label = classes(answers, task.output, names, place(source.label))
-        else:
-            label = label_sets(answers, task.output, names, place(source.label))
+    if len(chosen) < total:
+        kept, rows = chosen, rows.select(chosen)
+        answers = [[column[row] for row in chosen] for column in answers]
+    label = _label(answers, task, source, names, place)
     if task.text:
         columns = {
             name: texts(_values(rows, name, place(name)), place(name)) for name in task.text.columns
         }
         return {**columns, "label": label}
     assert image_size is not None, "an image backbone states its image size"
+    import datasets
+
     encoded = rows.select_columns([source.image])
     if isinstance(encoded.features[source.image], datasets.Image):
         # As bytes: what is not a whole image is then found in our hands, with its row.
         encoded = encoded.cast_column(source.image, datasets.Image(decode=False))
-    pictures = Pictures(
-        np.arange(len(rows)),
-        lambda row: encoded[row][source.image],
-        place(source.image).problem,
-        image_size,
-    )
+    problem = place(source.image).problem
+
+    def read(row: int) -> object:
+        try:
+            return as_seen(encoded[row][source.image])
+        except ValueError as error:
+            raise problem(row, str(error)) from None
+
+    pictures = Pictures(np.arange(len(rows)), read, problem, image_size)
     return {"image": pictures, "label": label}
+
+
+def _label_names(rows: "datasets.Dataset", column: str) -> Sequence[str] | None:
+    """The names that a file gives the numbers of a column, if it does."""
+    import datasets
+
+    kind = rows.features[column]
+    # Of a list the kind of what it holds.
+    kind = getattr(kind, "feature", kind)
+    return kind.names if isinstance(kind, datasets.ClassLabel) else None
+
+
+def _label(
+    answers: Sequence[Sequence[object]],
+    task: TaskEntry,
+    source: HubSource,
+    names: Sequence[str] | None,
+    place: Callable[[str], Place],
+) -> np.ndarray:
+    """The answers of all rows, from the columns that hold them."""
+    if not isinstance(source.label, str):
+        return label_columns(answers, lambda number: place(source.label_columns[number]))
+    (own,) = answers
+    if isinstance(task.output, Regression):
+        return numbers(own, task.output, place(source.label))
+    if isinstance(task.output, Classification):
+        return classes(own, task.output, names, place(source.label))
+    return label_sets(own, task.output, names, place(source.label))
 
 
 def _permutation(rows: int) -> np.ndarray:

@@ -60,7 +60,8 @@ def checked(task: TaskEntry, source: HubSource, splits: Splits) -> Splits:
     """The splits, with a note of test examples that are in train as well, and of unused classes.
 
     Raises `UserError` if a split is empty or all its answers are equal, which any constant scores
-    perfectly, and if more of the test split is in train than the source allows.
+    perfectly, if more of the test split is in train than the source allows, and if it is a copy of
+    validation.
     """
     for name in ("train", "validation", "test"):
         label = getattr(splits, name)["label"]
@@ -70,8 +71,9 @@ def checked(task: TaskEntry, source: HubSource, splits: Splits) -> Splits:
             equal = f"{label[0]:g}" if label.ndim == 1 else "the same set of labels"
             raise UserError(f"{shown(task.path)}: all {len(label)} answers of {name} are {equal}")
     known = set(_examples(splits.train))
-    seen = sum(example in known for example in _examples(splits.test))
-    total = len(splits.test["label"])
+    tested = [*_examples(splits.test)]
+    seen = sum(example in known for example in tested)
+    total = len(tested)
     if seen > source.duplicates * total:
         least = math.ceil(1000 * seen / total) / 1000
         allowed = f", more than duplicates: {source.duplicates:g} allows"
@@ -80,6 +82,11 @@ def checked(task: TaskEntry, source: HubSource, splits: Splits) -> Splits:
             f"{allowed if source.duplicates else ''}; "
             "scores on them would say what was remembered. Take them out of train; a benchmark "
             f"that has them states it: sources.full.duplicates: {least:g}"
+        )
+    if {*tested} == {*_examples(splits.validation)}:
+        raise UserError(
+            f"{shown(task.path)}: the {total:,} test examples are those of validation, by which "
+            "what is scored is chosen: name or carve another split"
         )
     notes = []
     if seen:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from suite.backbones.base import Backbone
+from suite.data.answers import require_answers
 from suite.data.encode import EncodedTask
 from suite.engine.cell import Workspace
 from suite.planning.cells import Cell
@@ -25,4 +26,7 @@ class AnnouncingWorkspace(Workspace):
     def task(self, cell: Cell, entry: TaskEntry) -> EncodedTask:
         """A task's examples, as `Workspace.task`."""
         self.say(f"reading {entry.name}")
-        return super().task(cell, entry)
+        encoded = super().task(cell, entry)
+        if cell.key.scale.embedded:
+            require_answers(encoded)
+        return encoded

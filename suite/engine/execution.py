@@ -25,7 +25,9 @@ def prepare(request: Request, registry: Registry, settings: Settings) -> Plan:
     if made.missing and not settings.offline and bring(made.missing):
         made = planned(request, registry, settings.out)
     if made.planned and len(made.with_action("missing")) == len(made.planned):
-        what = "\n".join(f"missing: {missing}" for missing in made.missing)
+        lines = [f"missing: {missing}" for missing in made.missing]
+        lines += [f"left out: {reason}" for reason in made.left_out]
+        what = "\n".join(lines)
         raise UserError(f"nothing can run: everything asked for needs what is missing\n{what}")
     require_writable(settings.out)
     require_committed(settings)

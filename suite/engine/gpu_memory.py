@@ -1,5 +1,6 @@
 """Which cells fit into the memory of one GPU side by side, judged by the peaks of earlier cells."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from suite.planning.cells import Cell, Plan
 from suite.registry.schema import Recipe
 from suite.results.folder import Lookup
-from suite.results.records import CellKey, Result
+from suite.results.records import CellKey, NoResult, Result
 
 PROCESS_BYTES = 700 * 2**20
 """Memory of a process beside its tensors: CUDA context, libraries, workspaces."""
@@ -104,8 +105,9 @@ def measured_before(plan: Plan, out: Path) -> list[Result]:
     found: dict[Kind, Result] = {}
     for item in plan.with_action("cached"):
         kind = _kind(item.cell.key, item.cell.recipe)
-        if kind not in found and (result := lookup.get(item.cell.key)):
-            found[kind] = result
+        with contextlib.suppress(NoResult):  # its head alone is one
+            if kind not in found and (result := lookup.get(item.cell.key)):
+                found[kind] = result
     return [*found.values()]
 
 

@@ -100,8 +100,8 @@ def _try(
     if boards is not None:
         own = tuple(item for item in made.planned if _board(item.cell.key) in boards)
         made = replace(made, planned=own)
-    if made.missing:
-        raise UserError("\n".join(map(str, made.missing)))
+    if absent := made.with_action("missing"):
+        raise UserError("\n".join(map(str, made.missing)) or absent[0].reason)
     if not settings.quiet:
         what = f"trial {place + 1} of {TRIALS}" if boards is None else "beyond the grid"
         say(f"{what}: {len(made.with_action('run'))} cells to run")

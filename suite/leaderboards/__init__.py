@@ -21,7 +21,7 @@ from suite.results import noise
 from suite.results.claims import alone
 from suite.results.folder import read_results
 from suite.results.packing import is_packed, pack
-from suite.results.records import LARGEST_BYTES, Result, replace_file
+from suite.results.records import LARGEST_BYTES, Result, replace_file, warning_of
 from suite.results.searches import Search, read_searches
 
 if TYPE_CHECKING:
@@ -123,12 +123,13 @@ def export_to(path: Path, out: Path, registry: "Registry") -> None:
     export.write([b for b in every if is_packed(out) or b.rows], path)
 
 
-def _read(out: Path) -> tuple[list[Result], list[Search]]:
-    """The results of an output folder; files that are not results are named on stderr."""
-    results = read_results(out)
-    if results.warning:
-        say(results.warning)
-    return [*results.values()], read_searches(out)
+def _read(out: Path) -> tuple[list[Result], Sequence[Search]]:
+    """The results and searches of an output folder; files that are neither are named on stderr."""
+    results, searches = read_results(out), read_searches(out)
+    for warning in (results.warning, warning_of(searches.left_out, "search")):
+        if warning:
+            say(warning)
+    return [*results.values()], searches.found
 
 
 def _is_anothers(page: Path) -> bool:

@@ -96,9 +96,10 @@ def write(boards: Sequence[Board], path: Path) -> None:
     import pandas as pd
 
     require_ending(path)
-    frame = pd.DataFrame(records(boards))
-    # Whole numbers and truth values stay what they are beside rows that have none.
     types = {field.name: _TYPES.get(str(field.type)) for field in fields(Line)}
+    rows = records(boards)
+    frame = pd.DataFrame(rows, columns=[*(rows[0] if rows else types)])
+    # Whole numbers and truth values stay what they are beside rows that have none.
     tasks = dict.fromkeys(frame.columns.difference([*types]), "float64")
     frame = frame.astype({name: kind for name, kind in types.items() if kind} | tasks)
     try:

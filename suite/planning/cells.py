@@ -75,7 +75,8 @@ class Plan:
     missing: tuple[Missing, ...] = ()
     """Data and weights that cells need and that are not here."""
     left_out: tuple[str, ...] = ()
-    """Requested tracks and backbones that give no cell, each with the reason."""
+    """Requested tracks and backbones that give no cell, and files that are no results in the place
+    of one, each with the reason."""
 
     def with_action(self, action: Action) -> tuple[Planned, ...]:
         """The cells with one action."""

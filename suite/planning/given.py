@@ -8,6 +8,7 @@ registry looks last, so that results keep their backbone.
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -21,7 +22,7 @@ from suite.errors import UserError
 from suite.planning.architecture import CONFIG, architecture, configuration, unserved
 from suite.planning.fingerprint import keep
 from suite.planning.hub import bring
-from suite.planning.locate import Missing, Model, locate_model
+from suite.planning.locate import Missing, Model, expanded, locate_model
 from suite.registry import Registry
 from suite.registry.cache import given_backbones
 from suite.registry.families import FamilyFacts, family_of
@@ -115,7 +116,7 @@ def known(registry: Registry, word: str) -> BackboneEntry | None:
 def _source(word: str) -> dict[str, Any]:
     """The keys of a source that a word says: `id` and `revision`, or `folder`."""
     if not word.startswith(HUBS):
-        folder = Path(word).expanduser().resolve()
+        folder = Path(os.path.realpath(expanded(Path(word))))
         return {"id": _plain(folder.name), "folder": str(folder), "local_only": True}
     hub, _, rest = word.partition(":")
     found = _HUB_ID.fullmatch(rest)

@@ -7,9 +7,10 @@ scale `$SUITE_DATA/models/ID/`, else the hub's cache.
 Nothing is downloaded here; `python -m suite fetch` does that.
 """
 
+import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,8 @@ from typing import Literal
 from suite.errors import UserError
 from suite.planning.fingerprint import files_digest
 from suite.registry.names import stays_inside
-from suite.registry.schema import BackboneEntry, HubSource, SplitName, TaskEntry
+from suite.registry.schema import BackboneEntry, HubSource, TaskEntry
+from suite.registry.source_checks import READ
 
 EMBEDDED = Path(__file__).parents[1] / "mini"
 MODEL_FILES = (".safetensors", ".json", ".txt", ".model")
@@ -27,7 +29,7 @@ _SHARD = re.compile(r"-(?P<number>\d+)-of-(?P<total>\d+)(-[0-9a-f]+)?\.parquet")
 """The end of a shard's name as the hub writes it, sometimes with a digest."""
 
 UNSET = "SUITE_DATA is not set"
-NO_FOLDER = " (the folder that SUITE_DATA names does not exist)"
+NO_FOLDER = " (what SUITE_DATA names is no folder)"
 Origin = Literal["package", "SUITE_DATA", "hub cache", "folder"]
 
 
@@ -170,17 +172,19 @@ def data_folders() -> tuple[Path, ...]:
     """The folders that SUITE_DATA names, with `:` between them; the first that has something
     wins."""
     named = os.environ.get("SUITE_DATA", "").split(os.pathsep)
-    return tuple(Path(folder).expanduser().absolute() for folder in named if folder)
+    return tuple(expanded(Path(folder)).absolute() for folder in named if folder)
+
+
+def expanded(path: Path) -> Path:
+    """A path with the home folder for `~`; as it is where nobody has such a home."""
+    with contextlib.suppress(RuntimeError):
+        return path.expanduser()
+    return path
 
 
 def hub_splits(source: HubSource) -> dict[str, str]:
     """The splits that a task reads from files -> the name each has on the hub."""
-    needed: dict[str, tuple[SplitName, ...]] = {
-        "halve_validation": ("train", "validation"),
-        "carve_from_train": ("train", "test"),
-        "named": ("train", "validation", "test"),
-    }
-    return {split: source.splits.get(split, split) for split in needed[source.split_rule]}
+    return {split: source.splits.get(split, split) for split in READ[source.split_rule]}
 
 
 def _parquet(
@@ -195,9 +199,20 @@ def _parquet(
             continue
         if all(found.values()):
             return found
-        lacking = ", ".join(split for split, files in found.items() if not files)
-        looked.append(f"{folder}" + (f" (lacks {lacking})" if folder.is_dir() else ""))
+        lacking = [split for split, files in found.items() if not files]
+        there = _called_alike(folder, [hub_splits(source)[split] for split in lacking])
+        looked.append(
+            f"{folder}" + (f" (lacks {', '.join(lacking)}{there})" if folder.is_dir() else "")
+        )
     return None
+
+
+def _called_alike(folder: Path, splits: Sequence[str]) -> str:
+    """What lies in a folder and is not all files of these splits, though it begins like them."""
+    begins = tuple(name.lower() for name in splits)
+    names = sorted(p.name for p in folder.glob("*") if p.name.lower().startswith(begins))
+    listed = f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+    return f"; there is {listed}" if names else ""
 
 
 def _config_folders(source: HubSource) -> tuple[str, ...]:
@@ -221,10 +236,12 @@ def _whole(name: str, folder: Path) -> tuple[Path, ...]:
             raise UserError(f"{folder}: {shards[key].name} and {path.name} are the same shard")
         shards[key] = path
     totals = {total for _, total in shards}
+    numbers = [number for number, _ in shards]
     if len(totals) > 1:
         names = ", ".join(path.name for path in shards.values())
         raise UserError(f"{folder}: shards of two versions of one split, remove the older: {names}")
-    return tuple(shards.values()) if totals == {len(shards)} else ()
+    whole = totals == {len(shards)} and sorted(numbers) == [*range(len(shards))]
+    return tuple(shards.values()) if whole else ()
 
 
 def _complete(folder: Path, library: str, looked: list[str]) -> bool:

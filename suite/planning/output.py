@@ -13,7 +13,7 @@ from suite.planning.request import Request
 from suite.registry.entries import Registry
 from suite.results.folder import SINGLES, Lookup, delta_path
 from suite.results.history import Past
-from suite.results.records import CellKey, Result
+from suite.results.records import CellKey, NoResult, Result
 
 
 def results_folder(out: Path) -> Path:
@@ -38,7 +38,10 @@ def results_of(made: Plan, out: Path) -> list[Result]:
     lookup = Lookup(out, Result)
     found = []
     for item in made.planned:
-        result = lookup.get(item.cell.key)
+        try:
+            result = lookup.get(item.cell.key)
+        except NoResult:
+            continue  # the plan says so
         if result and result.identity.digest == item.cell.identity.digest:
             found.append(result)
     return found

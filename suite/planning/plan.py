@@ -40,7 +40,7 @@ from suite.registry.schema import (
     TrackStart,
 )
 from suite.results.history import Past
-from suite.results.records import CellKey, Identity, Result
+from suite.results.records import CellKey, Identity, NoResult, Result
 from suite.results.seeds import FIRST_SEARCH_SEED
 
 
@@ -90,8 +90,8 @@ def plan(
         own = request.shard.of(item.cell.key for item in planned)
         planned = [item for item in planned if item.cell.key in own]
     if request.only_failed:
-        planned = [item for item in planned if _failed(history.get(item.cell.key))]
-    left_out = _left_out(registry, request)
+        planned = [item for item in planned if _failed(_past(history, item.cell.key))]
+    left_out = (*_left_out(registry, request), *planner.in_the_way)
     made = Plan(request, tuple(planned), tuple(planner.missing.values()), left_out)
     shared = {cell.key: job for job in made.jobs() for cell in job.cells}
     return replace(made, planned=tuple(_with_training(item, shared) for item in planned))
@@ -139,6 +139,7 @@ class _Planner:
         self.registry = registry
         self.history = history
         self.missing: dict[str, Missing] = {}
+        self.in_the_way: list[str] = []
         self._absent: dict[str, Missing] = {}
         self._data: dict[str, str] = {}
         self._weights: dict[str, str] = {}
@@ -235,13 +236,17 @@ class _Planner:
         return found
 
     def _decide(self, cell: Cell, refusal: str, needs: list[str]) -> Planned:
+        try:
+            past = self.history.get(cell.key)
+        except NoResult as reason:
+            self.in_the_way.append(str(reason))
+            return Planned(cell, "missing", str(reason))
         if refusal:
             return Planned(cell, "unsupported", refusal)
         absent = {need: self._absent[need] for need in needs if need in self._absent}
         if absent:
             self.missing |= absent
             return Planned(cell, "missing", f"not found: {', '.join(absent)}")
-        past = self.history.get(cell.key)
         if self.request.force:
             return Planned(cell, "run", "forced")
         if past is None:
@@ -260,7 +265,7 @@ class _Planner:
         if key.store is Store.FLOAT32 or self.request.force:
             return False
         exact = key.stored_as(Store.FLOAT32)
-        past = self.history.get(exact)
+        past = _past(self.history, exact)
         same = past is not None and past.identity.digest == identity.digest
         return same and past is not None and past.status == "ok" and bool(self.kept(exact))
 
@@ -373,6 +378,14 @@ def _nothing_fits(registry: Registry, request: Request) -> str:
             f"backbones that fit: {', '.join(usable) or 'none; try --scale full'}",
         ]
     )
+
+
+def _past(history: Known, cell: CellKey) -> Result | Past | None:
+    """What is known of a cell; None too where something else lies in the place of its result."""
+    try:
+        return history.get(cell)
+    except NoResult:
+        return None
 
 
 def _failed(past: Result | Past | None) -> bool:

@@ -1,6 +1,6 @@
 """Checks beyond the schema: files beside an entry, and entries that name each other."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from string import Formatter
 
@@ -16,19 +16,16 @@ from suite.registry.schema import (
     BackboneEntry,
     FileEntry,
     GeneratedSource,
-    HubSource,
     MethodEntry,
     MethodRates,
     TaskEntry,
     Text,
     TrackEntry,
 )
+from suite.registry.source_checks import Mistakes, path_mistakes, source_mistakes, twice
 
 MOST_LABELS = 100_000
 """Above this the names of the classes alone would take seconds; ImageNet-21k has 21,843."""
-
-Mistakes = Iterator[tuple[Location, str]]
-"""Where in the entry's file, and what is wrong there."""
 
 
 def name_mistakes(entry: FileEntry, stem: str) -> Mistakes:
@@ -188,10 +185,10 @@ def _template_mistakes(text: Text) -> Mistakes:
 
 def task_mistakes(entry: TaskEntry) -> Mistakes:
     """A task's metrics and sources, and names that stand twice."""
-    yield from _twice(("metrics",), entry.metrics)
-    yield from _twice(("output", "labels"), getattr(entry.output, "labels", ()))
+    yield from twice(("metrics",), entry.metrics)
+    yield from twice(("output", "labels"), getattr(entry.output, "labels", ()))
     if entry.text:
-        yield from _twice(("text", "columns"), entry.text.columns)
+        yield from twice(("text", "columns"), entry.text.columns)
         yield from _template_mistakes(entry.text)
     labels = len(getattr(entry.output, "labels", ()))
     for index, name in enumerate(entry.metrics):
@@ -219,12 +216,7 @@ def task_mistakes(entry: TaskEntry) -> Mistakes:
     if entry.sources.mini:
         yield from _generator_mistakes(entry.path.parent, entry.sources.mini)
     if entry.sources.full:
-        here: Location = ("sources", "full")
-        for key in ("hub", "config"):
-            yield from _path_mistakes((*here, key), getattr(entry.sources.full, key))
-        yield from _split_mistakes(entry.sources.full)
-        for split, name in entry.sources.full.splits.items():
-            yield from _path_mistakes((*here, "splits", split), name)
+        yield from source_mistakes(entry, entry.sources.full)
 
 
 def _generator_mistakes(folder: Path, source: GeneratedSource) -> Mistakes:
@@ -249,23 +241,9 @@ def _generator_mistakes(folder: Path, source: GeneratedSource) -> Mistakes:
         )
 
 
-def _split_mistakes(source: HubSource) -> Mistakes:
-    needed = {
-        "halve_validation": (),
-        "carve_from_train": ("test",),
-        "named": ("train", "validation", "test"),
-    }[source.split_rule]
-    missing = [split for split in needed if split not in source.splits]
-    if missing:
-        yield (
-            ("sources", "full", "splits"),
-            f"the rule '{source.split_rule}' needs the hub's name for: {', '.join(missing)}",
-        )
-
-
 def backbone_mistakes(entry: BackboneEntry) -> Mistakes:
     """A backbone's source and the image statistics it needs."""
-    yield from _path_mistakes(("source", "id"), entry.source.id)
+    yield from path_mistakes(("source", "id"), entry.source.id)
     if entry.modality == "image":
         for key in ("image_size", "mean", "std"):
             if getattr(entry, key) is None:
@@ -321,19 +299,6 @@ def track_mistakes(
         missing = [name for name in entry.tasks if name not in entry.baseline_errors]
         if missing:
             yield ("baseline_errors",), f"a decathlon needs one for: {', '.join(missing)}"
-
-
-def _twice(location: Location, names: Sequence[str]) -> Mistakes:
-    seen: set[str] = set()
-    for index, name in enumerate(names):
-        if name in seen:
-            yield (*location, index), f"'{name}' is listed twice"
-        seen.add(name)
-
-
-def _path_mistakes(location: Location, value: str) -> Mistakes:
-    if not stays_inside(value):
-        yield location, f"'{value}' is not a plain relative name (letters, digits, . _ - and /)"
 
 
 def _absent(path: Path, where: str = "") -> str:

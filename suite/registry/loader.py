@@ -27,6 +27,7 @@ from suite.registry.schema import (
     TaskEntry,
     TrackEntry,
 )
+from suite.registry.source_checks import Mistakes
 from suite.registry.yaml import Document, read
 
 PACKAGE = Path(__file__).parents[1]
@@ -46,7 +47,7 @@ class _Loaded(Generic[E]):
     document: Document
     entry: E | None
 
-    def note(self, mistakes: checks.Mistakes) -> None:
+    def note(self, mistakes: Mistakes) -> None:
         self.document.problems += [self.document.problem(*mistake) for mistake in mistakes]
 
     @property

@@ -17,14 +17,12 @@ from suite.results.packs import (
     pack_paths,
     read_pack,
 )
-from suite.results.records import CellKey, NoResult, Result, read_record
+from suite.results.records import CellKey, NoResult, Result, read_record, warning_of
 
 SINGLES = "results"
 """Where files of single results lie below an output folder."""
 WORK = "work"
 """Where each cell has a folder below an output folder, with its log and its delta."""
-
-_SHOWN = 10
 
 R = TypeVar("R", bound=Result | Past)
 
@@ -49,12 +47,7 @@ class Results(Mapping[CellKey, R]):
     @property
     def warning(self) -> str:
         """What was left out, and why; empty if nothing was."""
-        if not self.left_out:
-            return ""
-        lines = [f"  {each.place}: {each.reason}" for each in self.left_out[:_SHOWN]]
-        more = len(self.left_out) - len(lines)
-        lines += [f"  and {more} more"] if more else []
-        return "\n".join(["warning: left out, because it is no result:", *lines])
+        return warning_of(self.left_out)
 
 
 def read_results(out: Path) -> Results[Result]:

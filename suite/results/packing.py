@@ -21,7 +21,7 @@ class Packed:
     replaced: int
     """Results that were replaced by a later one of their cell."""
     left: tuple[NoResult, ...]
-    """Files that are no results, and stay where they are."""
+    """Files that are no results and no searches, and stay where they are."""
 
 
 def is_packed(out: Path) -> bool:
@@ -48,7 +48,7 @@ def pack(out: Path) -> Packed:
             lines = merged(old, new[target.name])
             replaced += len({*old, *new[target.name]}) - len(lines)
             written += _write(target, lines)
-        written += _write(pack_path(out), merged_searches(out))
+        written += _write(pack_path(out), merged_searches(out, left))
         foreign = {reason.place for reason in left}
         for path, version in singles.items():
             if shown(path) not in foreign and _versions([path]) == {path: version}:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal, TypeVar
 
@@ -315,6 +315,19 @@ class NoResult(UserError):
         )
         self.place = place
         self.reason = reason
+
+
+_SHOWN = 10
+
+
+def warning_of(left_out: Sequence[NoResult], kind: str = "result") -> str:
+    """What was left out because it is no `kind`, and why; empty if nothing was."""
+    if not left_out:
+        return ""
+    lines = [f"  {each.place}: {each.reason}" for each in left_out[:_SHOWN]]
+    more = len(left_out) - len(lines)
+    lines += [f"  and {more} more"] if more else []
+    return "\n".join([f"warning: left out, because it is no {kind}:", *lines])
 
 
 def read_record(path: Path, kind: type[R]) -> R:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Literal
@@ -12,7 +13,14 @@ from suite.console import shown
 from suite.errors import UserError
 from suite.registry.schema import Scale
 from suite.results import packs
-from suite.results.records import Record, Result, mismatch, read_record, replace_file
+from suite.results.records import (
+    NoResult,
+    Record,
+    Result,
+    mismatch,
+    read_record,
+    replace_file,
+)
 from suite.results.seeds import FIRST_SEARCH_SEED
 
 FOLDER = "tuning"
@@ -105,37 +113,75 @@ def pack_path(out: Path) -> Path:
     return out / packs.FOLDER / PACK
 
 
-def read_searches(out: Path) -> list[Search]:
-    """Every search recorded below an output folder, in the order of file names.
+@dataclass(frozen=True)
+class Searches:
+    """The searches of an output folder, in the order of their file names."""
 
-    A file of its own takes precedence over the pack: it is later. Raises `UserError` for a file or
-    line that is not such a record, and for a pack in which a merge left both sides.
+    found: tuple[Search, ...]
+    left_out: tuple[NoResult, ...] = ()
+    """Files, and lines of the pack, that are no searches."""
+
+
+def read_searches(out: Path) -> Searches:
+    """Every search recorded below an output folder.
+
+    A file of its own takes precedence over the pack: it is later. Files and lines that are not
+    such records are named in `left_out`. Raises `UserError` for a pack in which a merge left both
+    sides.
     """
-    found = _by_name(pack_path(out), packs.read_lines(pack_path(out)))
-    found |= {path.name: read_record(path, Search) for path in search_paths(out)}
-    return [found[name] for name in sorted(found)]
+    left_out: list[NoResult] = []
+    found, foreign = _packed(pack_path(out), packs.read_lines(pack_path(out)))
+    found |= _singles(out, left_out)
+    left_out += foreign.values()
+    return Searches(tuple(found[name] for name in sorted(found)), tuple(left_out))
 
 
-def merged_searches(out: Path) -> list[str]:
-    """The lines of a pack of every search below an output folder, whatever a merge left of it."""
-    found = _by_name(pack_path(out), packs.both_sides(pack_path(out)))
-    found |= {path.name: read_record(path, Search) for path in search_paths(out)}
-    return sorted(search.model_dump_json() for search in found.values())
+def merged_searches(out: Path, left_out: list[NoResult]) -> list[str]:
+    """The lines of a pack of every search below an output folder, whatever a merge left of it.
+
+    Lines that are no searches stay in it; files that are none are added to `left_out`.
+    """
+    found, foreign = _packed(pack_path(out), packs.both_sides(pack_path(out)))
+    found |= _singles(out, left_out)
+    return sorted([*(search.model_dump_json() for search in found.values()), *foreign])
 
 
-def _by_name(path: Path, lines: Iterable[str]) -> dict[str, Search]:
+def _singles(out: Path, left_out: list[NoResult]) -> dict[str, Search]:
     found: dict[str, Search] = {}
-    for line in filter(None, lines):
+    for path in search_paths(out):
+        try:
+            search = read_record(path, Search)
+        except FileNotFoundError:
+            continue  # packed by another process since the folder was listed
+        except NoResult as reason:
+            left_out.append(reason)
+            continue
+        # A copy under another name would count as a second search.
+        if path.name == search.file_name:
+            found[path.name] = search
+        else:
+            left_out.append(NoResult(shown(path), f"holds the search of {search.file_name}"))
+    return found
+
+
+def _packed(path: Path, lines: Iterable[str]) -> tuple[dict[str, Search], dict[str, NoResult]]:
+    """The searches in a pack by their file names, and what is wrong with its other lines."""
+    found: dict[str, Search] = {}
+    foreign: dict[str, NoResult] = {}
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
         try:
             search = Search.model_validate_json(line)
         except ValidationError as error:
-            raise UserError(f"{shown(path)}: {mismatch(error)}: {line[:80]}") from None
+            foreign[line] = NoResult(f"{shown(path)}:{number}", mismatch(error))
+            continue
         if found.setdefault(search.file_name, search) != search:
             raise UserError(
                 f"{shown(path)}: two searches of {search.method} on {search.track} and "
                 f"{search.backbone}; delete the line of the one that shall not count"
             )
-    return found
+    return found, foreign
 
 
 def trial_of(rate: float, results: Sequence[Result]) -> Trial:

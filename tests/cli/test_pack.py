@@ -72,5 +72,5 @@ def test_a_search_in_a_packed_folder_ends_in_its_pack(call, folder, monkeypatch)
     code, _, err = call("tune", "one", "-t", "toy")
     assert (code, err.splitlines()[-1]) == (1, "recorded: runs/data/tuning.jsonl")
     assert not [*Path("runs/tuning").glob("*.json")]
-    (search,) = read_searches(Path("runs"))
+    (search,) = read_searches(Path("runs")).found
     assert {trial.reason for trial in search.trials} == {"failed: boom"}

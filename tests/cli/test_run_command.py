@@ -87,12 +87,27 @@ def test_what_is_no_result_is_in_the_way_of_its_own_cell_alone(call, folder, exe
     place.parent.mkdir(parents=True)
     place.write_text("{}")
     code, out, err = call(*RUN)
-    assert (code, out, place.read_text()) == (2, "", "{}")
-    assert err.count(f"{place}: not a result of this version (") == 1
+    assert (code, place.read_text()) == (1, "{}")
+    assert f"left out: {place}: not a result of this version (" in err
     assert "move it away or delete it, and its cell will run again" in err
-    code, _, err = call("run", "-m", "together", "-t", "toy")
-    assert code == 0
-    assert "1 unsupported." in err
+    assert "2 unsupported, 1 missing." in err
+    assert len([*place.parent.glob("*.json")]) == 3
+    _, out, _ = call("plan", *RUN[1:], "--json")
+    assert [item["action"] for item in json.loads(out)].count("missing") == 1
+    code, out, err = call("run", "-m", "one", "-t", "toy/first")
+    assert (code, out) == (2, "")
+    assert f"left out: {place}: not a result" in err
+
+
+def test_an_unsupported_cell_is_not_written_over_what_is_no_result(call, folder):
+    backbone = folder / "backbones" / "t5_toy.yaml"
+    assert "unsupported" in call("plan", "-m", "one", "-t", "toy", "-b", backbone.stem)[1]
+    place = Path("runs/results/mini.one.toy-first.t5_toy.s0.json")
+    place.parent.mkdir(parents=True)
+    place.write_text("{}")
+    code, _, err = call("run", "-m", "one", "-t", "toy", "-b", backbone.stem)
+    assert (code, place.read_text()) == (1, "{}")
+    assert "1 unsupported, 1 missing." in err
 
 
 def test_a_page_that_cannot_be_written_is_named(call, folder, executed):

@@ -45,6 +45,21 @@ def tune(registry, tmp_path, monkeypatch, capsys, forked):
     return run
 
 
+def test_a_file_in_the_place_of_the_search_is_not_written_over(tune, tmp_path):
+    """It is named before anything is trained, and files elsewhere are passed over."""
+    folder = tmp_path / "o" / "tuning"
+    folder.mkdir(parents=True)
+    place = folder / "mini.good.colours.resnet_mini.json"
+    place.write_text("{}")
+    (folder / "mini.other.colours.resnet_mini.json").write_text("[]")
+    code, captured = tune("--steps", "1")
+    assert (code, captured.out, place.read_text()) == (2, "", "{}")
+    assert "warning: left out, because it is no search:" in captured.err
+    last = captured.err.splitlines()[-1]
+    assert last.startswith(f"error: {place}: not a result") and last.endswith("delete it")
+    assert not [*folder.glob("trial-*")]
+
+
 def test_the_best_validation_score_wins_and_a_second_call_trains_nothing(tune, tmp_path):
     code, first = tune("--steps", "12")
     assert code == 0, first.err

@@ -50,6 +50,13 @@ def test_the_table_of_a_board_has_what_its_page_has(registry, results, tmp_path)
     assert probe["note"] == "2/3 tasks (not run: rte)"
 
 
+def test_without_a_row_the_table_has_its_header_alone(registry, tmp_path):
+    (tmp_path / "results").mkdir()
+    export_to(tmp_path / "all.csv", tmp_path, registry)
+    (header,) = (tmp_path / "all.csv").read_text().splitlines()
+    assert header.startswith("track,backbone,scale,family,method,")
+
+
 def test_check_holds_tables_to_the_results(registry, results, tmp_path):
     write(results, tmp_path)
     build(tmp_path, registry)

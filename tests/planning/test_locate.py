@@ -90,7 +90,7 @@ def test_a_split_with_a_missing_shard_is_missing(tmp_path, data):
     write(folder / "train-00000-of-00002.parquet")
     found = locate_dataset(task(tmp_path))
     assert isinstance(found, Missing)
-    assert f"{folder} (lacks train)" in found.looked
+    assert f"{folder} (lacks train; there is train-00000-of-00002.parquet)" in found.looked
 
 
 def test_what_is_missing_names_every_place_and_the_remedy(tmp_path, data):

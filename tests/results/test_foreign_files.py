@@ -7,7 +7,6 @@ import random
 import pytest
 from made import result, write
 
-from suite.errors import UserError
 from suite.results.folder import Lookup, read_history, read_results
 from suite.results.packing import pack
 from suite.results.packs import merged
@@ -121,19 +120,48 @@ def test_a_result_with_numbers_that_are_none_is_named_and_left_out(others, case)
     assert left.place.endswith(path.name) and said in left.reason
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"score": float("nan")}, {"learning_rate": float("inf")}, {"learning_rate": -1.0}],
-)
-def test_a_search_with_numbers_that_are_none_is_one_message(tmp_path, change):
-    trials = [{"learning_rate": 1e-3, "scores": {}, "score": 1.0} | change]
-    record = {
-        "method": "one", "backbone": "b", "scale": "mini", "track": "t", "tasks": ["a"],
-        "seeds": [100], "steps": 5,
-    }  # fmt: skip
-    (tmp_path / "tuning").mkdir()
-    path = tmp_path / "tuning" / "mini.one.t.b.json"
-    for content in (record | {"trials": trials}, record | {"trials": [], "seeds": []}):
-        path.write_text(json.dumps(content))
-        with pytest.raises(UserError, match=r"mini\.one\.t\.b\.json: not a result of this version"):
-            read_searches(tmp_path)
+def searched(method, **change):
+    trial = {"learning_rate": 1e-3, "scores": {"rte": 1.0}, "score": 1.0} | change
+    return json.dumps({
+        "schema_version": 1, "method": method, "backbone": "b", "scale": "mini", "track": "t",
+        "tasks": ["a"], "seeds": [100], "steps": 5, "trials": [trial],
+    })  # fmt: skip
+
+
+NO_SEARCHES = {
+    **FOREIGN,
+    "nan": searched("nan", score=float("nan")).encode(),
+    "inf": searched("inf", learning_rate=float("inf")).encode(),
+    "minus": searched("minus", learning_rate=-1.0).encode(),
+    "copy": searched("taps").encode(),
+}
+
+
+@pytest.mark.parametrize("name", NO_SEARCHES)
+def test_what_is_no_search_is_named_and_left_and_the_others_are_read(tmp_path, name):
+    folder = tmp_path / "tuning"
+    folder.mkdir()
+    for method in ("lora", "taps"):
+        (folder / f"mini.{method}.t.b.json").write_text(searched(method))
+    path = folder / f"mini.{name}.t.b.json"
+    path.write_bytes(NO_SEARCHES[name])
+    before = read_searches(tmp_path)
+    assert [each.method for each in before.found] == ["lora", "taps"]
+    (left,) = before.left_out
+    assert left.place.endswith(path.name) and "\n" not in left.reason
+    assert pack(tmp_path).left[0].place == left.place
+    assert [*folder.iterdir()] == [path] and path.read_bytes() == NO_SEARCHES[name]
+    assert read_searches(tmp_path).found == before.found
+
+
+def test_a_line_of_a_pack_that_is_no_search_is_named_and_kept(tmp_path):
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "tuning.jsonl"
+    foreign = '{"name": "package"}'
+    path.write_text("\n".join([searched("taps"), foreign, searched("lora"), ""]))
+    found = read_searches(tmp_path)
+    assert [each.method for each in found.found] == ["lora", "taps"]
+    assert [each.place.rpartition("/")[2] for each in found.left_out] == ["tuning.jsonl:2"]
+    pack(tmp_path)
+    assert foreign in path.read_text().splitlines()
+    assert read_searches(tmp_path).found == found.found

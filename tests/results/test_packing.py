@@ -291,11 +291,11 @@ def test_searches_are_packed_and_the_file_of_a_search_replaces_its_line(tmp_path
         each.write(tmp_path)
     assert [path.name for path in pack(tmp_path).written] == ["tuning.jsonl"]
     assert not [*(tmp_path / "tuning").iterdir()]
-    assert read_searches(tmp_path) == [search("adapters"), search("taps")]
+    assert read_searches(tmp_path).found == (search("adapters"), search("taps"))
     search("taps", 60.0).write(tmp_path)
-    assert read_searches(tmp_path) == [search("adapters"), search("taps", 60.0)]
+    assert read_searches(tmp_path).found == (search("adapters"), search("taps", 60.0))
     pack(tmp_path)
-    assert read_searches(tmp_path) == [search("adapters"), search("taps", 60.0)]
+    assert read_searches(tmp_path).found == (search("adapters"), search("taps", 60.0))
 
 
 def test_of_two_unlike_searches_somebody_must_choose(tmp_path):

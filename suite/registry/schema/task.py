@@ -122,7 +122,9 @@ class HubSource(Entry):
     revision: str | None = None
     local_only: bool = False
     """The data set is not on the hub under this id; it can only come from SUITE_DATA."""
-    label: str = "label"
+    label: str | Annotated[tuple[str, ...], Field(min_length=2)] = "label"
+    """The column with the answers; of several labels also a column of each, with 0 or 1 in it, in
+    the order of `output.labels`."""
     image: str = "image"
     split_rule: Literal["halve_validation", "carve_from_train", "named"]
     splits: dict[SplitName, str] = {}
@@ -131,6 +133,11 @@ class HubSource(Entry):
     """Rows with one of these labels are left out: -1 or null where annotators did not agree."""
     duplicates: Annotated[float, Field(ge=0, le=1)] = 0.0
     """The largest share of test examples that may be in train, too: some benchmarks have them."""
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns with the answers."""
+        return (self.label,) if isinstance(self.label, str) else self.label
 
 
 class Sources(Entry):
