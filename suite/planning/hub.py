@@ -95,7 +95,7 @@ def _contents(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
         revision=snapshot.folder.name,
         files_metadata=True,
     )
-    for file in info.siblings or ():
+    for file in getattr(info, "siblings", None) or ():
         expected = file.lfs.sha256 if file.lfs else file.blob_id
         wanted = any(fnmatch(file.rfilename, pattern) for pattern in snapshot.hub.patterns)
         if expected and wanted:
