@@ -21,6 +21,8 @@ class HubServer:
         """Name -> how many downloads of it end in the middle."""
         self.damage = defaultdict(int)
         """Name -> how many downloads of it have a wrong byte."""
+        self.fail = defaultdict(int)
+        """Name -> how many downloads of it are answered with an error."""
 
     def tree(self):
         return [
@@ -83,6 +85,10 @@ def handler(hub):
             headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{etag}"', "Accept-Ranges": "bytes"}
             if body:
                 hub.asked.append((name, self.headers.get("Range")))
+            if body and hub.fail[name]:
+                hub.fail[name] -= 1
+                self.send_error(500)
+                return
             self.send(content, headers, body, name)
 
         def send(self, content, headers, body, name=""):

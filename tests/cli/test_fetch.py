@@ -69,6 +69,17 @@ def test_a_broken_connection_is_taken_up_where_it_broke(hub, call):
     assert [asked for name, asked in hub.asked if name == TRAIN] == [None, "bytes=200000-"]
 
 
+def test_what_arrived_before_a_failure_stays(hub, call):
+    hub.fail[TRAIN] = 1
+    code, out, err = call("fetch", "-t", "there/rte")
+    assert (code, out) == (1, "")
+    assert "could not fetch owner/set: " in err
+    code, out, _ = call("fetch", "-t", "there/rte")
+    assert code == 0
+    assert_whole(hub, out)
+    assert sorted(hub.asked) == [(TRAIN, None), (TRAIN, None), (VALIDATION, None)]
+
+
 def test_what_arrives_damaged_is_named_and_fetched_again(hub, call):
     hub.damage[TRAIN] = 1
     code, out, err = call("fetch", "-t", "there/rte")
