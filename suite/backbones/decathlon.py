@@ -41,7 +41,7 @@ class DecathlonResNet(nn.Module):
     @staticmethod
     def _stage(in_channels: int, blocks: int) -> nn.Sequential:
         first = BasicBlock(in_channels, 2 * in_channels, 2)
-        first.shortcut = PooledShortcut()
+        first.add_module("shortcut", PooledShortcut())
         others = (BasicBlock(2 * in_channels, 2 * in_channels, 1) for _ in range(blocks - 1))
         return nn.Sequential(first, *others)
 
