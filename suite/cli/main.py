@@ -152,6 +152,10 @@ def build_parser() -> argparse.ArgumentParser:
     fetch = verb("fetch", "fetch", "bring data and weights here, for use without a network")
     fetch.add_argument("-t", "--tasks", nargs="+", default=[])
     fetch.add_argument("-b", "--backbones", nargs="+", default=[])
+    fetch.add_argument(
+        "--manifest", type=Path, metavar="FILE",
+        help="what 'fetch' printed elsewhere: every file must be as it says",
+    )  # fmt: skip
     board = verb("leaderboard", "results", "write the leaderboards again from the results")
     instead = board.add_mutually_exclusive_group()
     instead.add_argument(

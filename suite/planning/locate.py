@@ -40,6 +40,8 @@ class DatasetFiles:
     splits: Mapping[str, tuple[Path, ...]]
     origin: Origin
     fingerprint: str
+    snapshot: "Snapshot | None" = None
+    """Where the files lie in the hub's cache, if they do."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Model:
     folder: Path
     origin: Origin
     fingerprint: str
+    snapshot: "Snapshot | None" = None
+    """The folder as the hub's cache knows it, if it lies there."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,14 @@ class HubFiles:
     repository: str
     revision: str | None
     patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The folder of one commit of a hub repository in the hub's cache; its name is the commit."""
+
+    hub: HubFiles
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -102,7 +114,9 @@ def locate_dataset(task: TaskEntry) -> DatasetFiles | Missing:
         snapshot = _snapshot(hub, looked)
         cached = _parquet(snapshot, source, looked) if snapshot else None
         if snapshot and cached:
-            return DatasetFiles(cached, "hub cache", f"{source.hub}@{snapshot.name}")
+            return DatasetFiles(
+                cached, "hub cache", f"{source.hub}@{snapshot.name}", Snapshot(hub, snapshot)
+            )
     place = f"datasets/{source.hub}/{source.config}/SPLIT-00000-of-00001.parquet"
     return Missing(
         f"data set {source.hub} ({source.config}) of task {task.track}/{task.name}",
@@ -143,7 +157,9 @@ def locate_model(entry: BackboneEntry) -> Model | Missing:
         hub = HubFiles("model", source.id, source.revision, patterns)
         snapshot = _snapshot(hub, looked)
         if snapshot and _complete(snapshot, source.library, looked):
-            return Model(snapshot, "hub cache", f"{source.id}@{snapshot.name}")
+            return Model(
+                snapshot, "hub cache", f"{source.id}@{snapshot.name}", Snapshot(hub, snapshot)
+            )
     return Missing(
         f"weights of backbone {entry.name} ({source.id})",
         tuple(looked),
@@ -275,14 +291,19 @@ def _splits_digest(splits: Mapping[str, tuple[Path, ...]]) -> str:
 
 
 def _snapshot(hub: HubFiles, looked: list[str]) -> Path | None:
-    """The folder of a cached revision; its name is the commit."""
+    """The folder of a cached revision if all files of it that are needed are there; its name is the
+    commit."""
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     looked.append(f"the hub's cache {constants.HF_HUB_CACHE} ({hub.repository})")
     try:
         folder = snapshot_download(
-            hub.repository, repo_type=hub.kind, revision=hub.revision, local_files_only=True
+            hub.repository,
+            repo_type=hub.kind,
+            revision=hub.revision,
+            allow_patterns=list(hub.patterns),
+            local_files_only=True,
         )
     except (LocalEntryNotFoundError, HFValidationError):
         return None
@@ -297,5 +318,5 @@ def _inside(root: Path, name: str) -> Path:
 
 def _remedy(selection: str, local_only: bool, place: str) -> str:
     if local_only:
-        return f"it is not on the hub: put it at $SUITE_DATA/{place} by hand"
+        return f"it is not on the hub: put it at $SUITE_DATA/{place} by hand (docs/data.md)"
     return f"get it with: python -m suite fetch {selection}"

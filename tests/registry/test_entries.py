@@ -61,7 +61,7 @@ def test_what_is_taken_away_must_exist_and_be_taken_from_something(registry, sel
 
 
 def test_names_that_differ_in_numbers_are_listed_and_not_taken_for_a_slip(registry):
-    with pytest.raises(UserError, match="'resnet18'; there is 'resnet20', 'resnet34', 'resnet50'"):
+    with pytest.raises(UserError, match="'resnet18'; there is 'resnet20', 'resnet26', 'resnet34'"):
         registry.select_backbones(["resnet18"])
     with pytest.raises(UserError, match=r"did you mean 'resnet50'\?"):
         registry.select_backbones(["timm/resnet50"])
