@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from suite.cli.run import run_asked
 from suite.cli.selection import Invocation, load_with_warnings
 from suite.console import say, shown
 from suite.data.made_up import small_source, write_examples
+from suite.engine.execution import execute, prepare
 from suite.planning.cells import Plan
 from suite.planning.plan import plan
+from suite.planning.request import Request
 from suite.registry import Registry
 
 MADE_UP = "made-up"
@@ -20,16 +23,25 @@ MADE_UP = "made-up"
 def rehearse(options: argparse.Namespace) -> int:
     """Write made-up examples and weights for the cells, run these and say what that shows."""
     asked = Invocation.of(options)
+    asked = replace(
+        asked,
+        request=replace(asked.request, throughout=True),
+        settings=replace(asked.settings, offline=True),
+    )
     registry = _small(load_with_warnings(asked.registry))
     folder = asked.settings.out / MADE_UP
-    _write(plan(asked.request, registry), registry, folder)
+    made = plan(asked.request, registry)
+    _write(made, registry, folder)
     # Nothing else is looked for, here or in the workers.
     os.environ |= {"SUITE_DATA": str(folder), "HF_HUB_OFFLINE": "1"}
     say(
         "A rehearsal: examples and weights are made up. It shows that the cells run, what each "
         "stores, and how long a step takes; scores mean nothing."
     )
-    return run_asked(replace(asked, settings=replace(asked.settings, offline=True)), registry)
+    for source in _sources(made, registry):
+        _write(plan(source, registry), registry, folder)
+        execute(prepare(source, registry, asked.settings), registry, asked.settings)
+    return run_asked(asked, registry)
 
 
 def _small(registry: Registry) -> Registry:
@@ -41,6 +53,29 @@ def _small(registry: Registry) -> Registry:
             task = task.model_copy(update={"sources": small})
         tasks[name] = task
     return replace(registry, tasks=tasks)
+
+
+def _sources(made: Plan, registry: Registry) -> Iterator[Request]:
+    """What asks for the cells from whose deltas those of a plan start."""
+    keys = [item.cell.key for item in made.planned if item.action != "unsupported"]
+    alike: dict[tuple[str, str, str], dict[str, None]] = {}
+    for key in keys:
+        place = (key.track, key.method, key.backbone)
+        alike.setdefault(place, {}).update(dict.fromkeys(key.tasks))
+    for (track, method, backbone), tasks in alike.items():
+        start = registry.tracks[track].start
+        if start is None:
+            continue
+        like = {f"{start.track}/{start.tasks[task]}": None for task in tasks}
+        joint = registry.methods[method].regime == "joint"
+        yield replace(
+            made.request,
+            methods=(method,),
+            tasks=(start.track,) if joint else tuple(like),
+            backbones=(backbone,),
+            seeds=(start.seed,),
+            options=tuple(o for o in made.request.options if o.partition(".")[0] == method),
+        )
 
 
 def _write(made: Plan, registry: Registry, folder: Path) -> None:

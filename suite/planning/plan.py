@@ -230,7 +230,8 @@ class _Planner:
         tasks = self.registry.tasks_of(track)
         if method.regime != "joint":
             tasks = tuple(each for each in tasks if each.name == start.tasks[task.name])
-        asked = replace(self.request.unlimited(), seeds=(start.seed,), force=False)
+        asked = self.request if self.request.throughout else self.request.unlimited()
+        asked = replace(asked, seeds=(start.seed,), force=False)
         planner = _Planner(asked, self.registry, self.history, self.kept)
         (found,) = planner.cells(track, tasks, backbone, method, Setting(options, Store.FLOAT32))
         return found

@@ -47,6 +47,8 @@ class Request:
     precision: Precision | None = None
     budget: float | None = None
     """What every recipe's own steps are multiplied by."""
+    throughout: bool = False
+    """Whether what is changed of recipes holds for the cells that others start from, too."""
     options: tuple[str, ...] = ()
     """`METHOD.OPTION=VALUE`, several values with commas between them."""
     store: tuple[Store, ...] = (Store.FLOAT32,)
