@@ -1,5 +1,7 @@
 """A track whose cells start from another names what is there."""
 
+import shutil
+
 import pytest
 from registries import TASK_YAML, TRACK_YAML, problems
 
@@ -31,6 +33,7 @@ def few(folder):
     place.mkdir()
     for name in ("first", "second"):
         (place / f"{name}.yaml").write_text(TASK_YAML.replace("NAME", name))
+    shutil.copy(folder / "tasks/toy/mini.py", place)
 
     def write(start):
         (place / "track.yaml").write_text(f"{FEW}start: {start}\n")
