@@ -7,6 +7,7 @@ from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGenera
 
 from suite.backbones import cifar
 from suite.backbones.base import Backbone
+from suite.backbones.families.resnet_decathlon import ResNetDecathlon
 
 
 def meta_backbone(name: str) -> Backbone:
@@ -44,10 +45,12 @@ BUILDERS = {
         timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=96),
     ),
     "vit_b16": lambda: ("vit", timm.create_model("vit_base_patch16_224", num_classes=0)),
+    "vit_b16_in21k": lambda: ("vit", timm.create_model("vit_base_patch16_224", num_classes=0)),
     "resnet18": lambda: ("resnet", timm.create_model("resnet18", num_classes=0)),
     "resnet34": lambda: ("resnet", timm.create_model("resnet34", num_classes=0)),
     "resnet50": lambda: ("resnet", timm.create_model("resnet50", num_classes=0)),
     "resnet20": lambda: ("resnet", cifar.resnet(20)),
+    "resnet26": lambda: ("resnet_decathlon", ResNetDecathlon.small({"blocks": 4, "width": 32})),
     "densenet_bc": lambda: ("densenet", cifar.densenet(12, (6, 12, 24), 24)),
     "densenet121": lambda: ("densenet", timm.create_model("densenet121", num_classes=0)),
 }

@@ -197,7 +197,9 @@ EDITS = (
     Edit("another method", swap("methods/lora.py", "r=self.rank", "r=2 * self.rank")),
     Edit("another method's layer", swap("suite/nn/bias.py", "torch.zeros(", "torch.ones(")),
     Edit(
-        "another family's site", swap(f"{FAMILIES}/vit.py", "embed_dim", "num_features"), (PROBE,)
+        "another family's site",
+        swap(f"{FAMILIES}/vit.py", "network.embed_dim", "network.num_features"),
+        (PROBE,),
     ),
     Edit("a new family", add_family),
     Edit(

@@ -106,6 +106,9 @@ def test_parts_name_what_changed(source):
         assert [key for key in after if after[key] != before[key]] == [part], name
 
 
+COMPREHENSIONS = ("<dictcomp>", "<listcomp>", "<setcomp>", "<genexpr>")
+
+
 @pytest.mark.parametrize("method", ["taps", "hyperformer_pp"])
 def test_whatever_runs_in_a_cell_counts(method, monkeypatch):
     cell = next(cell for cell in golden.CELLS if cell.method == method)
@@ -130,8 +133,8 @@ def tracer(ran, method, choice):
     @functools.cache
     def place_of(code):
         path = Path(code.co_filename)
-        # The body of a class runs when its module is imported.
-        if not code.co_flags & inspect.CO_OPTIMIZED:
+        # The body of a class, and a table made in a loop, run when their module is imported.
+        if not code.co_flags & inspect.CO_OPTIMIZED or code.co_qualname in COMPREHENSIONS:
             return None
         if path == method:
             return Place(f"methods.{path.stem}", code.co_qualname.split(".")[0])

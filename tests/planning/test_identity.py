@@ -157,6 +157,7 @@ COMPONENTS = {
     "tasks": {"rte": "t.m"},
     "backbone": "b",
     "seed": 0,
+    "start": "",
 }
 
 
@@ -178,6 +179,7 @@ def code(digest="y", **parts):
         ({"tasks": {"rte": "t.m", "cola": "t.m"}}, "tasks added: cola"),
         ({"backbone": "x"}, "backbone changed"),
         ({"seed": 1}, "seed 0 -> 1"),
+        ({"start": "x"}, "what training starts from changed"),
         (code(layers="x") | {"backbone": "x"}, "code changed: layers, backbone changed"),
         ({"method": "o.unsupported", "code": NO_CODE}, "now unsupported"),
     ],

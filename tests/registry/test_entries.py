@@ -84,7 +84,7 @@ def test_an_unknown_method_names_the_nearest(registry):
 def test_all_unknown_names_are_told_at_once(registry, select):
     with pytest.raises(UserError) as caught:
         getattr(registry, select)(["nowhere,all", "nothing"])
-    first, second, _ = str(caught.value).splitlines()
+    first, second, *_ = str(caught.value).splitlines()
     assert "'nowhere'" in first
     assert "'nothing'" in second
 
