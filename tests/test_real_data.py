@@ -34,6 +34,7 @@ def suite(*arguments, **environment):
     )
 
 
+@pytest.mark.nightly
 def test_photographs_on_the_published_resnet20(tmp_path):
     done = suite(
         *("run", "--scale", "full", "-m", "linear_probe,taps", "-t", "pacs/photo"),

@@ -66,7 +66,7 @@ def run(name, folder, kill_at=()):
     return heard, [score.predictions for score in result.scores], result.facts
 
 
-EVERY_TIME = ("joint, with dropout", "an arena, whose gates lock", "a merge")
+EVERY_TIME = ("joint, with dropout", "an arena, whose gates lock")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ at = progress >= 0.5 and not os.path.exists(os.environ["MARK"])
             os.kill(os.getpid(), signal.SIGKILL)"""
 
 
-@pytest.mark.parametrize("seconds", ["0.001", ""])
+@pytest.mark.parametrize("seconds", ["0.001", pytest.param("", marks=pytest.mark.nightly)])
 def test_run_says_where_a_killed_cell_goes_on(seconds, tmp_path, monkeypatch, capsys, forked):
     write_tasks(tmp_path)
     write_method(tmp_path, "killed_once", penalty=KILLED_ONCE)

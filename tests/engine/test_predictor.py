@@ -87,6 +87,7 @@ def test_answers_to_the_test_inputs_are_those_of_the_result(ran):
         assert model.predict_raw(asked[9:2:-1], score.task) == pytest.approx(answers[9:2:-1])
 
 
+@pytest.mark.nightly
 def test_the_precision_of_training_is_that_of_every_answer(workspace, tmp_path):
     made = {}
     for precision in ("float32", "bfloat16"):

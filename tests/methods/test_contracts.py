@@ -138,6 +138,10 @@ QUICK = [check for check in CHECKS if check not in (compiles, *TRAINING_AGAIN)]
 QUICK += [what_belongs_to_a_task_acts_on_that_task, rounding_makes_a_small_file]
 
 
+EVERY_TIME = (("taps", "resnet"), ("lora", "vit"), ("hyperformer_pp", "bert"), ("ties", "resnet"))
+"""Pairs of which the checks that train again run on every push."""
+
+
 def in_turn(cases):
     """The cases, (name, family, ...), of which each is tried on one family on every push: families
     take turns. The others are nightly."""
@@ -159,8 +163,19 @@ def in_turn(cases):
 @pytest.mark.parametrize(("name", "family"), in_turn(PAIRS))
 def test_the_contract_is_kept(name, family, tmp_path):
     bench = bench_of(name, family, {}, tmp_path)
-    assert faults(bench, [*QUICK, *TRAINING_AGAIN]) == {}
+    assert faults(bench, QUICK) == {}
     assert bench.recipe.learning_rate == RATE, "the loss does not fall at the first rate"
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        pytest.param(*pair, marks=() if pair in EVERY_TIME else pytest.mark.nightly)
+        for pair in PAIRS
+    ],
+)
+def test_trained_again_a_method_does_the_same(name, family, tmp_path):
+    assert faults(bench_of(name, family, {}, tmp_path), TRAINING_AGAIN) == {}
 
 
 @pytest.mark.parametrize(("name", "family", "option", "choice"), in_turn(CHOICES))

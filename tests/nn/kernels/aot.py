@@ -7,11 +7,12 @@ needed. Kernels must have been decorated without TRITON_INTERPRET.
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+import pytest
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia import compiler as nvidia
@@ -21,6 +22,18 @@ ARCHITECTURES = (80, 90, 100)
 
 SHARED_LIMIT = {80: 166_912, 90: 232_448, 100: 232_448}
 """Shared memory one block may use, in bytes (CUDA C++ Programming Guide, compute capabilities)."""
+
+
+EVERY = 4
+"""One name in so many is compiled on every push, the others at night."""
+
+
+def some(names: Iterable[str]) -> list[object]:
+    """The names as parameters of a test."""
+    return [
+        pytest.param(name, marks=() if place % EVERY == 0 else pytest.mark.nightly)
+        for place, name in enumerate(names)
+    ]
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,15 @@ pytestmark = pytest.mark.skipif(
 
 
 FILES = sorted(path.stem for path in HERE.glob("interpreted_*.py"))
+EVERY_TIME = ("interpreted_strongest",)
+"""The others take a minute each."""
 AT_NIGHT = [name for name in FILES if "mark.nightly" in (HERE / f"{name}.py").read_text()]
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in EVERY_TIME else pytest.mark.nightly) for name in FILES],
+)
 def test_the_kernels_compute_what_their_reference_computes(name):
     interpret(name, "not nightly")
 
