@@ -28,7 +28,7 @@ COMMANDS = [
     if line.startswith("python -m suite")
 ]
 QUICK = ("list", "plan", "show", "why")
-LONG = ("run", "tune")
+LONG = ("rehearse", "run", "tune")
 
 
 @pytest.fixture(scope="module")
