@@ -61,13 +61,20 @@ def search(request: Request, registry: Registry, settings: Settings) -> list[Sea
 
 
 def search_tasks(request: Request, registry: Registry) -> tuple[str, ...]:
-    """The tasks of the request, a whole track being searched on those it names for that."""
+    """The tasks of the request, a whole track being searched on those it names for that.
+
+    Raises `UserError` for a track whose cells start from those of another."""
     chosen: dict[str, list[str]] = {}
     for task in registry.select_tasks(request.tasks):
         chosen.setdefault(task.track, []).append(task.name)
     found = []
     for name, tasks in chosen.items():
         track = registry.tracks[name]
+        if track.start is not None:
+            raise UserError(
+                f"the cells of track {name} start from those of {track.start.track}, which a "
+                f"search does not train; search there: --tasks {track.start.track}"
+            )
         whole = set(tasks) == set(track.tasks)
         own = track.search.get(request.scale, ()) if whole else ()
         found += [f"{name}/{task}" for task in own or tasks]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 
@@ -92,6 +93,17 @@ def test_no_seed_is_both_searched_with_and_scored(tune, call):
     code, _, err = call("plan", "-m", "one", "-t", "toy", "--seeds", "0,101")
     assert code == 2
     assert "--seeds: 101 is kept for searches" in err
+
+
+def test_a_track_that_starts_from_another_is_not_searched(tune, folder):
+    few = folder / "tasks" / "few"
+    shutil.copytree(folder / "tasks" / "toy", few)
+    start = "start: {track: toy, tasks: {first: second, second: second}}\n"
+    track = few / "track.yaml"
+    track.write_text(track.read_text().replace("name: toy", "name: few") + start)
+    code, found, err = tune("one", "-t", "few")
+    assert (code, found) == (2, None)
+    assert "the cells of track few start from those of toy" in err
 
 
 def test_every_method_of_a_board_is_searched_on_the_same_tasks(tune):
