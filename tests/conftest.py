@@ -2,7 +2,9 @@
 
 import importlib
 import multiprocessing
+import os
 import sys
+import tempfile
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +14,14 @@ from suite.engine import processes, worker
 from suite.engine.devices import resolve_device
 
 torch.set_num_threads(1)
+
+
+def pytest_configure(config):
+    """Tests start from an empty cache: a user's may know networks that were given once."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="suite-cache-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["XDG_CACHE_HOME"] = folder.name
 
 
 def _work(*arguments):
