@@ -52,6 +52,15 @@ def free_bytes(system: Path = Path("/")) -> int | None:
     return min(_limits(system), default=None)
 
 
+def kills_for_memory(system: Path = Path("/")) -> int | None:
+    """How many processes the kernel has killed because memory ran out, in a container or outside,
+    since it started; None where it does not tell."""
+    with contextlib.suppress(OSError, ValueError):
+        lines = (system / "proc/vmstat").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return None
+
+
 def _limits(system: Path) -> Iterator[int]:
     with contextlib.suppress(OSError):
         for line in (system / "proc/meminfo").read_text().splitlines():

@@ -46,6 +46,11 @@ BUSY = """
 ALWAYS = """
         raise MemoryError("too much")
 """
+KILLED = """
+        if not (mark / "killed").exists():
+            (mark / "killed").touch()
+            os.kill(os.getpid(), 9)
+"""
 FORKS = """
         if os.fork() == 0:
             time.sleep(1000)
@@ -69,8 +74,8 @@ def registry(tmp_path_factory):
     write_tasks(folder)
     write_method(folder, "good")
     for name, adapt in {
-        "hungry": HUNGRY, "busy": BUSY, "always": ALWAYS, "forks": FORKS, "copies": COPIES,
-        "holds": HOLDS,
+        "hungry": HUNGRY, "busy": BUSY, "always": ALWAYS, "killed": KILLED, "forks": FORKS,
+        "copies": COPIES, "holds": HOLDS,
     }.items():  # fmt: skip
         write_method(folder, name, adapt=(MARK + adapt).strip())
     return folder
@@ -132,6 +137,22 @@ def test_out_of_memory_alone_is_a_result(registry, tmp_path, mark):
     assert said == []
     (path,) = (tmp_path / "results").glob("*.json")
     assert Result.model_validate_json(path.read_text()).status == "oom"
+
+
+def test_a_cell_whose_process_is_killed_is_tried_once_more(registry, tmp_path, mark):
+    results, said = run(registry, tmp_path, ("killed",), [Device("cpu", 2, 1)])
+    assert results == [("killed", "ok", "")]
+    assert len(said) == 1 and "killed (signal 9), tried once more" in said[0]
+
+
+def test_a_process_that_the_kernel_ended_for_memory_is_out_of_memory(
+    registry, tmp_path, mark, monkeypatch
+):
+    counts = iter(range(9))
+    monkeypatch.setattr(local, "kills_for_memory", lambda: next(counts))
+    ((method, status, reason),), _ = run(registry, tmp_path, ("killed",), [Device("cpu", 2, 1)])
+    assert (method, status) == ("killed", "oom")
+    assert "memory ran out" in reason
 
 
 def test_every_device_has_workers_of_its_own(registry, tmp_path, mark, monkeypatch):
@@ -238,6 +259,13 @@ def test_free_memory_is_that_of_the_container(tmp_path):
     assert main_memory.free_bytes(tmp_path) == 4 * 2**20
     (group / "memory.max").write_text("3000000\n")
     assert main_memory.free_bytes(tmp_path) == 1_500_000
+
+
+def test_the_kernel_says_how_often_it_killed_for_memory(tmp_path):
+    assert main_memory.kills_for_memory(tmp_path) is None
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/vmstat").write_text("nr_free_pages 5\noom_kill 3\noom_killer 7\n")
+    assert main_memory.kills_for_memory(tmp_path) == 3
 
 
 def test_a_folder_of_results_is_resolved_once(tmp_path, monkeypatch):

@@ -99,7 +99,7 @@ def wreck(registry, cache, tmp_path_factory, forked):
         ("good", "ok", ""),
         ("raises", "failed", "the moon is full"),
         ("diverges", "diverged", "not finite"),
-        ("killed", "oom", "signal 9"),
+        ("killed", "failed", "killed twice (signal 9)"),
         ("exits", "failed", "exit code 3"),
         ("hangs", "timeout", "20 s"),
         ("hungry", "oom", "too much"),

@@ -1,5 +1,6 @@
 """Cells in worker processes on the devices of this machine."""
 
+import signal
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from multiprocessing.connection import wait
 from suite.console import shown
 from suite.engine.devices import Device, devices_for
 from suite.engine.executor import Outcome
+from suite.engine.main_memory import kills_for_memory
 from suite.engine.processes import PATIENCE_SECONDS, Guard, Worker, start_worker
 from suite.engine.progress import Progress, describe
 from suite.engine.settings import Settings
@@ -53,6 +55,8 @@ class _Running:
     """Whether the float32 delta of the training is there."""
     alone: bool
     """Whether nothing may run beside it."""
+    killed: bool = False
+    """Whether the cell is started once more because its process was killed."""
     beside: bool = False
     """Whether anything ran beside it."""
     trained: bool = False
@@ -91,8 +95,8 @@ class LocalExecutor:
     """A pool of worker processes for every device.
 
     A cell that raises, diverges, runs out of memory or time, or ends its process becomes a result
-    with that status; the others go on. One that ran out of memory beside others is tried again
-    alone before that is its result.
+    with that status; the others go on. Before that is its result, one that ran out of memory beside
+    others is tried again alone, and one whose process somebody has killed is tried once more.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class LocalExecutor:
         self.settings = settings
         self.progress = progress
         self.guard = Guard()
+        self.kills_for_memory = kills_for_memory()
 
     def has_room(self, job: Job) -> bool:
         """Whether a device has a worker to spare, and memory as far as that is known."""
@@ -150,7 +155,9 @@ class LocalExecutor:
             place.workers.clear()
         self.guard.stop()
 
-    def _start(self, place: _Place, job: Job, claim: Claim, alone: bool = False) -> None:
+    def _start(
+        self, place: _Place, job: Job, claim: Claim, alone: bool = False, killed: bool = False
+    ) -> None:
         for worker, running in [*place.workers.items()]:
             if not running and not worker.is_alive():
                 self._remove(place, worker)
@@ -161,7 +168,7 @@ class LocalExecutor:
                 self.registry, self.settings, device.name, device.threads, self.guard
             )
         first, *rest = job.cells
-        running = _Running(first, tuple(rest), claim, job.trained, alone)
+        running = _Running(first, tuple(rest), claim, job.trained, alone, killed)
         place.workers[free] = running
         if len(place.running) > 1:
             for each in place.running:
@@ -214,11 +221,31 @@ class LocalExecutor:
         except (EOFError, ConnectionResetError):
             alive = False
         if not alive:
-            return self._ended(place, worker, running, *_how_it_ended(worker))
+            return self._died(place, worker, running)
         if running.deadline and time.monotonic() >= running.deadline:
             reason = f"not finished after {self.settings.timeout:g} s"
             return self._ended(place, worker, running, "timeout", reason)
         self._report_silence(running)
+        return []
+
+    def _died(self, place: _Place, worker: Worker, running: _Running) -> list[Outcome]:
+        """A worker's process has ended under its cell."""
+        worker.process.join()
+        code = worker.process.exitcode or 0
+        if code != -signal.SIGKILL:
+            how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+            return self._ended(place, worker, running, "failed", f"its process ended {how}")
+        before, self.kills_for_memory = self.kills_for_memory, kills_for_memory()
+        if before is None or before != self.kills_for_memory:
+            reason = "its process was killed (signal 9), most often because memory ran out"
+            return self._ended(place, worker, running, "oom", reason)
+        if running.killed:
+            reason = "its process was killed twice (signal 9), and not by the kernel for memory"
+            return self._ended(place, worker, running, "failed", reason)
+        self._remove(place, worker)
+        self.progress.again(running.cell, "its process was killed (signal 9), tried once more")
+        job = Job((running.cell, *running.rest), running.kept)
+        self._start(place, job, running.claim, running.alone, killed=True)
         return []
 
     def _ended(
@@ -252,7 +279,7 @@ class LocalExecutor:
             rest = Job(running.rest, running.kept)
             if worker in place.workers:
                 running.cell, *others = running.rest
-                running.rest = tuple(others)
+                running.rest, running.killed = tuple(others), False
                 place.workers[worker] = running
                 self._order(worker, running, begins=False)
             else:
@@ -296,14 +323,3 @@ class LocalExecutor:
             f"{describe(running.cell.key)}: it has said nothing for {SILENCE_SECONDS / 60:.0f} "
             f"minutes (log: {shown(log)}); --timeout ends such cells"
         )
-
-
-def _how_it_ended(worker: Worker) -> tuple[Status, str]:
-    """The status and reason of a cell whose process ended under it."""
-    worker.process.join()
-    code = worker.process.exitcode or 0
-    # The kernel's out-of-memory killer leaves no other trace than its signal.
-    if code == -9:
-        return "oom", "its process was killed (signal 9), most often because memory ran out"
-    how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-    return "failed", f"its process ended {how}"
