@@ -17,7 +17,7 @@ def _split(rng, shift, count):
 
 def _task(shift):
     rng = np.random.Generator(np.random.PCG64(shift))
-    return Splits(_split(rng, shift, 96), _split(rng, shift, 48), _split(rng, shift, 48))
+    return Splits(*(_split(rng, shift, count) for count in (96, 48, 48)))
 
 
 def reds():

@@ -1,6 +1,6 @@
 """Thousands of short cells on several nodes whose workers, drivers and nodes are killed.
 
-    python tests/benchmarks/scale.py --cells 5000 --nodes 4 --slots 8 --seconds 10 --kills 40
+    python tests/benchmarks/scale.py --cells 5000 --nodes 4 --slots 8 --seconds 20 --kills 40
 
 A node is a `suite run` of its own on the shared folder, with so many workers; a cell sleeps for so
 many seconds. At random moments a worker, a driver or a whole node is killed, and what has ended is
@@ -24,12 +24,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from toy import write_method, write_tasks
+import toy
 
 from suite.results.folder import read_results
 
-TASKS = ("reds", "blues")
+TASKS = 2
+SEEDS = 100
+"""Results have the seeds from 0 to 99; the more cells, the more methods."""
 STEPS = 4
+# A cell shall sleep, and not compute: of few examples, in small batches.
+toy.TASKS = toy.TASKS.replace("(96, 48, 48)", "(16, 8, 8)")
 # How long a cell sleeps is no part of its code, so that both runs have the same cells.
 SLEEP = "time.sleep(float(os.environ['SLEEP']))"
 RECORD = """
@@ -106,7 +110,7 @@ def descendants(process: int) -> list[int]:
 def command(registry: Path, out: Path, seeds: int, workers: int) -> list[str]:
     """What runs all cells."""
     words = [sys.executable, "-m", "suite", "run", "-q", "--registry", str(registry)]
-    words += ["-m", "sleeper", "-t", "colours", "--steps", str(STEPS)]
+    words += ["-m", "sleeper*", "-t", "colours", "--steps", str(STEPS), "--batch-size", "4"]
     return [*words, "--seeds", f"0-{seeds - 1}", "-j", str(workers), "--out", str(out)]
 
 
@@ -121,9 +125,12 @@ def main() -> None:
     root = Path(tempfile.mkdtemp(prefix="scale-"))
     registry, out, calm = root / "registry", root / "out", root / "calm"
     registry.mkdir()
-    write_tasks(registry)
-    write_method(registry, "sleeper", penalty=SLEEP, more=RECORD)
-    seeds = asked.cells // len(TASKS)
+    toy.write_tasks(registry)
+    methods = -(-asked.cells // (TASKS * SEEDS))
+    for number in range(methods):
+        toy.write_method(registry, f"sleeper{number}", penalty=SLEEP, more=RECORD)
+    seeds = asked.cells // (TASKS * methods)
+    cells = TASKS * methods * seeds
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -132,7 +139,7 @@ def main() -> None:
         "TRAINED": str(root / "trained"),
     }
     nodes = Nodes(asked.nodes, command(registry, out, seeds, asked.slots), environment)
-    expected = asked.cells * asked.seconds / (asked.nodes * asked.slots)
+    expected = cells * asked.seconds / (asked.nodes * asked.slots)
     moments = sorted(rng.uniform(0.05, 0.9) * expected for _ in range(asked.kills))
     began, killed = time.monotonic(), Counter[str]()
     nodes.start()
@@ -150,7 +157,7 @@ def main() -> None:
     again = {name: count for name, count in trained.items() if count > 1}
     busy = sum(each.total_seconds for each in results.values())
     print(f"{dict(killed)} killed, {nodes.begun} drivers started, {wall:.0f} s")
-    print(f"{asked.cells - len(results)} of {asked.cells} results lost")
+    print(f"{cells - len(results)} of {cells} results lost")
     print(f"{sum(each.status != 'ok' for each in results.values())} results are no success")
     print(f"{len(again)} cells trained to the end more than once, {sum(killed.values())} kills")
     print(f"slots busy: {100 * busy / (wall * asked.nodes * asked.slots):.0f} %")
