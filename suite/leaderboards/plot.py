@@ -43,13 +43,15 @@ def render(board: Board) -> bytes | None:
     # From the library's defaults, so that a user's matplotlibrc does not change the bytes.
     with style.context(["default", _STYLE]):
         figure = Figure(figsize=(8.4, 5.0), facecolor="white", layout="constrained")
-        canvas = FigureCanvasAgg(figure)
+        FigureCanvasAgg(figure)  # which measures texts
         axes = figure.add_subplot()
         # No front through published rows, which were measured in different ways.
         front = pareto_front([p for p in shown if not p.published])
         _draw_axes(axes, shown, board)
         _draw_points(axes, shown, front)
-        canvas.draw()
+        # Names are placed where the points are now: nothing may move any more.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
         _draw_labels(axes, shown, front)
         out = io.BytesIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})

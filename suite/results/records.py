@@ -154,8 +154,11 @@ class TaskScore(Record):
         if len(self.predictions) != len(self.targets) or not self.targets:
             raise ValueError(f"{len(self.predictions)} predictions of {len(self.targets)} targets")
         for what in (self.predictions, self.targets):
-            if len({len(row) if isinstance(row, tuple) else 0 for row in what}) > 1:
-                raise ValueError("predictions or targets have rows of several lengths")
+            # By type first: most answers are plain numbers, and there are thousands of them.
+            if tuple in (kinds := set(map(type, what))):
+                lengths = {len(row) for row in what if isinstance(row, tuple)}
+                if len(kinds) > 1 or len(lengths) > 1:
+                    raise ValueError("predictions or targets have rows of several lengths")
         return self
 
 
