@@ -32,11 +32,13 @@ class AdaptFormer(Method):
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Add adapters that read what enters the residual branch, and normalise the features over
         the batch; all else stays frozen."""
-        if backbone.family != "vit":
+        sites = backbone.of_kind("feed_forward")
+        head = getattr(backbone.network, "head", None)
+        if not sites or not isinstance(head, nn.Identity):
             raise Unsupported(
-                "AdaptFormer is a form of the parallel adapter for vision transformers"
+                f"{backbone.family} has no feed-forward sublayers, or no place for a head"
             )
-        for site in backbone.of_kind("feed_forward"):
+        for site in sites:
             adapter = ParallelAdapter(site.width, self.bottleneck, self.scale, self.dropout)
             backbone.insert_parallel(site, adapter, before_norm=True)
         # The public code normalises the features that the head reads.

@@ -37,9 +37,9 @@ class Convpass(Method):
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Add bypasses that read what the sublayers read; all else stays frozen."""
-        if backbone.family != "vit":
-            raise Unsupported("the bypasses convolve the grid of a vision transformer's patches")
         network: Any = backbone.network  # of timm, which has no type for what is read here
+        if not backbone.of_kind("patch_embedding") or not hasattr(network, "num_prefix_tokens"):
+            raise Unsupported(f"{backbone.family} has no grid of patches that all blocks read")
         for site in backbone.of_kind(*KINDS[self.placement]):
             bypass = ConvBypass(
                 site.width,

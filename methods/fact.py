@@ -39,8 +39,8 @@ class FacT(Method):
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Add the changes to all linear layers of all blocks; all else stays frozen."""
-        if backbone.family != "vit":
-            raise Unsupported("FacT is defined for the weight matrices of a vision transformer")
+        if not backbone.of_kind("patch_embedding"):
+            raise Unsupported(f"{backbone.family} is no vision transformer, of which FacT treats")
         sites = backbone.of_kind("linear")
         shapes: list[Shape] = []
         indices = []

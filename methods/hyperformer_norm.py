@@ -32,10 +32,6 @@ class HyperFormerNorm(Method):
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Put generated changes on the frozen batch norms."""
-        if backbone.family not in ("resnet", "densenet"):
-            raise Unsupported(
-                f"on {backbone.family}, hyperformer_pp generates adapters as the paper does"
-            )
         context = context_of(tasks)
         sites = backbone.of_kind("norm")
         for site in sites:

@@ -35,10 +35,10 @@ class MTLoRA(Method):
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Adapt all linear layers; those of some blocks have a change of each task's own."""
-        if backbone.family in ("resnet", "densenet"):
-            raise Unsupported("MTLoRA changes linear layers, and this network is of convolutions")
         context = context_of(tasks)
         sites = backbone.of_kind("linear")
+        if not sites:
+            raise Unsupported(f"{backbone.family} has no linear layers")
         last = {site.stack: site.layer for site in sites}
         backbone.unfreeze(backbone.of_kind("norm", "patch_embedding"))
         for site in sites:
