@@ -15,11 +15,12 @@ from suite.leaderboards import (
     plot,
     searches_page,
 )
-from suite.leaderboards.aggregate import boards, pools_of
+from suite.leaderboards.aggregate import boards, boards_of, pools_of
+from suite.leaderboards.board import Board
+from suite.leaderboards.remembered import read_parts
 from suite.registry.files import Unreadable, content
 from suite.results import noise
 from suite.results.claims import alone
-from suite.results.folder import read_results
 from suite.results.packing import is_packed, pack
 from suite.results.records import LARGEST_BYTES, Result, replace_file, warning_of
 from suite.results.searches import Search, read_searches
@@ -42,12 +43,14 @@ def pages(
     `found` are the searches for learning rates that the recipes rest on; `quoted`: with pages for
     boards of which there are published numbers alone.
     """
+    return _pages(boards(results, registry, noise.published()), registry, found, quoted=quoted)
+
+
+def _pages(
+    every: Sequence[Board], registry: "Registry", found: Sequence[Search], *, quoted: bool
+) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    every = [
-        board
-        for board in boards(results, registry, noise.published())
-        if quoted or board.rows or board.unsupported
-    ]
+    every = [board for board in every if quoted or board.rows or board.unsupported]
     for board in every:
         image = plot.render(board)
         if image:
@@ -84,11 +87,11 @@ def build(out: Path, registry: "Registry") -> list[Path]:
     """
     # Of several processes, the last one to write has then read what all of them have computed.
     with alone(out, "pages"):
-        results, searches = _read(out)
+        every, searches = _read(out, registry)
         # Only after reading, which refuses to choose between the sides of a merge.
         if is_packed(out):
             pack(out)
-        files = pages(results, registry, searches, quoted=is_packed(out))
+        files = _pages(every, registry, searches, quoted=is_packed(out))
         for name in _stale(out, files):
             (out / name).unlink()
         own = [name for name in files if _is_anothers(out / name)]
@@ -102,8 +105,8 @@ def build(out: Path, registry: "Registry") -> list[Path]:
 
 def check(out: Path, registry: "Registry") -> list[str]:
     """The files below `out` that do not follow from the results: changed, missing or left over."""
-    results, searches = _read(out)
-    files = pages(results, registry, searches, quoted=is_packed(out))
+    every, searches = _read(out, registry, anew=True)
+    files = _pages(every, registry, searches, quoted=is_packed(out))
     different = [
         name
         for name, page in files.items()
@@ -118,18 +121,20 @@ def export_to(path: Path, out: Path, registry: "Registry") -> None:
     Raises `UserError` for another ending, and if the file cannot be written.
     """
     export.require_ending(path)
-    results, _ = _read(out)
-    every = boards(results, registry, noise.published())
+    every, _ = _read(out, registry)
     export.write([b for b in every if is_packed(out) or b.rows], path)
 
 
-def _read(out: Path) -> tuple[list[Result], Sequence[Search]]:
-    """The results and searches of an output folder; files that are neither are named on stderr."""
-    results, searches = read_results(out), read_searches(out)
-    for warning in (results.warning, warning_of(searches.left_out, "search")):
+def _read(
+    out: Path, registry: "Registry", *, anew: bool = False
+) -> tuple[list[Board], Sequence[Search]]:
+    """The boards and searches of an output folder; files that are neither results nor searches are
+    named on stderr. `anew`: from the results alone, whatever is kept of an earlier time."""
+    found, searches = read_parts(out, registry, anew=anew), read_searches(out)
+    for warning in (warning_of(found.left_out), warning_of(searches.left_out, "search")):
         if warning:
             say(warning)
-    return [*results.values()], searches.found
+    return boards_of(found.parts, registry, noise.published()), searches.found
 
 
 def _is_anothers(page: Path) -> bool:

@@ -1,25 +1,24 @@
-"""Results -> leaderboards: cells become rows, rows are estimated, judged and ranked."""
+"""Results -> leaderboards: cells become rows of parts, parts a board whose rows are ranked."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from suite.errors import UserError
-from suite.leaderboards.board import Board, Row, TaskColumn
+from suite.leaderboards.board import Board, Row
 from suite.leaderboards.papers import paper_orders
-from suite.leaderboards.rows import Usual, is_joint, listed, make_row, setting_name
+from suite.leaderboards.parts import Part, parts
+from suite.leaderboards.parts import part as make_part
+from suite.leaderboards.rows import Usual, listed
 from suite.registry.schema import Scale, Store, TrackEntry
 from suite.results.moderation import moderated
 from suite.results.noise import Pool, Variance
 from suite.results.packs import FOLDER, pack_name
 from suite.results.ranks import ranks
 from suite.results.records import CellKey, Result
-from suite.results.resampling import best_constant, resampled_scores
 from suite.results.scores import contribution
-from suite.results.statistics import Estimate, RunNoise, total
+from suite.results.statistics import Estimate, RunNoise
 
 if TYPE_CHECKING:
     from suite.registry import Registry
@@ -37,18 +36,27 @@ def boards(
     `pools` tell how runs vary where these results have one seed. Raises `UserError` if a result
     belongs to a track that the registry does not have.
     """
-    by_board: dict[tuple[str, str, Scale], list[Result]] = defaultdict(list)
+    results = [*results]
     for result in results:
-        cell = result.cell
-        by_board[track_of(cell, registry).name, cell.backbone, cell.scale].append(result)
+        track_of(result.cell, registry)
+    return boards_of(parts(results, registry), registry, pools)
+
+
+def boards_of(
+    found: Iterable[Part], registry: "Registry", pools: Sequence[Pool] = ()
+) -> list[Board]:
+    """The same from the parts of all methods."""
+    by_board: dict[tuple[str, str, Scale], list[Part]] = defaultdict(list)
+    for part in found:
+        by_board[part.track, part.backbone, part.scale].append(part)
     for track in registry.tracks.values():
         for row in track.published:
             entry = registry.backbones.get(row.backbone)
             scale = entry.scale if entry else Scale.FULL
             by_board.setdefault((track.name, row.backbone, scale), [])
     return [
-        board(registry.tracks[track], backbone, scale, cells, registry, pools)
-        for (track, backbone, scale), cells in sorted(by_board.items(), key=lambda item: item[0])
+        _board(registry.tracks[track], backbone, scale, own, registry, pools)
+        for (track, backbone, scale), own in sorted(by_board.items(), key=lambda item: item[0])
     ]
 
 
@@ -71,21 +79,41 @@ def board(
     registry: "Registry",
     pools: Sequence[Pool] = (),
 ) -> Board:
-    """The leaderboard of one (track, backbone, scale) from its results."""
-    results = sorted(
-        (r for r in results if not set(track.tasks).isdisjoint(r.cell.tasks)),
-        key=lambda r: (r.cell.method, r.cell.tasks, r.cell.seed),
-    )
+    """The leaderboard of one (track, backbone, scale) from its results, with the tasks of `track`,
+    which may be fewer than the registry has."""
+    by_method: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        if not set(track.tasks).isdisjoint(result.cell.tasks):
+            by_method[result.cell.method].append(result)
+    found = [make_part(track, own, registry.methods.get(m)) for m, own in by_method.items()]
+    return _board(track, backbone, scale, found, registry, pools)
+
+
+def _board(
+    track: TrackEntry,
+    backbone: str,
+    scale: Scale,
+    found: Iterable[Part],
+    registry: "Registry",
+    pools: Sequence[Pool],
+) -> Board:
+    found = sorted(found, key=lambda part: part.method)
     # A method that this family cannot have is told once, not as a row of failures.
-    refused = _refused(results)
-    tried = [r for r in results if r.cell.method not in refused]
-    usual = Usual(tried)
-    rows = [
-        make_row(track, cells, registry.methods.get(cells[0].cell.method), usual)
-        for cells in _by_row(tried, registry)
-    ]
+    refused = {part.method: part.refusal for part in found if part.refusal}
+    tried = [part for part in found if not part.refusal]
+    usual = Usual((part.method, evidence) for part in tried for _, evidence in part.rows)
     # Rows of other seeds are estimated all the same: their scores are shown, below the line.
-    rows = _same_seeds(_estimated(track, rows))
+    rows = _same_seeds(
+        [
+            replace(
+                row,
+                entry=registry.methods.get(row.method),
+                objections=(*row.objections, *usual.objections(evidence)),
+            )
+            for part in tried
+            for row, evidence in part.rows
+        ]
+    )
     fitting = {
         pool.joint: pool
         for pool in pools
@@ -98,8 +126,8 @@ def board(
         (row for row in rows if row.estimate and not row.objections),
         key=lambda row: (-row.score, row.label),
     )
-    solved = [score for r in tried for score in r.scores]
-    constants = _constants(track, rows)
+    # Where methods met other test examples, those of the first one.
+    constants = {t: best for part in reversed(tried) for t, best in part.constants.items()}
     ranked = _ranked(comparable)
     return Board(
         track=track,
@@ -109,11 +137,11 @@ def board(
         ranked=tuple(ranked),
         unranked=tuple(row for row in rows if row.objections),
         unsupported=refused,
-        failures=tuple(r for r in tried if r.status != "ok"),
+        failures=tuple(result for part in tried for result in part.failures),
         published=tuple(row for row in track.published if row.backbone == backbone),
         orders=tuple(paper_orders(track, ranked, backbone, registry)),
-        data_notes={s.task: s.data for s in solved if s.data},
-        metrics={s.task: tuple(s.metrics) for s in solved},
+        data_notes={task: note for part in tried for task, note in part.data_notes.items()},
+        metrics={task: names for part in tried for task, names in part.metrics.items()},
         constants=constants,
         constant_score=(
             float(sum(contribution(track, task, constants[task]) for task in track.tasks))
@@ -123,9 +151,9 @@ def board(
         noise=noise,
         data=usual.tasks,
         steps=usual.steps,
-        backbone_parameters=max((r.backbone_parameters for r in tried), default=0),
-        environments=tuple(r.environment for r in tried if r.environment),
-        carried=tuple(r.carried for r in tried if r.carried),
+        backbone_parameters=max((part.backbone_parameters for part in tried), default=0),
+        machines=tuple(machine for part in tried for machine in part.machines),
+        carried=tuple(carried for part in tried for carried in part.carried),
     )
 
 
@@ -221,18 +249,6 @@ def _with_noise(
     return found, noise
 
 
-def _constants(track: TrackEntry, rows: Sequence[Row]) -> dict[str, float]:
-    """The best score that one fixed answer reaches on each task's test examples."""
-    best = {}
-    for task in track.tasks:
-        scores = next((row.tasks[task].scores for row in rows if row.tasks[task].scores), None)
-        if not scores:
-            continue
-        answers, targets = np.array([scores[0].predictions]), np.array(scores[0].targets)
-        best[task] = best_constant(tuple(scores[0].metrics), answers, targets)
-    return best
-
-
 def _ranked(rows: Sequence[Row]) -> list[Row]:
     """Rows with their ranks, if it is known how the runs of all of them vary."""
     estimates = [row.estimate for row in rows if row.estimate]
@@ -240,67 +256,6 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
     if any(estimate.run_noise is None for estimate in estimates):
         return list(rows)
     return [replace(row, rank=rank) for row, rank in zip(rows, ranks(estimates), strict=True)]
-
-
-def _refused(results: Sequence[Result]) -> dict[str, str]:
-    """Methods all of whose cells are unsupported, with the reason they gave."""
-    by_method: dict[str, list[Result]] = defaultdict(list)
-    for result in results:
-        by_method[result.cell.method].append(result)
-    return {
-        method: cells[0].reason
-        for method, cells in sorted(by_method.items())
-        if all(cell.status == "unsupported" for cell in cells)
-    }
-
-
-def _by_row(results: Sequence[Result], registry: "Registry") -> list[list[Result]]:
-    """A setting of a per-task method is one row; of a joint one, one row per set of tasks."""
-    rows: dict[tuple[str, tuple[str, ...]], list[Result]] = defaultdict(list)
-    for result in results:
-        entry = registry.methods.get(result.cell.method)
-        tasks = result.cell.tasks if is_joint(result, entry) else ()
-        rows[setting_name(result, entry), tasks].append(result)
-    return list(rows.values())
-
-
-def _estimated(track: TrackEntry, rows: Sequence[Row]) -> list[Row]:
-    """Rows with estimates; all rows with the same test examples are resampled at once."""
-    columns: list[dict[str, TaskColumn]] = [dict(row.tasks) for row in rows]
-    parts: list[list[Estimate]] = [[] for _ in rows]
-    for task in track.tasks:
-        for members in _same_examples(task, rows):
-            runs = [score for i in members for score in rows[i].tasks[task].scores]
-            resampled = resampled_scores(
-                task,
-                tuple(runs[0].metrics),
-                np.array([score.predictions for score in runs]),
-                np.array(runs[0].targets),
-            )
-            ends = np.cumsum([len(rows[i].seeds) for i in members])
-            for i, own in zip(members, np.split(resampled, ends[:-1], axis=1), strict=True):
-                by_seed = np.array([[score.score for score in rows[i].tasks[task].scores]])
-                columns[i][task] = replace(
-                    columns[i][task], estimate=Estimate(by_seed, own.mean(axis=1))
-                )
-                # Points are taken of every resample, not of the mean: a track's score need not be
-                # linear in its tasks' (the Decathlon's is a power).
-                points = np.asarray(contribution(track, task, own)).mean(axis=1)
-                parts[i].append(Estimate(np.asarray(contribution(track, task, by_seed)), points))
-    estimated = []
-    for row, column, part in zip(rows, columns, parts, strict=True):
-        whole = total(part, trained_together=row.joint) if len(part) == len(column) else None
-        estimated.append(replace(row, tasks=column, estimate=whole))
-    return estimated
-
-
-def _same_examples(task: str, rows: Sequence[Row]) -> list[list[int]]:
-    """The rows that solved the task, by the test examples and metrics they were scored with."""
-    groups: dict[Any, list[int]] = defaultdict(list)
-    for i, row in enumerate(rows):
-        if scores := row.tasks[task].scores:
-            groups[scores[0].targets, tuple(scores[0].metrics)].append(i)
-    return list(groups.values())
 
 
 def _same_seeds(rows: Sequence[Row]) -> list[Row]:

@@ -14,15 +14,32 @@ from suite.registry.schema import (
 )
 from suite.results.agreement import Agreement
 from suite.results.ranks import Rank
-from suite.results.records import Carried, Environment, Result, TaskScore, Verified
+from suite.results.records import Carried, Result, Verified
 from suite.results.statistics import Estimate, RunNoise
+
+
+@dataclass(frozen=True)
+class RunScore:
+    """The score of one run on one task, in per cent, and the metrics of which it is the mean."""
+
+    score: float
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """On what some of a board's results were measured."""
+
+    hardware: str
+    versions: tuple[tuple[str, str], ...]
+    """Package and version."""
 
 
 @dataclass(frozen=True)
 class TaskColumn:
     """One method on one task: its score, or why there is none."""
 
-    scores: tuple[TaskScore, ...] = ()
+    scores: tuple[RunScore, ...] = ()
     """One per seed of the row, or none at all."""
     estimate: Estimate | None = None
     missing: str = ""
@@ -160,7 +177,7 @@ class Board:
     steps: int
     """Optimizer steps per task of most rows."""
     backbone_parameters: int
-    environments: tuple[Environment, ...]
+    machines: tuple[Machine, ...]
     carried: tuple[Carried, ...] = ()
     """Of every result that stands for other code than that which it was measured with."""
 

@@ -1,6 +1,5 @@
 """A leaderboard as one Markdown page."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 from suite.leaderboards import export, formats, papers, provenance
@@ -117,7 +116,7 @@ def _cells(row: Row, board: Board) -> list[str]:
 
 def _hardware(board: Board) -> dict[str, str]:
     """Every machine's name -> the letter it has on this page."""
-    names = sorted({environment.hardware for environment in board.environments})
+    names = sorted({machine.hardware for machine in board.machines})
     return {name: _letter(i) for i, name in enumerate(names)}
 
 
@@ -324,7 +323,7 @@ def _published(board: Board) -> str:
 
 def _how_made(board: Board) -> str:
     lines = ["## How this page was made"]
-    if board.environments:
+    if board.machines:
         lines.append(
             "Hardware: "
             + "; ".join(
@@ -369,8 +368,8 @@ def _carried(every: Sequence[Carried]) -> list[str]:
 
 
 def _versions(board: Board) -> list[str]:
-    found: dict[str, Counter[str]] = {}
-    for environment in board.environments:
-        for package, version in environment.versions.items():
-            found.setdefault(package, Counter())[version] += 1
+    found: dict[str, set[str]] = {}
+    for machine in board.machines:
+        for package, version in machine.versions:
+            found.setdefault(package, set()).add(version)
     return [f"{package} {', '.join(sorted(found[package]))}" for package in sorted(found)]

@@ -1,55 +1,128 @@
-"""The cells of one method -> a row: its scores, its cost, and objections to ranking it."""
+"""The cells of a setting of a method -> a row: scores, cost, and objections to ranking it."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from suite.leaderboards.board import Cost, Row, TaskColumn, needs_no_backbone
 from suite.registry.options import default_options, setting_of
 from suite.registry.schema import REQUESTED, MethodEntry, Store, TaskRecipe, TrackEntry
-from suite.results.records import OF_METHOD, Ledger, Result
+from suite.results.records import OF_METHOD, Ledger, Result, TaskScore
 
 NOT_RUN = "not run"
 """Why a task has no score if no seed of it was run."""
+Topic = tuple[str, str]
+BACKBONE, STEPS, BUDGET, KNOWN = ("backbone", ""), ("steps", ""), ("budget", ""), ("known", "")
+DATA, CODE = "data", "code"
+"""The first words of topics that there are for every task and for every part of the code."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the cells of a row were measured with."""
+
+    values: Mapping[Topic, Mapping[str, str]]
+    """Topic -> every value that a cell with a score has -> when the last of them finished."""
+    budget: str
+    """The one that was requested in place of the recipe's."""
+    several_methods: bool
+    """Whether the cells come from different versions of the method."""
+    several_recipes: bool
+
+    def has_other(self, topic: Topic, usual: str) -> bool:
+        """Whether a cell has another value than the usual one."""
+        return any(value != usual for value in self.values.get(topic, ()))
+
+
+def evidence_of(cells: Sequence[Result]) -> Evidence:
+    """What is known of a row's cells."""
+    ok = [cell for cell in cells if cell.status == "ok"]
+    values: dict[Topic, dict[str, str]] = defaultdict(dict)
+    for cell in ok:
+        finished = cell.environment.finished if cell.environment else ""
+        for topic, value in _values(cell):
+            values[topic][value] = max(values[topic].get(value, ""), finished)
+    versions = {(r.identity.method, *map(r.identity.parts.get, OF_METHOD)) for r in ok}
+    return Evidence(dict(values), budget_of(cells[0]), len(versions) > 1, _several_recipes(ok))
+
+
+def _values(cell: Result) -> Iterable[tuple[Topic, str]]:
+    engine = cell.identity.engine
+    yield BACKBONE, cell.identity.backbone
+    yield BUDGET, budget_of(cell)
+    yield KNOWN, str(bool(engine))
+    if cell.recipe:
+        yield STEPS, str(cell.recipe.steps)
+    for task, digest in cell.identity.examples.items():
+        yield (DATA, task), digest
+    for part, digest in engine.items():
+        yield (CODE, part), digest
 
 
 class Usual:
     """The data, the backbone, the steps and the code that most methods were measured with."""
 
-    def __init__(self, results: Sequence[Result]) -> None:
-        ok = [r for r in results if r.status == "ok"]
-        self.backbone = _most_common((r.identity.backbone, r) for r in ok)
-        self.tasks = {
-            task: _most_common((r.identity.examples[task], r) for r in ok if task in r.cell.tasks)
-            for task in sorted({task for r in ok for task in r.cell.tasks})
-        }
-        known = _most_common((str(bool(r.identity.engine)), r) for r in ok) == str(True)
-        same = [r for r in ok if bool(r.identity.engine) == known]
+    def __init__(self, rows: Iterable[tuple[str, Evidence]]) -> None:
+        self._methods: dict[Topic, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self._last: dict[tuple[Topic, str], str] = defaultdict(str)
+        for method, evidence in rows:
+            for topic, values in evidence.values.items():
+                for value, finished in values.items():
+                    self._methods[topic][value].add(method)
+                    self._last[topic, value] = max(self._last[topic, value], finished)
+        self.backbone = self._most_common(BACKBONE)
+        self.tasks = {of: self._most_common((DATA, of)) for of in self._all(DATA)}
         self.engine = {
-            part: _most_common(
-                (r.identity.engine[part], r) for r in same if part in r.identity.engine
-            )
-            for part in sorted({part for r in same for part in r.identity.engine})
+            part: self._most_common((CODE, part))
+            for part in self._all(CODE)
+            if self._most_common(KNOWN) == str(True)
         }
         """Digest of every part of the code that methods share; empty if most results have none."""
-        steps = _most_common((str(r.recipe.steps), r) for r in ok if r.recipe)
-        self.steps = int(steps or 0)
-        self.budget = _most_common((budget_of(r), r) for r in ok)
+        self.steps = int(self._most_common(STEPS) or 0)
+        self.budget = self._most_common(BUDGET)
+
+    def _all(self, word: str) -> list[str]:
+        return sorted(of for kind, of in self._methods if kind == word)
+
+    def _most_common(self, topic: Topic) -> str:
+        """The value that most methods have; on a tie, the one measured last."""
+        methods = self._methods.get(topic, {})
+        order = {value: (len(of), self._last[topic, value], value) for value, of in methods.items()}
+        return max(order, key=order.__getitem__, default="")
+
+    def objections(self, evidence: Evidence) -> Iterable[str]:
+        """Why a row must not be ranked with most others."""
+        unlike = sorted(
+            t for t, usual in self.tasks.items() if evidence.has_other((DATA, t), usual)
+        )
+        if unlike:
+            yield f"other data, splits or metrics than most rows: {', '.join(unlike)}"
+        if evidence.has_other(BACKBONE, self.backbone):
+            yield "other backbone weights than most rows"
+        if evidence.budget != self.budget:
+            theirs = self.budget or "the budget of their recipes"
+            yield f"{evidence.budget or 'the budget of its recipe'}; most rows have {theirs}"
+        if evidence.has_other(KNOWN, str(bool(self.engine))):
+            recorded = str(True) in evidence.values[KNOWN]
+            yield (
+                "its code is known, that of most rows is not"
+                if recorded
+                else "it is not known whether its code is that of most rows"
+            )
+        elif parts := [
+            p for p, usual in self.engine.items() if evidence.has_other((CODE, p), usual)
+        ]:
+            yield f"other code than most rows: {', '.join(parts)}"
+        if evidence.several_methods:
+            yield "its cells come from different versions of the method"
+        if evidence.several_recipes:
+            yield "its cells come from different versions of the recipe"
 
 
 def budget_of(result: Result) -> str:
     """The budget requested in place of the recipe's: `steps=200`; empty for the recipe's own."""
     parts = result.cell.setting.split(",")
     return ",".join(part for part in parts if part.partition("=")[0] in REQUESTED)
-
-
-def _most_common(votes: Iterable[tuple[str, Result]]) -> str:
-    """The value that most methods have; on a tie, the one measured last."""
-    methods: dict[str, set[str]] = defaultdict(set)
-    last: dict[str, str] = defaultdict(str)
-    for value, result in votes:
-        methods[value].add(result.cell.method)
-        last[value] = max(last[value], result.environment.finished if result.environment else "")
-    return max(methods, key=lambda v: (len(methods[v]), last[v], v), default="")
 
 
 def is_joint(result: Result, entry: MethodEntry | None) -> bool:
@@ -60,15 +133,16 @@ def is_joint(result: Result, entry: MethodEntry | None) -> bool:
 
 
 def make_row(
-    track: TrackEntry, cells: Sequence[Result], entry: MethodEntry | None, usual: Usual
+    track: TrackEntry,
+    cells: Sequence[Result],
+    columns: Mapping[str, TaskColumn],
+    entry: MethodEntry | None,
 ) -> Row:
-    """The row of a method's cells, not yet estimated nor ranked."""
+    """The row of a method's cells with these columns, not yet held against others nor ranked."""
     cell = cells[0].cell
     joint = is_joint(cells[0], entry)
     exact = cells[0].model_copy(update={"cell": cell.stored_as(Store.FLOAT32)})
-    seeds = tuple(sorted({c.cell.seed for c in cells}))
     ok = [c for c in cells if c.status == "ok"]
-    columns = {task: _column(task, cells, seeds) for task in track.tasks}
     partial = joint and set(cell.tasks) != set(track.tasks)
     complete = not partial and all(column.scores for column in columns.values())
     return Row(
@@ -80,15 +154,20 @@ def make_row(
         options=(ok or cells)[0].options,
         store=cell.store,
         training=(setting_name(exact, entry), *(cell.tasks if joint else ())),
-        seeds=seeds,
+        seeds=seeds_of(cells),
         tasks=columns,
-        objections=tuple(_objections(track, cells, columns, usual, partial=partial)),
+        objections=tuple(_objections(track, cells, columns, partial=partial)),
         estimate=None,
         cost=cost_of(ok, len(track.tasks), entry, joint=joint) if complete else None,
         hardware=tuple(sorted({c.environment.hardware for c in ok if c.environment})),
         uncommitted=any(c.environment is not None and bool(c.environment.dirty) for c in ok),
         verified=tuple(v for c in cells if (v := c.verified)) if _all_verified(cells) else (),
     )
+
+
+def seeds_of(cells: Sequence[Result]) -> tuple[int, ...]:
+    """The seeds of a row."""
+    return tuple(sorted({cell.cell.seed for cell in cells}))
 
 
 def _all_verified(cells: Sequence[Result]) -> bool:
@@ -115,13 +194,16 @@ def setting_name(result: Result, entry: MethodEntry | None) -> str:
     return cell.model_copy(update={"setting": ",".join(changed)}).name
 
 
-def _column(task: str, cells: Sequence[Result], seeds: Sequence[int]) -> TaskColumn:
+def solved(
+    task: str, cells: Sequence[Result], seeds: Sequence[int]
+) -> tuple[tuple[TaskScore, ...], str]:
+    """The scores of a row on a task, one for each seed; or none, and why there are none."""
     scores = {c.cell.seed: s for c in cells for s in c.scores if s.task == task}
     if missing := [seed for seed in seeds if seed not in scores]:
-        return TaskColumn(missing=_why_missing(task, missing, seeds, cells))
+        return (), _why_missing(task, missing, seeds, cells)
     if len({score.targets for score in scores.values()}) > 1:
-        return TaskColumn(missing="test examples differ between seeds")
-    return TaskColumn(scores=tuple(scores[seed] for seed in seeds))
+        return (), "test examples differ between seeds"
+    return tuple(scores[seed] for seed in seeds), ""
 
 
 def _why_missing(
@@ -141,11 +223,10 @@ def _objections(
     track: TrackEntry,
     cells: Sequence[Result],
     columns: Mapping[str, TaskColumn],
-    usual: Usual,
     *,
     partial: bool,
 ) -> Iterable[str]:
-    """Why the row must not be ranked with the others."""
+    """Why the row must not be ranked with any others."""
     ok = [c for c in cells if c.status == "ok"]
     missing: dict[str, list[str]] = defaultdict(list)
     for task, column in columns.items():
@@ -154,25 +235,12 @@ def _objections(
     if partial:
         yield f"trained jointly on {len(cells[0].cell.tasks)} of {len(track.tasks)} tasks"
     if missing and (ok or not partial):
-        solved = sum(not column.missing for column in columns.values())
+        have = sum(not column.missing for column in columns.values())
         named = "; ".join(
             f"{reason}: {', '.join(tasks) if len(tasks) < len(columns) else 'all'}"
             for reason, tasks in missing.items()
         )
-        yield f"{solved}/{len(columns)} tasks ({named})"
-    unlike = {t for r in ok for t, d in r.identity.examples.items() if d != usual.tasks[t]}
-    if unlike:
-        yield f"other data, splits or metrics than most rows: {', '.join(sorted(unlike))}"
-    if any(r.identity.backbone != usual.backbone for r in ok):
-        yield "other backbone weights than most rows"
-    if (own := budget_of(cells[0])) != usual.budget:
-        theirs = usual.budget or "the budget of their recipes"
-        yield f"{own or 'the budget of its recipe'}; most rows have {theirs}"
-    yield from _other_code(ok, usual)
-    if len({(r.identity.method, *map(r.identity.parts.get, OF_METHOD)) for r in ok}) > 1:
-        yield "its cells come from different versions of the method"
-    if _several_recipes(ok):
-        yield "its cells come from different versions of the recipe"
+        yield f"{have}/{len(columns)} tasks ({named})"
 
 
 def _several_recipes(ok: Sequence[Result]) -> bool:
@@ -182,21 +250,6 @@ def _several_recipes(ok: Sequence[Result]) -> bool:
     common = {r.model_dump_json(exclude=set(TaskRecipe.model_fields)) for r in recipes}
     known = {(r.cell.tasks, r.identity.recipe) for r in ok}
     return len(common) > 1 or len(known) > len({r.cell.tasks for r in ok})
-
-
-def _other_code(ok: Sequence[Result], usual: Usual) -> Iterable[str]:
-    """Objections if scores come from other code than most rows', or if that is unknown."""
-    if any(bool(r.identity.engine) != bool(usual.engine) for r in ok):
-        recorded = any(r.identity.engine for r in ok)
-        yield (
-            "its code is known, that of most rows is not"
-            if recorded
-            else "it is not known whether its code is that of most rows"
-        )
-        return
-    parts = {part for r in ok for part, d in r.identity.engine.items() if d != usual.engine[part]}
-    if parts:
-        yield f"other code than most rows: {', '.join(sorted(parts))}"
 
 
 def cost_of(ok: Sequence[Result], tasks: int, entry: MethodEntry | None, *, joint: bool) -> Cost:

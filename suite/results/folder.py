@@ -1,7 +1,7 @@
 """The results of an output folder: a file a cell while cells run, a pack a board afterwards."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -87,7 +87,7 @@ class Lookup(Generic[R]):
         write over, and for a pack in which a merge left both sides.
         """
         try:
-            single = _read_single(self.out / SINGLES / cell.file_name, self.kind)
+            single = read_single(self.out / SINGLES / cell.file_name, self.kind)
         except FileNotFoundError:
             single = None
         pack = self._pack(pack_name(cell.model_dump()))
@@ -145,7 +145,7 @@ def read_singles(out: Path, kind: type[R], left_out: list[NoResult]) -> Iterator
     """The results in files of their own; those that are none are added to `left_out`."""
     for path in single_paths(out):
         try:
-            yield path, _read_single(path, kind)
+            yield path, read_single(path, kind)
         except FileNotFoundError:
             continue  # packed by another process since the folder was listed
         except NoResult as reason:
@@ -155,23 +155,35 @@ def read_singles(out: Path, kind: type[R], left_out: list[NoResult]) -> Iterator
 def _read(out: Path, kind: type[R]) -> Results[R]:
     # Packs are read last: a result that is packed meanwhile is then seen twice, never missed.
     left_out: list[NoResult] = []
-    found = {record.cell: record for _, record in read_singles(out, kind, left_out)}
-    for path in pack_paths(out):
-        pack = read_pack(path)
-        for line in (*pack.cells.values(), *pack.foreign):
-            try:
-                record = pack.read(line, kind)
-            except NoResult as reason:
-                left_out.append(reason)
-                continue
-            single = found.get(record.cell)
-            if single is None or not _comes_after(single, record):
-                found[record.cell] = record
+    singles = [record for _, record in read_singles(out, kind, left_out)]
+    packs = map(read_pack, pack_paths(out))
+    lines = ((pack, line) for pack in packs for line in (*pack.cells.values(), *pack.foreign))
+    return together(singles, lines, kind, left_out)
+
+
+def together(
+    singles: Iterable[R], lines: Iterable[tuple[Pack, str]], kind: type[R], left_out: list[NoResult]
+) -> Results[R]:
+    """Results from files of their own and from lines of packs: one for each cell."""
+    found = {record.cell: record for record in singles}
+    for pack, line in lines:
+        try:
+            record = pack.read(line, kind)
+        except NoResult as reason:
+            left_out.append(reason)
+            continue
+        single = found.get(record.cell)
+        if single is None or not _comes_after(single, record):
+            found[record.cell] = record
     ordered = dict(sorted(found.items(), key=lambda item: item[0].file_name))
     return Results(ordered, tuple(left_out))
 
 
-def _read_single(path: Path, kind: type[R]) -> R:
+def read_single(path: Path, kind: type[R]) -> R:
+    """The result in a file of its own, or the part of it that `kind` declares.
+
+    Raises `NoResult` for anything else, and FileNotFoundError.
+    """
     # A copy under another name would count as a second run.
     record = read_record(path, kind)
     if path.name != record.cell.file_name:

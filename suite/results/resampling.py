@@ -4,6 +4,7 @@ A resample is a row of counts: how often each example was drawn.
 Suffixes: R runs, N test examples, B resamples.
 """
 
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 
@@ -15,6 +16,8 @@ Array = np.ndarray
 RESAMPLES = 1000
 _BLOCK = 2_000_000
 """Counts held at once, which bounds the memory for large test sets."""
+_KEPT = 10_000_000
+"""Counts of one test set that are worth keeping until the next method."""
 
 
 def weighted_scores(metrics: Sequence[str], p_RN: Array, t_N: Array, counts_BN: Array) -> Array:
@@ -66,10 +69,23 @@ def resampled_scores(
 
 def _resamples(task: str, t_N: Array, resamples: int) -> Iterator[Array]:
     content = task.encode() + np.asarray(t_N, dtype="<f8").tobytes()
-    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(content).digest()[:8], "little"))
+    seed = int.from_bytes(hashlib.sha256(content).digest()[:8], "little")
     n = len(t_N)
+    blocks = _kept(seed, n, resamples) if n * resamples <= _KEPT else _drawn(seed, n, resamples)
+    return (block.astype(float) for block in blocks)
+
+
+def _drawn(seed: int, n: int, resamples: int) -> Iterator[Array]:
+    rng = np.random.default_rng(seed)
     block = max(1, _BLOCK // n)
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
         drawn = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(float)
+        counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+        yield counts.astype(np.uint16 if n < 2**16 else np.uint32)
+
+
+@functools.lru_cache(maxsize=24)
+def _kept(seed: int, n: int, resamples: int) -> tuple[Array, ...]:
+    """The methods of a board meet the same resamples one after the other."""
+    return tuple(_drawn(seed, n, resamples))

@@ -122,6 +122,19 @@ def test_one_cell_among_a_hundred_thousand_results_is_planned_at_once(tmp_path, 
     shutil.rmtree(tmp_path)
 
 
+def test_one_new_result_among_a_hundred_thousand_is_ranked_in_seconds(tmp_path, benchmark):
+    write_results(tmp_path, VERY_MANY)
+    run("leaderboard", "--out", str(tmp_path))
+    one = next((tmp_path / "results").iterdir())
+    one.write_text(one.read_text().replace('"reason":""', '"reason":"" '))
+    times = []
+    command = ("leaderboard", "--out", str(tmp_path))
+    benchmark.pedantic(lambda: times.append(run(*command)), rounds=1)
+    print(f"\nleaderboard after one new result: {times[0]:.2f} s")
+    assert times[0] < 10
+    shutil.rmtree(tmp_path)
+
+
 def test_one_cell_of_a_pack_of_ten_thousand_is_planned_at_once(tmp_path, benchmark):
     write_results(tmp_path, MANY, board="bert_mini")
     pack(tmp_path)
