@@ -5,7 +5,7 @@ Methods store between a thousandth of the backbone and a few copies of it beside
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +20,8 @@ from suite.leaderboards.board import Board
 from suite.leaderboards.front import Point, curves, pareto_front, points
 from suite.leaderboards.label_placement import nearest, place
 
+_LETTER = 8
+"""Pixels."""
 # Okabe and Ito's colours, which readers with any colour vision can distinguish; shapes differ too.
 _PER_TASK, _JOINT, _PUBLISHED, _INK, _PALE = "#0072B2", "#D55E00", "#666666", "#222222", "#B8B8B8"
 _STYLE = {
@@ -176,7 +178,7 @@ def _draw_labels(axes: Axes, shown: Sequence[Point], front: Sequence[Point]) -> 
     scale = axes.figure.dpi / 72
     to_pixels, to_data = axes.transData, axes.transData.inverted()
     anchors = np.array([to_pixels.transform((_x(p.stored_x), p.score)) for p in ordered])
-    obstacles = _steps(axes, front)
+    obstacles = [*_steps(axes, front), *_pieces(axes, shown)]
     for point, (x, _) in zip(ordered, anchors, strict=True):
         if point.interval:
             low, high = (to_pixels.transform((0, value))[1] for value in point.interval)
@@ -226,3 +228,13 @@ def _steps(axes: Axes, front: Sequence[Point]) -> list[tuple[float, float, float
     for (x, y), (end, top) in pairwise([*places, np.array([axes.bbox.x1, places[-1][1]])]):
         boxes += [(x, y - 1, end, y + 1), (end - 1, y, end + 1, top)]
     return boxes
+
+
+def _pieces(axes: Axes, shown: Sequence[Point]) -> Iterator[tuple[float, float, float, float]]:
+    """What the lines between settings of one method cover, in pieces as short as a letter."""
+    for curve in curves(shown):
+        places = [axes.transData.transform((_x(p.stored_x), p.score)) for p in curve]
+        for start, end in pairwise(places):
+            ends = np.linspace(start, end, 1 + math.ceil(math.dist(start, end) / _LETTER))
+            for (x, y), (right, top) in pairwise(ends):
+                yield min(x, right), min(y, top) - 1, max(x, right), max(y, top) + 1

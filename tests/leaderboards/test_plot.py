@@ -3,7 +3,9 @@ import xml.etree.ElementTree as ElementTree
 import matplotlib as mpl
 import pytest
 
+from suite.leaderboards import plot
 from suite.leaderboards.aggregate import boards
+from suite.leaderboards.label_placement import place
 from suite.leaderboards.plot import Point, pareto_front, points, render
 
 
@@ -54,3 +56,23 @@ def test_nothing_measured_and_no_known_cost_gives_no_plot(registry, make):
     results = [make.cell("full", "rte", status="failed", reason="broken")]
     (board,) = [b for b in boards(results, registry) if b.backbone == "bert_mini"]
     assert render(board) is None
+
+
+def test_names_keep_off_the_line_between_settings(registry, make, monkeypatch):
+    seen = []
+
+    def placed(anchors, sizes, obstacles, *others):
+        seen.append((anchors, obstacles))
+        return place(anchors, sizes, obstacles, *others)
+
+    monkeypatch.setattr(plot, "place", placed)
+    small = make.per_task("probe", 0.6, own=10, setting="rank=1")
+    results = [*small, *make.per_task("probe", 0.9, own=1000)]
+    (board,) = [b for b in boards(results, registry) if b.backbone == "bert_mini"]
+    render(board)
+    (((x, y), (end, top)), obstacles) = seen[0]
+    for share in (0.2, 0.5, 0.8):
+        at_x, at_y = x + share * (end - x), y + share * (top - y)
+        assert any(
+            left <= at_x <= right and low <= at_y <= high for left, low, right, high in obstacles
+        )
