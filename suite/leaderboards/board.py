@@ -1,7 +1,7 @@
 """The content of a leaderboard before it is drawn: frozen rows of one (track, backbone, scale)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from suite.registry.schema import (
     BackboneEntry,
@@ -99,6 +99,9 @@ class Row:
     estimate: Estimate | None
     cost: Cost | None
     hardware: tuple[str, ...]
+    facts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What the method reports of itself -> task -> mean over seeds; an empty name in the place of
+    the task is for all tasks together."""
     uncommitted: bool = False
     """Whether code ran that no commit holds."""
     verified: tuple[Verified, ...] = ()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from suite.leaderboards import export, formats, papers, provenance
+from suite.leaderboards import export, facts, formats, papers, provenance
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.commands import commands
 from suite.leaderboards.definitions import definitions
@@ -23,6 +23,7 @@ def render(board: Board, *, plot: str | None) -> str:
         _below_the_line(board),
         _exceptions(board),
         _per_task(board),
+        facts.section(board),
         _failures(board),
         _unsupported(board),
         papers.section(board),

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from suite.leaderboards.board import Cost, Row, TaskColumn, needs_no_backbone
 from suite.registry.options import default_options, setting_of
@@ -160,6 +161,7 @@ def make_row(
         estimate=None,
         cost=cost_of(ok, len(track.tasks), entry, joint=joint) if complete else None,
         hardware=tuple(sorted({c.environment.hardware for c in ok if c.environment})),
+        facts=_facts(ok, joint=joint),
         uncommitted=any(c.environment is not None and bool(c.environment.dirty) for c in ok),
         verified=tuple(v for c in cells if (v := c.verified)) if _all_verified(cells) else (),
     )
@@ -168,6 +170,16 @@ def make_row(
 def seeds_of(cells: Sequence[Result]) -> tuple[int, ...]:
     """The seeds of a row."""
     return tuple(sorted({cell.cell.seed for cell in cells}))
+
+
+def _facts(ok: Sequence[Result], *, joint: bool) -> dict[str, dict[str, float]]:
+    """`NAME@TASK`, or `NAME` of all tasks of a cell, over all cells."""
+    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for result in ok:
+        for key, value in result.facts.items():
+            name, _, task = key.partition("@")
+            values[name][task or ("" if joint else result.cell.tasks[0])].append(value)
+    return {name: {t: fmean(own) for t, own in tasks.items()} for name, tasks in values.items()}
 
 
 def _all_verified(cells: Sequence[Result]) -> bool:

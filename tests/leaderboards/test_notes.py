@@ -71,3 +71,31 @@ def test_what_was_compared_before_results_were_carried_is_said(registry, make):
         "- 9 carried from commit 01234567 (the recorded tree was dirty, the commit was run): "
         "compared on 1 cell, 277 predictions, all equal bit for bit"
     ) in text
+
+
+def test_what_methods_report_is_told_once_for_each_task(registry, make):
+    def reporting(results):
+        return [r.model_copy(update={"facts": {"kept": 2.0 + r.cell.seed}}) for r in results]
+
+    registry.methods["full"] = make.method("full", facts={"kept": "layers that are kept"})
+    registry.methods["hyper"] = make.method("hyper", "joint", facts={"size": "embeddings"})
+    exact = reporting(make.per_task("full", 0.9))
+    rounded = reporting(make.per_task("full", 0.9, store="int8"))
+    hyper = [
+        result.model_copy(update={"facts": {"size": 0.25, "size@rte": 1234.0}})
+        for result in make.joint("hyper", 0.8)
+    ]
+    found = section(page([*exact, *rounded, *hyper], registry), "What methods report")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in found.splitlines()
+        if line.startswith("| ") and "---" not in line
+    ]
+    tasks = rows[0][2:-1]
+    assert rows[0][-1] == "all tasks"
+    assert ["full", "kept", *["3"] * len(tasks), "–"] in rows
+    own = ["1,234" if task == "rte" else "–" for task in tasks]
+    assert ["hyper", "size", *own, "0.25"] in rows
+    assert len(rows) == 3, "a precision is the same training"
+    assert "- **kept**: layers that are kept." in found
+    assert "What methods report" not in page(make.per_task("probe", 0.6), registry)
