@@ -1,6 +1,6 @@
 """Pages, plots and tables: a pure function of results and registry, the same bytes every time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,16 +43,22 @@ def pages(
     `found` are the searches for learning rates that the recipes rest on; `quoted`: with pages for
     boards of which there are published numbers alone.
     """
-    return _pages(boards(results, registry, noise.published()), registry, found, quoted=quoted)
+    every = boards(results, registry, noise.published())
+    return _pages(every, registry, found, plot.render, quoted=quoted)
 
 
 def _pages(
-    every: Sequence[Board], registry: "Registry", found: Sequence[Search], *, quoted: bool
+    every: Sequence[Board],
+    registry: "Registry",
+    found: Sequence[Search],
+    draw: Callable[[Board], bytes | None],
+    *,
+    quoted: bool,
 ) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     every = [board for board in every if quoted or board.rows or board.unsupported]
     for board in every:
-        image = plot.render(board)
+        image = draw(board)
         if image:
             files[f"plots/{board.name}.svg"] = image
         page = markdown.render(board, plot=f"plots/{board.name}.svg" if image else None)
@@ -87,11 +93,11 @@ def build(out: Path, registry: "Registry") -> list[Path]:
     """
     # Of several processes, the last one to write has then read what all of them have computed.
     with alone(out, "pages"):
-        every, searches = _read(out, registry)
+        every, searches, draw = _read(out, registry)
         # Only after reading, which refuses to choose between the sides of a merge.
         if is_packed(out):
             pack(out)
-        files = _pages(every, registry, searches, quoted=is_packed(out))
+        files = _pages(every, registry, searches, draw, quoted=is_packed(out))
         for name in _stale(out, files):
             (out / name).unlink()
         own = [name for name in files if _is_anothers(out / name)]
@@ -105,8 +111,8 @@ def build(out: Path, registry: "Registry") -> list[Path]:
 
 def check(out: Path, registry: "Registry") -> list[str]:
     """The files below `out` that do not follow from the results: changed, missing or left over."""
-    every, searches = _read(out, registry, anew=True)
-    files = _pages(every, registry, searches, quoted=is_packed(out))
+    every, searches, draw = _read(out, registry, anew=True)
+    files = _pages(every, registry, searches, draw, quoted=is_packed(out))
     different = [
         name
         for name, page in files.items()
@@ -121,20 +127,21 @@ def export_to(path: Path, out: Path, registry: "Registry") -> None:
     Raises `UserError` for another ending, and if the file cannot be written.
     """
     export.require_ending(path)
-    every, _ = _read(out, registry)
+    every, *_ = _read(out, registry)
     export.write([b for b in every if is_packed(out) or b.rows], path)
 
 
 def _read(
     out: Path, registry: "Registry", *, anew: bool = False
-) -> tuple[list[Board], Sequence[Search]]:
-    """The boards and searches of an output folder; files that are neither results nor searches are
-    named on stderr. `anew`: from the results alone, whatever is kept of an earlier time."""
+) -> tuple[list[Board], Sequence[Search], Callable[[Board], bytes | None]]:
+    """The boards and searches of an output folder, and what draws the boards; files that are
+    neither results nor searches are named on stderr. `anew`: from the results alone, whatever is
+    kept of an earlier time."""
     found, searches = read_parts(out, registry, anew=anew), read_searches(out)
     for warning in (warning_of(found.left_out), warning_of(searches.left_out, "search")):
         if warning:
             say(warning)
-    return boards_of(found.parts, registry, noise.published()), searches.found
+    return boards_of(found.parts, registry, noise.published()), searches.found, found.draw
 
 
 def _is_anothers(page: Path) -> bool:

@@ -37,6 +37,13 @@ _STYLE = {
 }
 
 
+def content(board: Board) -> tuple[object, ...]:
+    """Everything that is drawn of a board: two with the same content have the same plot."""
+    track = board.track
+    place = (track.name, track.score, len(track.tasks), board.backbone, board.scale)
+    return *place, *points(board)
+
+
 def render(board: Board) -> bytes | None:
     """The plot as SVG, the same bytes for the same board; None if there is nothing to show."""
     shown = points(board)

@@ -1,7 +1,8 @@
-"""Parts of boards, kept from one time that pages are written to the next.
+"""Parts of boards and their plots, kept from one time that pages are written to the next.
 
 In a folder of many results, a part whose results have not changed is taken from the user's cache
-folder. What is kept is what `parts` gives, so that pages are the same with it and without.
+folder, and so is the plot of a board whose points have not. What is kept is what `parts` and
+`render` give, so that pages are the same with it and without.
 """
 
 import hashlib
@@ -9,15 +10,19 @@ import pickle
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import matplotlib
 import numpy as np
 import scipy
 
+from suite.leaderboards import plot
 from suite.leaderboards.aggregate import track_of
+from suite.leaderboards.board import Board
 from suite.leaderboards.parts import Part, parts
 from suite.registry.cache import cache_folder
 from suite.results.records import NoResult
@@ -41,6 +46,8 @@ class Found:
     parts: tuple[Part, ...]
     left_out: tuple[NoResult, ...]
     """Files, and lines of packs, that are no results."""
+    draw: Callable[[Board], bytes | None]
+    """Gives the plot of a board."""
 
 
 def read_parts(out: Path, registry: "Registry", *, anew: bool = False) -> Found:
@@ -61,7 +68,7 @@ def _read(out: Path, registry: "Registry", *, anew: bool) -> Found:
     found: list[Part] = []
     left_out: list[NoResult] = []
     for share in every:
-        own = kept.find(share) if kept else None
+        own = kept.parts(share) if kept else None
         if own is None:
             results = share.read()
             for cell in results:
@@ -71,11 +78,12 @@ def _read(out: Path, registry: "Registry", *, anew: bool) -> Found:
             if kept and not results.left_out:
                 kept.keep(share, own)
         found += own
-    return Found(tuple(found), tuple(sorted(left_out, key=lambda reason: reason.place)))
+    left_out.sort(key=lambda reason: reason.place)
+    return Found(tuple(found), tuple(left_out), kept.draw if kept else plot.render)
 
 
 class _Kept:
-    """What is kept of one output folder: a file for each share."""
+    """What is kept of one output folder: a file for each share and each plot."""
 
     def __init__(self, out: Path, registry: "Registry") -> None:
         self.out = out.resolve()
@@ -87,17 +95,34 @@ class _Kept:
         files = [path for name in _READERS for path in sorted((_PACKAGE / name).rglob("*.py"))]
         self.basis = _digest("\0".join([versions, *tracks, *(p.read_text() for p in files)]))
 
-    def find(self, share: Share) -> list[Part] | None:
-        """The parts of a share as it is now."""
-        # Whatever is wrong with the file, the results can be read again.
-        with suppress(Exception):
-            state, found = pickle.loads(self._path(share).read_bytes())
-            if state == self._state(share):
-                return list(found)
-        return None
+    def parts(self, share: Share) -> list[Part] | None:
+        """The parts of a share as it is now, if they are kept."""
+        found: list[Part] | None = self._find(share.name, self._state(share))
+        return found
 
     def keep(self, share: Share, found: list[Part]) -> None:
         """Keep the parts of a share for the next time."""
+        self._keep(share.name, self._state(share), found)
+
+    def draw(self, board: Board) -> bytes | None:
+        """The plot of a board."""
+        name = f"plot {board.name}"
+        state = _digest(f"{self.basis}\0{matplotlib.__version__}\0{plot.content(board)!r}")
+        image: bytes | None = self._find(name, state)
+        if image is None:
+            image = plot.render(board)
+            self._keep(name, state, image)
+        return image
+
+    def _find(self, name: str, state: str) -> Any:
+        # Whatever is wrong with the file, what it held can be made again.
+        with suppress(Exception):
+            kept, content = pickle.loads(self._path(name).read_bytes())
+            if kept == state:
+                return content
+        return None
+
+    def _keep(self, name: str, state: str, content: object) -> None:
         # A read-only home costs time on the next run, nothing else.
         with suppress(OSError):
             if not self.folder.is_dir():
@@ -105,8 +130,8 @@ class _Kept:
                 self.folder.mkdir(parents=True)
                 (self.folder / _WHERE).write_text(str(self.out))
             with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
-                file.write(pickle.dumps((self._state(share), found)))
-            Path(file.name).replace(self._path(share))
+                file.write(pickle.dumps((state, content)))
+            Path(file.name).replace(self._path(name))
 
     def _tidy(self) -> None:
         """Remove what is kept of folders that are gone."""
@@ -114,8 +139,8 @@ class _Kept:
             if not Path(where.read_text()).is_dir():
                 shutil.rmtree(where.parent, ignore_errors=True)
 
-    def _path(self, share: Share) -> Path:
-        return self.folder / f"{_digest(share.name)[:16]}.pickle"
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{_digest(name)[:16]}.pickle"
 
     def _state(self, share: Share) -> str:
         entry = self.registry.methods.get(share.method)

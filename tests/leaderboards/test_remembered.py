@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.leaderboards import build, check, pages, remembered
+from suite.leaderboards import build, check, pages, plot, remembered
 from suite.leaderboards.remembered import read_parts
 from suite.results.folder import read_results
 from suite.results.packing import pack
@@ -88,12 +88,28 @@ def test_other_options_or_tasks_of_the_registry_make_other_parts(folder, registr
 def test_what_is_kept_may_be_damaged(folder, registry, read, tmp_path):
     build(folder, registry)
     kept = sorted((tmp_path / "cache/suite/boards").glob("*/*.pickle"))
-    assert len(kept) == 3
-    kept[0].write_bytes(b"")
-    kept[1].write_bytes(kept[2].read_bytes())
+    assert len(kept) == 4, "three shares and a plot"
+    for damaged, other in zip(kept[::2], kept[1::2], strict=True):
+        damaged.write_bytes(b"")
+        other.write_bytes(kept[-1].read_bytes())
+    kept[-1].write_bytes(b"no pickle")
     read.clear()
     build(folder, registry)
-    assert len(read) == 2
+    assert len(read) == 3
+    assert check(folder, registry) == []
+
+
+def test_a_plot_is_drawn_again_if_a_point_has_moved(folder, registry, make, monkeypatch):
+    drawn = []
+    render = plot.render
+    monkeypatch.setattr(plot, "render", lambda board: drawn.append(board.name) or render(board))
+    for _ in range(2):
+        build(folder, registry)
+    assert len(drawn) == 1
+    for result in make.joint("hyper", 0.7):
+        result.write(folder / "results")
+    build(folder, registry)
+    assert len(drawn) == 2
     assert check(folder, registry) == []
 
 
