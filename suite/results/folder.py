@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -109,9 +110,12 @@ class Lookup(Generic[R]):
 def file_version(path: Path) -> tuple[int, ...]:
     """What changes when a file is replaced; empty for one that does not exist."""
     try:
-        status = path.stat()
+        return _version(path.stat())
     except (FileNotFoundError, NotADirectoryError):
         return ()
+
+
+def _version(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
@@ -130,15 +134,26 @@ def single_paths(out: Path) -> list[Path]:
 
     Raises `UserError` if the folder cannot be read.
     """
+    return [out / SINGLES / entry.name for entry in _entries(out)]
+
+
+def single_versions(out: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The names of these files with their versions, as `file_version`, of many at a time."""
+    for entry in _entries(out):
+        with suppress(FileNotFoundError):  # packed by another process meanwhile
+            yield entry.name, _version(entry.stat())
+
+
+def _entries(out: Path) -> list["os.DirEntry[str]"]:
     folder = out / SINGLES
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if entry.name.endswith(".json")]
+            found = [entry for entry in entries if entry.name.endswith(".json")]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise UserError(f"{shown(folder)}: cannot be read ({error.strerror})") from None
-    return [folder / name for name in sorted(names)]
+    return sorted(found, key=lambda entry: entry.name)
 
 
 def read_singles(out: Path, kind: type[R], left_out: list[NoResult]) -> Iterator[tuple[Path, R]]:

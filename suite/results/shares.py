@@ -7,11 +7,10 @@ without reading the others.
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from suite.results.folder import Results, file_version, read_single, single_paths, together
+from suite.results.folder import SINGLES, Results, read_single, single_versions, together
 from suite.results.packs import Pack, pack_paths, read_pack
 from suite.results.records import NoResult, Result
 
@@ -25,7 +24,10 @@ class Share:
     """The files and lines with the results of one method on one backbone, or what is no result."""
 
     name: str
-    singles: list[Path] = field(default_factory=list)
+    folder: Path
+    """That of the files of single results."""
+    singles: list[str] = field(default_factory=list)
+    """The names of files."""
     lines: list[tuple[Pack, str]] = field(default_factory=list)
     _state: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
@@ -42,23 +44,25 @@ class Share:
         """Another one if anything in it is added, changed or removed."""
         return self._state.hexdigest()
 
-    def add(self, item: Path | tuple[Pack, str], version: str) -> None:
-        """Add a file or a line."""
-        if isinstance(item, Path):
-            self.singles.append(item)
-        else:
-            self.lines.append(item)
-        self._state.update(f"{version}\n".encode())
+    def add_file(self, name: str, version: tuple[int, ...]) -> None:
+        """Add a file of its name and version."""
+        self.singles.append(name)
+        self._state.update(f"{name}\0{version}\n".encode())
+
+    def add_line(self, pack: Pack, line: str, values: str = "") -> None:
+        """Add a line of a pack; `values` tells which values the pack has for lines to share."""
+        self.lines.append((pack, line))
+        self._state.update(f"{pack.path.name}\0{values}\0{_digest(line)}\n".encode())
 
     def read(self) -> Results[Result]:
         """Its results; raises `Moved` if one is gone."""
         left_out: list[NoResult] = []
         singles = []
-        for path in self.singles:
+        for name in self.singles:
             try:
-                singles.append(read_single(path, Result))
+                singles.append(read_single(self.folder / name, Result))
             except FileNotFoundError:
-                raise Moved(path) from None
+                raise Moved(name) from None
             except NoResult as reason:
                 left_out.append(reason)
         return together(singles, self.lines, Result, left_out)
@@ -69,28 +73,31 @@ def shares(out: Path) -> list[Share]:
     found: dict[str, Share] = {}
 
     def share(name: str) -> Share:
-        return found.setdefault(name, Share(name))
+        if name not in found:
+            found[name] = Share(name, out / SINGLES)
+        return found[name]
 
     # Packs are read last, as in `read_results`.
-    for path in single_paths(out):
-        share(share_of_file(path.name)).add(path, f"{path.name}\0{file_version(path)}")
+    for name, version in single_versions(out):
+        share(share_of_file(name)).add_file(name, version)
     for path in pack_paths(out):
         pack = read_pack(path)
         # A line says what it shares with others by digests: the values must be there, too.
         values = _digest("\n".join(sorted(pack.shared.values())))
         for cell, line in pack.cells.items():
-            share(share_of_cell(cell)).add((pack, line), f"{path.name}\0{values}\0{_digest(line)}")
+            share(share_of_cell(cell)).add_line(pack, line, values)
         for line in pack.foreign:
-            share("").add((pack, line), _digest(line))
+            share("").add_line(pack, line)
     return [found[name] for name in sorted(found)]
 
 
 def share_of_file(name: str) -> str:
     """The name of the share of a file called `SCALE.METHOD[SETTING].TRACK-TASKS.BACKBONE.sN.json`;
     some name for any other."""
-    begin = re.match(r"[^.]*\.[^.\[]*", name)
+    scale, _, rest = name.partition(".")
+    method = rest.partition(".")[0].partition("[")[0]
     backbone = name.rpartition(".s")[0].rpartition(".")[2]
-    return f"{begin[0] if begin else ''} {backbone}"
+    return f"{scale}.{method} {backbone}"
 
 
 def share_of_cell(text: str) -> str:
