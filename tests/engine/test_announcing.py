@@ -12,7 +12,7 @@ from suite.registry import load
 WRONG = {
     "beyond": ("label = np.arange(count) % 2", "label = np.arange(count) % 3", "answer 2 is"),
     "one answer": ("label = np.arange(count) % 2", "label = np.ones(count, int)", "has one answer"),
-    "nothing": ("_split(rng, shift, 48))", "_split(rng, shift, 0))", "test split has no examples"),
+    "nothing": ("(96, 48, 48)", "(96, 48, 0)", "test split has no examples"),
 }  # fmt: skip
 
 

@@ -105,29 +105,32 @@ def test_a_killed_cell_ends_as_one_that_was_left_alone(name, tmp_path, monkeypat
     assert [path.name for path in killed.iterdir()] == ["delta.safetensors"]
 
 
-KILLED_ONCE = """\
-at = progress >= 0.5 and not os.path.exists(os.environ["MARK"])
-        if at:
-            open(os.environ["MARK"], "w").close()
+KILLED_TWICE = """\
+marks = os.environ["MARKS"]
+        if progress >= 0.5 and len(os.listdir(marks)) < 2:
+            os.mkdir(f"{marks}/{os.getpid()}")
             os.kill(os.getpid(), signal.SIGKILL)"""
 
 
 @pytest.mark.parametrize("seconds", ["0.001", pytest.param("", marks=pytest.mark.nightly)])
 def test_run_says_where_a_killed_cell_goes_on(seconds, tmp_path, monkeypatch, capsys, forked):
     write_tasks(tmp_path)
-    write_method(tmp_path, "killed_once", penalty=KILLED_ONCE)
-    monkeypatch.setenv("MARK", str(tmp_path / "mark"))
+    write_method(tmp_path, "killed_twice", penalty=KILLED_TWICE)
+    (tmp_path / "marks").mkdir()
+    monkeypatch.setenv("MARKS", str(tmp_path / "marks"))
     monkeypatch.setenv(SETTING, seconds)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    words = ["run", "--registry", str(tmp_path), "-m", "killed_once", "-t", "reds"]
+    words = ["run", "--registry", str(tmp_path), "-m", "killed_twice", "-t", "reds"]
     words += ["--out", str(tmp_path)]
+    said = "killed_twice  colours/reds  resnet_mini  seed 0: continues at step 6\n"
     assert main(words) == 1
+    heard = capsys.readouterr().err
+    assert "tried once more" in heard
+    # By default a cell of seconds has no checkpoint.
+    assert (said in heard) == bool(seconds)
     (work,) = (tmp_path / "work").iterdir()
-    # By default a cell of seconds has none.
     assert (work / FOLDER).is_dir() == bool(seconds)
-    capsys.readouterr()
     assert main(words) == 0
-    said = "killed_once  colours/reds  resnet_mini  seed 0: continues at step 6\n"
     assert (said in capsys.readouterr().err) == bool(seconds)
     assert not (work / FOLDER).exists()
 
