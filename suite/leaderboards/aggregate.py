@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from suite.errors import UserError
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.papers import paper_orders
 from suite.leaderboards.parts import Part, parts
@@ -14,9 +13,8 @@ from suite.leaderboards.rows import Usual, listed
 from suite.registry.schema import Scale, Store, TrackEntry
 from suite.results.moderation import moderated
 from suite.results.noise import Pool, Variance
-from suite.results.packs import FOLDER, pack_name
 from suite.results.ranks import ranks
-from suite.results.records import CellKey, Result
+from suite.results.records import Result
 from suite.results.scores import contribution
 from suite.results.statistics import Estimate, RunNoise
 
@@ -36,9 +34,6 @@ def boards(
     `pools` tell how runs vary where these results have one seed. Raises `UserError` if a result
     belongs to a track that the registry does not have.
     """
-    results = [*results]
-    for result in results:
-        track_of(result.cell, registry)
     return boards_of(parts(results, registry), registry, pools)
 
 
@@ -58,17 +53,6 @@ def boards_of(
         _board(registry.tracks[track], backbone, scale, own, registry, pools)
         for (track, backbone, scale), own in sorted(by_board.items(), key=lambda item: item[0])
     ]
-
-
-def track_of(cell: CellKey, registry: "Registry") -> TrackEntry:
-    """The track of a cell. Raises `UserError` if the registry does not have it."""
-    if cell.track in registry.tracks:
-        return registry.tracks[cell.track]
-    raise UserError(
-        f"result {cell.label}: the registry has no track '{cell.track}' "
-        f"(it has: {', '.join(sorted(registry.tracks))}); bring the track back, or remove "
-        f"results/{cell.file_name}, or its line in {FOLDER}/{pack_name(cell.model_dump())}"
-    )
 
 
 def board(

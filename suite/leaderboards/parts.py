@@ -7,12 +7,13 @@ are put together (`suite.leaderboards.aggregate`).
 
 import functools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from suite.errors import UserError
 from suite.leaderboards.board import Machine, Row, RunScore, TaskColumn
 from suite.leaderboards.rows import (
     Evidence,
@@ -24,7 +25,8 @@ from suite.leaderboards.rows import (
     solved,
 )
 from suite.registry.schema import MethodEntry, Scale, TrackEntry
-from suite.results.records import Answer, Carried, Result, TaskScore
+from suite.results.packs import FOLDER, pack_name
+from suite.results.records import Answer, Carried, CellKey, Result, TaskScore
 from suite.results.resampling import best_constant, resampled_scores
 from suite.results.scores import contribution
 from suite.results.statistics import Estimate, total
@@ -58,21 +60,32 @@ class Part:
     backbone_parameters: int = 0
 
 
-def parts(results: Sequence[Result], registry: "Registry") -> list[Part]:
+def parts(results: Iterable[Result], registry: "Registry") -> list[Part]:
     """The parts of all methods and boards that these results belong to.
 
-    Results that have no task of their track as it is now are left out; those of a track that the
-    registry does not have must not be among them.
+    Results that have no task of their track as it is now are left out. Raises `UserError` if one
+    belongs to a track that the registry does not have.
     """
     groups: dict[tuple[str, str, Scale, str], list[Result]] = defaultdict(list)
     for result in results:
         cell = result.cell
-        if not set(registry.tracks[cell.track].tasks).isdisjoint(cell.tasks):
+        if not set(track_of(cell, registry).tasks).isdisjoint(cell.tasks):
             groups[cell.track, cell.backbone, cell.scale, cell.method].append(result)
     return [
         part(registry.tracks[track], own, registry.methods.get(method))
         for (track, _, _, method), own in groups.items()
     ]
+
+
+def track_of(cell: CellKey, registry: "Registry") -> TrackEntry:
+    """The track of a cell. Raises `UserError` if the registry does not have it."""
+    if cell.track in registry.tracks:
+        return registry.tracks[cell.track]
+    raise UserError(
+        f"result {cell.label}: the registry has no track '{cell.track}' "
+        f"(it has: {', '.join(sorted(registry.tracks))}); bring the track back, or remove "
+        f"results/{cell.file_name}, or its line in {FOLDER}/{pack_name(cell.model_dump())}"
+    )
 
 
 def part(track: TrackEntry, results: Sequence[Result], entry: MethodEntry | None) -> Part:

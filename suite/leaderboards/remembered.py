@@ -9,7 +9,6 @@ import hashlib
 import pickle
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,12 +19,12 @@ import matplotlib
 import numpy as np
 import scipy
 
+from suite.errors import UserError
 from suite.leaderboards import plot
-from suite.leaderboards.aggregate import track_of
 from suite.leaderboards.board import Board
 from suite.leaderboards.parts import Part, parts
 from suite.registry.cache import cache_folder
-from suite.results.records import NoResult
+from suite.results.records import NoResult, replace_file
 from suite.results.shares import Moved, Share, shares
 
 if TYPE_CHECKING:
@@ -71,8 +70,6 @@ def _read(out: Path, registry: "Registry", *, anew: bool) -> Found:
         own = kept.parts(share) if kept else None
         if own is None:
             results = share.read()
-            for cell in results:
-                track_of(cell, registry)
             own = parts([*results.values()], registry)
             left_out += results.left_out
             if kept and not results.left_out:
@@ -124,14 +121,11 @@ class _Kept:
 
     def _keep(self, name: str, state: str, content: object) -> None:
         # A read-only home costs time on the next run, nothing else.
-        with suppress(OSError):
+        with suppress(UserError):
             if not self.folder.is_dir():
                 self._tidy()
-                self.folder.mkdir(parents=True)
-                (self.folder / _WHERE).write_text(str(self.out))
-            with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
-                file.write(pickle.dumps((state, content)))
-            Path(file.name).replace(self._path(name))
+                replace_file(self.folder / _WHERE, str(self.out))
+            replace_file(self._path(name), pickle.dumps((state, content)))
 
     def _tidy(self) -> None:
         """Remove what is kept of folders that are gone."""

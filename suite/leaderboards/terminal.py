@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from suite.console import table
 from suite.leaderboards import formats
-from suite.leaderboards.aggregate import board, track_of
+from suite.leaderboards.aggregate import board
 from suite.leaderboards.board import Board, Row
+from suite.leaderboards.parts import track_of
 from suite.results.noise import published
 from suite.results.records import Result
 

@@ -74,7 +74,8 @@ def registry(tmp_path_factory):
     write_tasks(folder)
     write_method(folder, "good")
     for name, adapt in {
-        "hungry": HUNGRY, "busy": BUSY, "always": ALWAYS, "killed": KILLED, "forks": FORKS,
+        "hungry": HUNGRY, "busy": BUSY, "always": ALWAYS, "killed": KILLED,
+        "killed_too": KILLED.replace('"killed"', '"killed_too"'), "forks": FORKS,
         "copies": COPIES, "holds": HOLDS,
     }.items():  # fmt: skip
         write_method(folder, name, adapt=(MARK + adapt).strip())
@@ -153,6 +154,15 @@ def test_a_process_that_the_kernel_ended_for_memory_is_out_of_memory(
     ((method, status, reason),), _ = run(registry, tmp_path, ("killed",), [Device("cpu", 2, 1)])
     assert (method, status) == ("killed", "oom")
     assert "memory ran out" in reason
+
+
+def test_one_shortage_of_memory_may_end_several_cells(registry, tmp_path, mark, monkeypatch):
+    names = ("killed", "killed_too")
+    count = lambda: int(any((mark / name).exists() for name in names))  # noqa: E731
+    monkeypatch.setattr(local, "kills_for_memory", count)
+    results, said = run(registry, tmp_path, names, [Device("cpu", 2, 1)])
+    assert results == [(name, "ok", "") for name in names]
+    assert len(said) == 2 and all("out of memory beside others" in line for line in said)
 
 
 def test_every_device_has_workers_of_its_own(registry, tmp_path, mark, monkeypatch):

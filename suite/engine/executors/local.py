@@ -61,6 +61,8 @@ class _Running:
     """Whether anything ran beside it."""
     trained: bool = False
     """Whether the training is over."""
+    kills: int | None = None
+    """How many processes the kernel had killed for memory when the cell began, if that is known."""
     deadline: float | None = None
     heard: float = field(default_factory=time.monotonic)
     """When the worker last said something."""
@@ -111,7 +113,6 @@ class LocalExecutor:
         self.settings = settings
         self.progress = progress
         self.guard = Guard()
-        self.kills_for_memory = kills_for_memory()
 
     def has_room(self, job: Job) -> bool:
         """Whether a device has a worker to spare, and memory as far as that is known."""
@@ -179,6 +180,7 @@ class LocalExecutor:
         timeout = self.settings.timeout
         running.deadline = None if timeout is None else time.monotonic() + timeout
         running.heard, running.reported = time.monotonic(), False
+        running.kills = kills_for_memory()
         more = bool(running.rest)
         worker.order(Order(running.cell, running.kept, more, running.claim, begins))
         self.progress.started(running.cell)
@@ -235,8 +237,8 @@ class LocalExecutor:
         if code != -signal.SIGKILL:
             how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
             return self._ended(place, worker, running, "failed", f"its process ended {how}")
-        before, self.kills_for_memory = self.kills_for_memory, kills_for_memory()
-        if before is None or before != self.kills_for_memory:
+        # Each cell has a count of its own: one shortage may end several of them.
+        if running.kills is None or running.kills != kills_for_memory():
             reason = "its process was killed (signal 9), most often because memory ran out"
             return self._ended(place, worker, running, "oom", reason)
         if running.killed:
