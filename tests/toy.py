@@ -7,10 +7,12 @@ import numpy as np
 
 from suite.mini import Splits
 
+PIXELS = 12
+
 
 def _split(rng, shift, count):
     label = np.arange(count) % 2
-    image = rng.integers(0, 120, (count, 24, 24, 3))
+    image = rng.integers(0, 120, (count, PIXELS, PIXELS, 3))
     image[..., shift] += (label * 120)[:, None, None]
     return {"image": image.astype(np.uint8), "label": label.astype(np.int64)}
 
@@ -103,13 +105,14 @@ context = context_of(tasks)
         model = adapted(backbone, tasks, context)"""
 
 
-def write_tasks(folder: Path) -> None:
+def write_tasks(folder: Path, pixels: int = 12) -> None:
     """A track of two tasks, with the digests that its generator really has."""
+    source = TASKS.replace("PIXELS = 12", f"PIXELS = {pixels}")
     track = folder / "tasks" / "colours"
     track.mkdir(parents=True)
-    (track / "colours.py").write_text(TASKS)
+    (track / "colours.py").write_text(source)
     made: dict = {}
-    exec(compile(TASKS, "colours.py", "exec"), made)
+    exec(compile(source, "colours.py", "exec"), made)
     for name in ("reds", "blues"):
         text = TASK.format(name=name, digest=made[name]().digest())
         (track / f"{name}.yaml").write_text(text)

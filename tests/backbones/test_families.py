@@ -56,7 +56,7 @@ FAMILY = {
 def folder(tmp_path_factory):
     """A registry with all networks, a task on texts and two on images."""
     root = tmp_path_factory.mktemp("registry")
-    toy.write_tasks(root)
+    toy.write_tasks(root, pixels=24)
     write_words(root)
     catalog = root / "backbones"
     for name in TEXT:

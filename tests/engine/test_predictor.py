@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from few import few_examples, few_tests
 from PIL import Image
 
-from suite.data.sources import load_splits
 from suite.data.splits import Columns
 from suite.engine.cell import Workspace, run_cell
 from suite.engine.delta import FORMAT, read_header
@@ -38,7 +38,7 @@ class Ran:
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        few_examples(patch, tmp_path_factory.mktemp("cache"))
         yield Workspace(load(), torch.device("cpu"), 1)
 
 
@@ -77,7 +77,7 @@ def test_answers_to_the_test_inputs_are_those_of_the_result(ran):
     assert tuple(model.tasks) == cell.tasks
     for score in ran.result.scores:
         entry = ran.registry.tasks[f"{cell.track}/{score.task}"]
-        asked = questions(entry, load_splits(entry, "mini", None).test)
+        asked = questions(entry, few_tests(entry))
         answers = model.predict_raw(asked, task=score.task)
         assert [round(answer, 4) for answer in answers] == [*score.predictions]
         if entry.output.type == "classification":
@@ -98,7 +98,7 @@ def test_the_precision_of_training_is_that_of_every_answer(workspace, tmp_path):
         made[precision] = run_cell(item.cell, workspace, folder, lambda *_: None)
         entry = workspace.registry.tasks["glue/stsb"]
         model = load_predictor(folder, workspace.registry, "cpu")
-        texts = questions(entry, load_splits(entry, "mini", None).test)
+        texts = questions(entry, few_tests(entry))
         answers = [round(answer, 4) for answer in model.predict_raw(texts)]
         assert answers == [*made[precision].scores[0].predictions]
     exact, rounded = (np.array(result.scores[0].predictions) for result in made.values())

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from few import few_examples, few_tests
 from notebook import Notebook
 from pages import BLOCK, ROOT, workplace
 
 from suite.cli.main import main
 from suite.data.encode import encode_questions
 from suite.data.questions import columns_of
-from suite.data.sources import load_splits
 from suite.engine.cell import Workspace, run_cell
 from suite.engine.predictor import load_predictor
 from suite.planning.plan import plan
@@ -82,7 +82,7 @@ def exported(tmp_path_factory, request):
         name: case for name, case in (PEFT | TORCH).items() if name in EVERY_TIME or name in asked
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        few_examples(patch, tmp_path_factory.mktemp("cache"))
         yield _exported(cases, tmp_path_factory.mktemp("exports"))
 
 
@@ -113,7 +113,7 @@ def _exported(cases, root):
         predictor = load_predictor(work_folder(out, cell), workspace.registry, "cpu")
         entry = predictor.tasks[task]
         own = workspace.registry.tasks[f"{cell.track}/{task}"]
-        columns = load_splits(own, "mini", None).test
+        columns = few_tests(own)
         if entry.text is None:
             questions = [*columns["image"][:ROWS]]
             np.save(root / f"{case}.npy", columns["image"][:ROWS])
