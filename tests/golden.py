@@ -27,7 +27,8 @@ if __name__ == "__main__":
 
 from golden_tasks import IMAGES, TEXTS, write_tasks
 
-from suite.engine.cell import Workspace, run_cell
+from suite.engine.cell import run_cell
+from suite.engine.workspace import Workspace
 from suite.method.model import AdaptedModel
 from suite.planning.plan import Request, plan
 from suite.registry import load

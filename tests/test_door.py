@@ -211,7 +211,8 @@ def test_a_worker_computes_what_a_cell_computes_without_one(ran, registry, tmp_p
     """The code of workers is no part of an identity: it may set nothing that changes a result."""
     import torch
 
-    from suite.engine.cell import Workspace, run_cell
+    from suite.engine.cell import run_cell
+    from suite.engine.workspace import Workspace
 
     results, _ = ran
     wanted = next(r for r in results if r.cell.method == "good" and r.cell.tasks == ("reds",))

@@ -10,11 +10,11 @@ from torch import nn
 from suite.backbones.base import Backbone
 from suite.data.batching import Batch, Batches
 from suite.data.encode import EncodedTask, encode_task
-from suite.engine.cell import Workspace, adapt_model
 from suite.engine.delta import load_delta, save_delta
 from suite.engine.loop import train
 from suite.engine.rounding import Rounding
 from suite.engine.training_data import TaskBatches
+from suite.engine.workspace import Workspace, adapt_model
 from suite.errors import UserError
 from suite.method import Method
 from suite.method.load import load_method

@@ -12,9 +12,9 @@ from suite.backbones.base import Backbone
 from suite.backbones.layers import is_norm
 from suite.backbones.probe import Examples, answer, random_examples, site_faults
 from suite.data.batching import Batch
-from suite.engine.cell import adapt_model
 from suite.engine.delta import stored_tensors
 from suite.engine.guards import cost_fault, network_gradients, without_effect
+from suite.engine.workspace import adapt_model
 from suite.errors import Unsupported
 from suite.method import Method
 from suite.method.load import load_method

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from suite.backbones.base import Backbone
 from suite.data.answers import require_answers
 from suite.data.encode import EncodedTask
-from suite.engine.cell import Workspace
+from suite.engine.workspace import Workspace
 from suite.planning.cells import Cell
 from suite.registry.schema import TaskEntry
 

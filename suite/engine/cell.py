@@ -1,28 +1,31 @@
 """Train, save, reload and score one cell."""
 
 import contextlib
-import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from suite.backbones.base import Backbone
-from suite.backbones.load import load_backbone
 from suite.console import shown
 from suite.data.batching import Batches
-from suite.data.encode import EncodedTask, Examples, encode_task
+from suite.data.encode import EncodedTask, Examples
 from suite.data.sources import departure
-from suite.data.transfer import fits
 from suite.engine import environment, guards, peak_memory
 from suite.engine.arithmetic import arithmetic
+from suite.engine.cell_checks import (
+    CellError,
+    check_backbone,
+    check_restored,
+    counted,
+    finite,
+)
 from suite.engine.checkpoint import Checkpoint
 from suite.engine.content import Origin
 from suite.engine.delta import (
-    changed_tensors,
     delta_digest,
     load_delta,
     make_rounding,
@@ -31,76 +34,20 @@ from suite.engine.delta import (
     start_from,
 )
 from suite.engine.frozen import frozen_in_bfloat16
-from suite.engine.ledger import closed_form, count, disagreement, parameters
 from suite.engine.loop import Progress, Training, train
-from suite.engine.scoring import predictions, validate
+from suite.engine.scoring import predictions, task_score, validate
 from suite.engine.seeding import seed_for
 from suite.engine.training_data import TaskBatches
+from suite.engine.workspace import Workspace, adapt_model
 from suite.method import Method
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel
 from suite.planning.cells import Cell
 from suite.planning.locate import Model, locate_model
-from suite.registry import Registry
-from suite.registry.metrics import ordered
-from suite.registry.schema import MethodEntry, Store, TaskEntry
-from suite.results.records import Answer, Ledger, Result, TaskScore
-from suite.results.scores import evaluate, score
+from suite.registry.schema import Store
+from suite.results.records import Result
 
-RESTORE_BATCH = 64
 GUARD_BATCH = 4
-DIGITS = 4
-"""Decimals of the numbers and log-odds that a result keeps."""
-
-
-class CellError(Exception):
-    """A method breaks its contract: it leaks, undercounts or cannot be restored."""
-
-
-@dataclass
-class Workspace:
-    """What the cells of one process share: loaded backbones and encoded tasks."""
-
-    registry: Registry
-    device: torch.device
-    threads: int
-    backbones: dict[str, Backbone] = field(default_factory=dict)
-    encoded: dict[tuple[str, str, int, str], EncodedTask] = field(default_factory=dict)
-    sound: set[tuple[object, ...]] = field(default_factory=set)
-    """Settings on backbones that passed the guards."""
-
-    def backbone(self, name: str) -> Backbone:
-        """The pristine backbone; cells work on copies of it."""
-        if name not in self.backbones:
-            loaded = load_backbone(self.registry.backbones[name]).to(self.device)
-            if loaded.entry.modality == "image":
-                # oneDNN and cuDNN compute convolutions in this layout; kept in the other one,
-                # every layer would convert its input and output.
-                loaded = loaded.to(memory_format=torch.channels_last)
-            self.backbones[name] = loaded
-        return self.backbones[name]
-
-    def task(self, cell: Cell, entry: TaskEntry) -> EncodedTask:
-        """A task's examples for the cell's backbone, on the device if they fit there."""
-        # Of the examples and of the code that encodes them: a change of either gives other tensors.
-        digest = f"{cell.identity.tasks[entry.name]}.{cell.identity.parts['data']}"
-        if self.registry.methods[cell.key.method].task_prefix:
-            entry = entry.prefixed()
-        template = entry.text.template if entry.text else ""
-        # The methods and seeds of a worker's cells share these tensors.
-        key = (digest, cell.key.backbone, cell.recipe.max_length, template)
-        if key not in self.encoded:
-            backbone = self.backbone(cell.key.backbone)
-            encoded = encode_task(entry, cell.key.scale, backbone, cell.recipe.max_length, digest)
-            if fits(encoded, self.device):
-                encoded = encoded.to(self.device)
-            self.encoded[key] = replace(encoded, task=entry)
-        return self.encoded[key]
-
-    def tasks(self, cell: Cell) -> list[EncodedTask]:
-        """The examples of all tasks of the cell, in its order."""
-        names = [f"{cell.key.track}/{task}" for task in cell.key.tasks]
-        return [self.task(cell, self.registry.tasks[name]) for name in names]
 
 
 class SealedTest:
@@ -170,8 +117,8 @@ def train_cell(
         if not own.train.resident
     )
     training = replace(training, execution=(*training.execution, *weights, *hosted))
-    facts = _finite(method.facts(model))
-    _check_backbone(model, pristine, method)
+    facts = finite(method.facts(model))
+    check_backbone(model, pristine, method)
     return Trained(
         method=method,
         model=model,
@@ -237,7 +184,7 @@ def store_cell(cell: Cell, trained: Trained, workspace: Workspace, folder: Path)
         rounding = make_rounding(key.store, restored, _adapted(cell, method, workspace, "adapt"))
     delta = folder / "delta.safetensors"
     save_delta(delta, trained.model, method, entry.regime, _origin(cell, pristine), rounding)
-    ledger = _checked(delta, entry, pristine, cell, trained.facts)
+    ledger = counted(delta, entry, pristine, cell, trained.facts)
     load_delta(delta, restored, method)
     # On validation data: a model that cannot be restored must not open the test split.
     as_stored = (
@@ -247,7 +194,7 @@ def store_cell(cell: Cell, trained: Trained, workspace: Workspace, folder: Path)
     )
     with as_stored as model:
         for own in trained.data.values():
-            _check_restored(model, restored, own.validation)
+            check_restored(model, restored, own.validation)
     on_validation = trained.training.validation
     if rounding is not None:
         # Of what is stored: a precision can then be chosen without a look at test scores.
@@ -260,7 +207,7 @@ def store_cell(cell: Cell, trained: Trained, workspace: Workspace, folder: Path)
         predicted = predictions(restored, batches)
         sizes = [len(split) for split in (encoded.train, encoded.validation, test)]
         note = "; ".join(filter(None, (departure(task, key.scale, *sizes), encoded.note)))
-        scores.append(_task_score(task, predicted, test, on_validation[task.name], note))
+        scores.append(task_score(task, predicted, test, on_validation[task.name], note))
 
     return Result(
         cell=key,
@@ -283,22 +230,6 @@ def store_cell(cell: Cell, trained: Trained, workspace: Workspace, folder: Path)
             str(workspace.device), workspace.threads, trained.training.execution
         ),
     )
-
-
-def adapt_model(
-    method: Method,
-    pristine: Backbone,
-    tasks: Sequence[TaskEntry],
-    seed: int,
-    device: torch.device,
-) -> AdaptedModel:
-    """A method's model on a fresh copy of the backbone, in evaluation mode on `device`.
-
-    The method is not told where the tasks' examples are, so that it cannot read the test split.
-    """
-    torch.manual_seed(seed)
-    described = [task.without_sources() for task in tasks]
-    return method.adapt(pristine.fresh(), described).to(device).eval()
 
 
 def _batches(
@@ -351,23 +282,6 @@ def _guard(
     workspace.sound.add(key)
 
 
-def _finite(facts: dict[str, float]) -> dict[str, float]:
-    """The facts; raises CellError for one that is no number, which no result can hold."""
-    for name, value in facts.items():
-        if not math.isfinite(value):
-            raise CellError(f"the method reports the fact {name} = {value}")
-    return facts
-
-
-def _check_backbone(model: AdaptedModel, pristine: Backbone, method: Method) -> None:
-    leaked = changed_tensors(model, pristine, method)
-    if leaked:
-        raise CellError(
-            f"training changed {len(leaked)} tensors of the backbone that are not stored, "
-            f"first {leaked[0]}: the backbone must stay as it was"
-        )
-
-
 def _origin(cell: Cell, pristine: Backbone) -> Origin:
     found = locate_model(pristine.entry)
     assert isinstance(found, Model), "it has been loaded"
@@ -378,63 +292,3 @@ def _origin(cell: Cell, pristine: Backbone) -> Origin:
         precision=cell.recipe.precision,
         weights=found.fingerprint,
     )
-
-
-def _checked(
-    delta: Path, entry: MethodEntry, pristine: Backbone, cell: Cell, facts: dict[str, float]
-) -> Ledger:
-    """The counted cost, checked against the closed form; marked if the method states none."""
-    ledger = count(delta)
-    if not entry.cost_stated:
-        return ledger.model_copy(update={"closed_form": False})
-    expected = closed_form(entry.cost, pristine, len(cell.key.tasks), cell.options, facts)
-    difference = disagreement(parameters(delta), expected, entry.path.name)
-    if difference:
-        raise CellError(difference)
-    return ledger
-
-
-def _check_restored(model: AdaptedModel, restored: AdaptedModel, validation: Batches) -> None:
-    _, batch = next(validation.evaluation(RESTORE_BATCH))
-    with torch.no_grad(), arithmetic(model, batch.targets.device):
-        before, after = float(model.loss(batch)), float(restored.loss(batch))
-    # On a GPU the libraries may choose other kernels for the new object, which round differently.
-    tolerance = 0.0 if batch.targets.device.type == "cpu" else 0.01
-    if not math.isclose(before, after, rel_tol=tolerance):
-        raise CellError(
-            f"restored from its file, the model has a loss of {after:.6g} on validation examples "
-            f"of {validation.task} where it had {before:.6g}: something that matters is not stored"
-        )
-
-
-def _task_score(
-    task: TaskEntry, predicted: np.ndarray, test: Examples, on_validation: float, note: str
-) -> TaskScore:
-    targets = test.targets.cpu().numpy()
-    if ordered(task.metrics):
-        # Rounding makes ties: the score must be that of what is kept.
-        predicted = predicted.astype(float).round(DIGITS)
-    metrics = evaluate(task, predicted, targets)
-    return TaskScore(
-        task=task.name,
-        metrics={name: round(value, 4) for name, value in metrics.items()},
-        score=round(score(metrics), 4),
-        validation_score=round(on_validation, 4),
-        # Kept for every example, so that intervals and paired tests need no model.
-        predictions=_plain(task, predicted),
-        targets=_plain(task, targets),
-        data=note,
-    )
-
-
-def _plain(task: TaskEntry, values: np.ndarray) -> tuple[Answer, ...]:
-    """Class indices and labels as whole numbers, others with `DIGITS` decimals."""
-    if values.ndim == 2:
-        return tuple(tuple(_rounded(value) for value in row) for row in values.tolist())
-    if task.output.type == "classification":
-        return tuple(int(value) for value in values)
-    return tuple(_rounded(float(value)) for value in values)
-
-
-def _rounded(value: float) -> float:
-    return round(value, DIGITS)

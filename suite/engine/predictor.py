@@ -12,11 +12,11 @@ from suite.backbones.load import load_backbone
 from suite.data.batching import Batches
 from suite.data.encode import encode_questions
 from suite.data.questions import Question, columns_of
-from suite.engine.cell import adapt_model
 from suite.engine.content import Origin
 from suite.engine.delta import load_delta, read_header
 from suite.engine.scoring import predictions
 from suite.engine.seeding import seed_for
+from suite.engine.workspace import adapt_model
 from suite.errors import UserError
 from suite.method.load import load_method
 from suite.method.model import AdaptedModel

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from suite.data.batching import Batches
-from suite.engine.cell import Workspace
 from suite.engine.delta import delta_digest
 from suite.engine.ledger import closed_form, count, disagreement, parameters
 from suite.engine.predictor import Predictor, load_predictor
 from suite.engine.scoring import predictions
+from suite.engine.workspace import Workspace
 from suite.errors import Diverged, UserError
 from suite.planning.cells import Cell
 from suite.registry import Registry

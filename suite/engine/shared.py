@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from suite.engine.cell import Workspace
+from suite.engine.workspace import Workspace
 
 WATCHED = ("torch", "suite", "transformers", "timm", "numpy", "random", "math")
 """Packages whose functions and methods are compared; what is below `suite` and torch computes every

@@ -24,8 +24,9 @@ from suite.results.folder import SINGLES, Lookup, delta_path, work_folder
 from suite.results.records import CellKey, Result, Status
 
 if TYPE_CHECKING:
-    from suite.engine.cell import Trained, Workspace
+    from suite.engine.cell import Trained
     from suite.engine.shared import Shared
+    from suite.engine.workspace import Workspace
 
 T = TypeVar("T")
 REPORT_EVERY_SECONDS = 0.2
@@ -194,7 +195,8 @@ def _excluded(made: Result | Failure, changed: str) -> Result | Failure:
 def _trained(
     order: Order, workspace: "Workspace", shared: "Shared", out: Path, pipe: Connection
 ) -> "Trained":
-    from suite.engine.cell import CellError, train_cell, trained_before
+    from suite.engine.cell import train_cell, trained_before
+    from suite.engine.cell_checks import CellError
     from suite.engine.checkpoint import Checkpoint, training_key
 
     last = 0.0
@@ -244,7 +246,7 @@ def _attempt(function: Callable[[], T]) -> T | Failure:
     """What a part of a cell gives, or how it failed; the traceback goes to the log."""
     import torch
 
-    from suite.engine.cell import CellError
+    from suite.engine.cell_checks import CellError
 
     def failed(status: Status, error: BaseException) -> Failure:
         if status != "unsupported":

@@ -34,7 +34,7 @@ PARTS: Mapping[str, tuple[Place, ...]] = {
     "training": (
         Place("suite.engine.cell", "run_cell"),
         Place("suite.engine.cell", "trained_before"),
-        Place("suite.engine.cell", "Workspace"),
+        Place("suite.engine.workspace", "Workspace"),
     ),
 }
 """Where each part of the engine begins; a definition that two parts reach belongs to the first."""

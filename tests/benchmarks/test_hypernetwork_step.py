@@ -16,7 +16,7 @@ from suite.backbones.load import load_backbone
 from suite.contract.fixture import family_bench
 from suite.data.batching import Batches
 from suite.data.encode import encode_task
-from suite.engine.cell import adapt_model
+from suite.engine.workspace import adapt_model
 from suite.method.load import load_method
 from suite.nn.hypernetwork import AdapterGenerator, AdapterWeights
 from suite.registry import load

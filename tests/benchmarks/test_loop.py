@@ -17,9 +17,9 @@ import torch
 from suite.contract.fixture import family_bench
 from suite.data.batching import Batches
 from suite.data.encode import encode_task
-from suite.engine.cell import Workspace, adapt_model
 from suite.engine.loop import train
 from suite.engine.training_data import TaskBatches
+from suite.engine.workspace import Workspace, adapt_model
 from suite.method.load import load_method
 from suite.registry import load
 from suite.registry.options import default_options

@@ -20,7 +20,7 @@ from turns import medians, stepper
 from suite.contract.fixture import family_bench
 from suite.data.batching import Batches
 from suite.data.encode import encode_task
-from suite.engine.cell import Workspace, adapt_model
+from suite.engine.workspace import Workspace, adapt_model
 from suite.method import AdaptedModel, Backbone, Method, TaskEntry, adapted, context_of
 from suite.method.load import load_method
 from suite.nn.adapter import bottleneck_width

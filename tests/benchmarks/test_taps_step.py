@@ -24,8 +24,8 @@ from suite.backbones.base import VisionBackbone
 from suite.backbones.load import load_backbone
 from suite.contract.fixture import family_bench
 from suite.data.batching import Batch
-from suite.engine.cell import adapt_model
 from suite.engine.optimizer import Optimizer, make_optimizer
+from suite.engine.workspace import adapt_model
 from suite.method import ParameterSet
 from suite.method.load import load_method
 from suite.registry import load

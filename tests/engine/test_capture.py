@@ -10,10 +10,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from suite.engine import arithmetic, environment, step
 from suite.engine.capture import BEGINNING, KEEPS, MIXED, SETTING, WAITS
-from suite.engine.cell import adapt_model
 from suite.engine.checkpoint import Checkpoint
 from suite.engine.loop import train
 from suite.engine.scoring import validate
+from suite.engine.workspace import adapt_model
 from suite.errors import UserError
 from suite.method import Method, ParameterSet, Phase, adapted, context_of
 from suite.method.load import load_method

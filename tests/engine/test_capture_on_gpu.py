@@ -8,10 +8,10 @@ from tiny import tiny_backbone, tiny_data, tiny_tasks
 
 from suite.data.batching import Batches
 from suite.engine.capture import BEGINNING, SETTING
-from suite.engine.cell import adapt_model
 from suite.engine.frozen import frozen_in_bfloat16
 from suite.engine.loop import train
 from suite.engine.training_data import TaskBatches
+from suite.engine.workspace import adapt_model
 from suite.method.load import load_method
 from suite.registry import load
 from suite.registry.options import default_options

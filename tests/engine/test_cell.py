@@ -10,9 +10,11 @@ from toy import write_method, write_tasks
 
 from suite.data.batching import Batches
 from suite.engine import cell as cell_module
-from suite.engine.cell import CellError, SealedTest, Workspace, adapt_model, run_cell
+from suite.engine.cell import SealedTest, run_cell
+from suite.engine.cell_checks import CellError
 from suite.engine.delta import load_delta
 from suite.engine.scoring import predictions
+from suite.engine.workspace import Workspace, adapt_model
 from suite.method.load import load_method
 from suite.planning.plan import Request, plan
 from suite.registry import load

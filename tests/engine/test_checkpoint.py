@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 from toy import write_method, write_tasks
 
 from suite.cli.main import main
-from suite.engine.cell import Workspace, store_cell, train_cell
+from suite.engine.cell import store_cell, train_cell
 from suite.engine.checkpoint import FOLDER, SETTING, Checkpoint, remove, training_key
+from suite.engine.workspace import Workspace
 from suite.errors import UserError
 from suite.planning.plan import plan
 from suite.planning.request import request

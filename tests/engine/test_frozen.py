@@ -5,10 +5,10 @@ import torch
 from tiny import tiny_backbone, tiny_data, tiny_tasks
 from torch import nn
 
-from suite.engine.cell import adapt_model
 from suite.engine.delta import changed_tensors
 from suite.engine.frozen import UNTOUCHED, frozen_in_bfloat16
 from suite.engine.loop import train
+from suite.engine.workspace import adapt_model
 from suite.method.load import load_method
 from suite.registry import load
 from suite.registry.options import default_options

@@ -9,9 +9,10 @@ from few import few_examples, few_tests
 from PIL import Image
 
 from suite.data.splits import Columns
-from suite.engine.cell import Workspace, run_cell
+from suite.engine.cell import run_cell
 from suite.engine.delta import FORMAT, read_header
 from suite.engine.predictor import load_predictor
+from suite.engine.workspace import Workspace
 from suite.errors import UserError
 from suite.planning.plan import plan
 from suite.planning.request import request

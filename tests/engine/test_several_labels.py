@@ -10,9 +10,10 @@ from tiny import tiny_backbone
 from suite.backbones.per_task import TaskContext
 from suite.contract.tasks import check_task
 from suite.data.batching import Batch
-from suite.engine.cell import Workspace, run_cell
+from suite.engine.cell import run_cell
 from suite.engine.predictor import load_predictor
 from suite.engine.rescore import Rescorer
+from suite.engine.workspace import Workspace
 from suite.leaderboards.aggregate import boards
 from suite.method.model import HeadedModel, log_odds
 from suite.planning.plan import plan

@@ -16,7 +16,7 @@ from suite.results.claims import Claims
 # A forked worker may hold workspaces of its parent beside its own: all are searched.
 WORKSPACES = """
         import gc
-        from suite.engine.cell import Workspace
+        from suite.engine.workspace import Workspace
         spaces = [each for each in gc.get_objects() if isinstance(each, Workspace)]
 """
 CULPRITS = {
@@ -30,9 +30,9 @@ CULPRITS = {
     "gradients": ("torch.set_grad_enabled(False)", "failed", "whether torch records gradients"),
     "environment": ("os.environ['LEFT'] = 'behind'", "ok", "the environment"),
     "judge": (
-        "import suite.engine.cell as c; c.evaluate = lambda *_: {'accuracy': 100.0}",
+        "import suite.engine.scoring as c; c.evaluate = lambda *_: {'accuracy': 100.0}",
         "failed",
-        "suite.engine.cell.evaluate",
+        "suite.engine.scoring.evaluate",
     ),
     "weights": (
         WORKSPACES
@@ -116,7 +116,7 @@ def test_the_cell_after_it_is_that_of_a_run_without_it(registry, tmp_path, forke
     for name, line in zip(names, said, strict=True):
         _, status, changed = CULPRITS[name]
         assert (mixed[name, 0].status, changed in line) == (status, True), line
-    assert "changed suite.engine.cell.evaluate" in mixed["judge", 0].reason
+    assert "changed suite.engine.scoring.evaluate" in mixed["judge", 0].reason
 
 
 def test_a_worker_whose_cells_changed_nothing_goes_on(registry, tmp_path, forked, monkeypatch):

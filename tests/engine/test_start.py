@@ -6,8 +6,9 @@ from tiny import tiny_backbone, tiny_tasks, train_briefly
 from toy import write_tasks
 
 import suite
-from suite.engine.cell import Workspace, adapt_model, train_cell
+from suite.engine.cell import train_cell
 from suite.engine.delta import live_tensors, save_delta, start_from
+from suite.engine.workspace import Workspace, adapt_model
 from suite.errors import Unsupported, UserError
 from suite.method.load import load_method
 from suite.registry import load

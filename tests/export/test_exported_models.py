@@ -19,8 +19,9 @@ from pages import BLOCK, ROOT, workplace
 from suite.cli.main import main
 from suite.data.encode import encode_questions
 from suite.data.questions import columns_of
-from suite.engine.cell import Workspace, run_cell
+from suite.engine.cell import run_cell
 from suite.engine.predictor import load_predictor
+from suite.engine.workspace import Workspace
 from suite.planning.plan import plan
 from suite.planning.request import request
 from suite.registry import load

@@ -12,8 +12,9 @@ sys.path.append(str(Path(__file__).parents[1] / "backbones"))
 from small_networks import save_writer
 from small_registry import write_entry, write_words
 
-from suite.engine.cell import Workspace, run_cell
+from suite.engine.cell import run_cell
 from suite.engine.predictor import load_predictor
+from suite.engine.workspace import Workspace
 from suite.export.folder import export
 from suite.export.subject import NotHeld, subject_of
 from suite.planning.plan import plan

@@ -27,9 +27,9 @@ from suite.contract.fixture import family_bench  # noqa: E402
 from suite.data.batching import Batches  # noqa: E402
 from suite.data.encode import encode_task  # noqa: E402
 from suite.engine.capture import SETTING  # noqa: E402
-from suite.engine.cell import Workspace, adapt_model  # noqa: E402
 from suite.engine.loop import train  # noqa: E402
 from suite.engine.training_data import TaskBatches  # noqa: E402
+from suite.engine.workspace import Workspace, adapt_model  # noqa: E402
 from suite.method.load import load_method  # noqa: E402
 from suite.registry import Registry, load  # noqa: E402
 from suite.registry.options import default_options  # noqa: E402
