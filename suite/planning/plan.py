@@ -23,9 +23,9 @@ from suite.planning.identity import (
 from suite.planning.locate import Missing, Model, locate_dataset, locate_model
 from suite.planning.recipes import changed_budget, resolve_recipe
 from suite.planning.request import Request
+from suite.planning.selection import backbones_for, by_track, left_out, nothing_fits
 from suite.planning.start import refusal_of, untrained
 from suite.registry.entries import Registry
-from suite.registry.names import normal
 from suite.registry.options import Setting, resolve_settings, setting_of
 from suite.registry.schema import (
     STORE,
@@ -77,22 +77,22 @@ def plan(
     planner = _Planner(request, registry, history, kept)
     planned = [
         item
-        for track, tasks in _by_track(registry, request)
-        for backbone in _backbones(registry, request, track)
+        for track, tasks in by_track(registry, request)
+        for backbone in backbones_for(registry, request, track)
         for method in methods
         for setting in settings[method.name]
         for item in planner.cells(track, tasks, backbone, method, setting)
     ]
     if not planned:
-        raise UserError(_nothing_fits(registry, request))
+        raise UserError(nothing_fits(registry, request))
     if request.shard:
         # Of all cells, done or not, so that the parts stay the same while others run.
         own = request.shard.of(item.cell.key for item in planned)
         planned = [item for item in planned if item.cell.key in own]
     if request.only_failed:
         planned = [item for item in planned if _failed(_past(history, item.cell.key))]
-    left_out = (*_left_out(registry, request), *planner.in_the_way)
-    made = Plan(request, tuple(planned), tuple(planner.missing.values()), left_out)
+    out = (*left_out(registry, request), *planner.in_the_way)
+    made = Plan(request, tuple(planned), tuple(planner.missing.values()), out)
     shared = {cell.key: job for job in made.jobs() for cell in job.cells}
     return replace(made, planned=tuple(_with_training(item, shared) for item in planned))
 
@@ -312,73 +312,6 @@ class _Planner:
             self._absent[f"task {key}"] = found
             return UNKNOWN
         return found.fingerprint
-
-
-def _by_track(
-    registry: Registry, request: Request
-) -> list[tuple[TrackEntry, tuple[TaskEntry, ...]]]:
-    groups: dict[str, list[TaskEntry]] = {}
-    for task in registry.select_tasks(request.tasks):
-        groups.setdefault(task.track, []).append(task)
-    return [(registry.tracks[name], tuple(tasks)) for name, tasks in groups.items()]
-
-
-def _backbones(
-    registry: Registry, request: Request, track: TrackEntry
-) -> tuple[BackboneEntry, ...]:
-    """The named backbones that fit the track, or the track's own; none at a scale it lacks."""
-    if request.scale not in track.backbones:
-        return ()
-    if not request.backbones:
-        return tuple(
-            entry
-            for name in track.backbones[request.scale]
-            for entry in registry.select_backbones([name])
-        )
-    return tuple(
-        entry
-        for entry in registry.select_backbones(request.backbones)
-        if entry.modality == track.modality and entry.scale == request.scale
-    )
-
-
-def _left_out(registry: Registry, request: Request) -> tuple[str, ...]:
-    """What was asked for and gives no cell: tracks, and backbones that were named in full."""
-    reasons = []
-    used: set[str] = set()
-    for track, _ in _by_track(registry, request):
-        found = _backbones(registry, request, track)
-        used |= {entry.name for entry in found}
-        if request.scale not in track.backbones:
-            scales = ", ".join(track.backbones)
-            reasons.append(f"track {track.name} has no {request.scale} scale, only: {scales}")
-        elif not found:
-            reasons.append(f"track {track.name} is on {track.modality}: no named backbone fits")
-    named = {normal(name) for name in request.backbones}
-    reasons += [
-        f"backbone {entry.name} is a {entry.scale}-scale backbone on {entry.modality}"
-        for entry in registry.select_backbones(request.backbones)
-        if entry.name not in used and normal(entry.name) in named
-    ]
-    return tuple(reasons)
-
-
-def _nothing_fits(registry: Registry, request: Request) -> str:
-    modalities = {track.modality for track, _ in _by_track(registry, request)}
-    if not modalities:
-        return "--tasks names no task"
-    usable = [
-        entry.name
-        for entry in registry.backbones.values()
-        if entry.scale == request.scale and entry.modality in modalities
-    ]
-    return "\n".join(
-        [
-            f"no cell to plan at the {request.scale} scale:",
-            *(f"  {reason}" for reason in _left_out(registry, request)),
-            f"backbones that fit: {', '.join(usable) or 'none; try --scale full'}",
-        ]
-    )
 
 
 def _past(history: Known, cell: CellKey) -> Result | Past | None:
