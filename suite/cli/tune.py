@@ -16,9 +16,9 @@ from suite.registry import Registry
 from suite.registry.loader import own_registry
 from suite.registry.rates import as_yaml, rates_path, read_rates, with_rates
 from suite.registry.schema import FoundRate, MethodRates
+from suite.results.files import NoResult, replace_file, warning_of
 from suite.results.margins import margin_of
 from suite.results.packing import is_packed, pack
-from suite.results.records import NoResult, replace_file, warning_of
 from suite.results.searches import Search, pack_path, read_searches
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from suite.console import say, shown
 from suite.errors import UserError
 from suite.planning.cells import Cell
-from suite.results.records import replace_file
+from suite.results.files import replace_file
 
 EVERY_SECONDS = 300.0
 SETTING = "SUITE_CHECKPOINT"

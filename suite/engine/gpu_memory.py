@@ -7,8 +7,9 @@ from pathlib import Path
 
 from suite.planning.cells import Cell, Plan
 from suite.registry.schema import Recipe
+from suite.results.files import NoResult
 from suite.results.folder import Lookup
-from suite.results.records import CellKey, NoResult, Result
+from suite.results.records import CellKey, Result
 
 PROCESS_BYTES = 700 * 2**20
 """Memory of a process beside its tensors: CUDA context, libraries, workspaces."""

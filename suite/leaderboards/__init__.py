@@ -21,8 +21,9 @@ from suite.leaderboards.remembered import read_parts
 from suite.registry.files import Unreadable, content
 from suite.results import noise
 from suite.results.claims import alone
+from suite.results.files import LARGEST_BYTES, replace_file, warning_of
 from suite.results.packing import is_packed, pack
-from suite.results.records import LARGEST_BYTES, Result, replace_file, warning_of
+from suite.results.records import Result
 from suite.results.searches import Search, read_searches
 
 if TYPE_CHECKING:

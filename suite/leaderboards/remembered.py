@@ -24,7 +24,7 @@ from suite.leaderboards import plot
 from suite.leaderboards.board import Board
 from suite.leaderboards.parts import Part, parts
 from suite.registry.cache import cache_folder
-from suite.results.records import NoResult, replace_file
+from suite.results.files import NoResult, replace_file
 from suite.results.shares import Moved, Share, shares
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from suite.registry.checks import method_mistakes
 from suite.registry.entries import split_names
 from suite.registry.problems import dotted
 from suite.registry.schema import MethodEntry, OptionValue, Scale
-from suite.results.records import replace_file
+from suite.results.files import replace_file
 
 Terms = str | Mapping[str, object]
 """A closed form, or as in YAML: `{"shared": [...], "per_task": [...]}`."""

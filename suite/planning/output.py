@@ -11,9 +11,10 @@ from suite.planning.code_cache import remember
 from suite.planning.plan import plan
 from suite.planning.request import Request
 from suite.registry.entries import Registry
+from suite.results.files import NoResult
 from suite.results.folder import SINGLES, Lookup, delta_path
 from suite.results.history import Past
-from suite.results.records import CellKey, NoResult, Result
+from suite.results.records import CellKey, Result
 
 
 def results_folder(out: Path) -> Path:

@@ -39,8 +39,9 @@ from suite.registry.schema import (
     TrackEntry,
     TrackStart,
 )
+from suite.results.files import NoResult
 from suite.results.history import Past
-from suite.results.records import CellKey, Identity, NoResult, Result
+from suite.results.records import CellKey, Identity, Result
 from suite.results.seeds import FIRST_SEARCH_SEED
 
 

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from suite.console import shown
 from suite.errors import UserError
+from suite.results.files import NoResult, read_record, warning_of
 from suite.results.history import Listed, Past
 from suite.results.packs import (
     FOLDER,
@@ -18,7 +19,7 @@ from suite.results.packs import (
     pack_paths,
     read_pack,
 )
-from suite.results.records import CellKey, NoResult, Result, read_record, warning_of
+from suite.results.records import CellKey, Result
 
 SINGLES = "results"
 """Where files of single results lie below an output folder."""

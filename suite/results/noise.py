@@ -15,7 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from suite.console import shown
 from suite.errors import UserError
 from suite.registry.schema import Scale
-from suite.results.records import Record, mismatch
+from suite.results.files import mismatch
+from suite.results.records import Record
 from suite.results.statistics import RunNoise
 
 NAME = "noise.json"

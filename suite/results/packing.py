@@ -6,9 +6,10 @@ from pathlib import Path
 
 from suite.console import shown
 from suite.results.claims import alone
+from suite.results.files import NoResult, replace_file
 from suite.results.folder import file_version, read_singles, single_paths
 from suite.results.packs import FOLDER, both_sides, lines_of, merged, pack_name, pack_paths
-from suite.results.records import NoResult, Result, replace_file
+from suite.results.records import Result
 from suite.results.searches import merged_searches, pack_path, search_paths
 
 

@@ -21,7 +21,8 @@ from pydantic import BaseModel, ValidationError
 
 from suite.console import shown
 from suite.errors import UserError
-from suite.results.records import CellKey, NoResult, Result, mismatch
+from suite.results.files import NoResult, mismatch
+from suite.results.records import CellKey, Result
 
 R = TypeVar("R", bound=BaseModel)
 

@@ -13,14 +13,8 @@ from suite.console import shown
 from suite.errors import UserError
 from suite.registry.schema import Scale
 from suite.results import packs
-from suite.results.records import (
-    NoResult,
-    Record,
-    Result,
-    mismatch,
-    read_record,
-    replace_file,
-)
+from suite.results.files import NoResult, mismatch, read_record, replace_file
+from suite.results.records import Record, Result
 from suite.results.seeds import FIRST_SEARCH_SEED
 
 FOLDER = "tuning"

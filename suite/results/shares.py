@@ -10,9 +10,10 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from suite.results.files import NoResult
 from suite.results.folder import SINGLES, Results, read_single, single_versions, together
 from suite.results.packs import Pack, pack_paths, read_pack
-from suite.results.records import NoResult, Result
+from suite.results.records import Result
 
 
 class Moved(Exception):

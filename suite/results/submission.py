@@ -20,9 +20,10 @@ from suite.errors import UserError
 from suite.registry import Registry
 from suite.registry.loader import own_registry
 from suite.registry.schema import FileEntry, MethodEntry, TaskEntry
+from suite.results.files import replacing
 from suite.results.folder import WORK, delta_path
 from suite.results.packs import FOLDER, lines_of, merged, pack_name
-from suite.results.records import Record, Result, replacing
+from suite.results.records import Record, Result
 
 MANIFEST = "manifest.json"
 SUFFIX = ".zip"

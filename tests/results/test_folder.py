@@ -6,10 +6,11 @@ import pytest
 from made import result, write
 
 from suite.errors import UserError
+from suite.results.files import LARGEST_BYTES
 from suite.results.folder import Lookup, read_history, read_results
 from suite.results.history import Past
 from suite.results.packing import pack
-from suite.results.records import LARGEST_BYTES, Result
+from suite.results.records import Result
 
 
 def huge(path):

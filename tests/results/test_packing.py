@@ -9,10 +9,11 @@ from made import RECIPE, result, write
 
 from suite.errors import UserError
 from suite.results import packing
+from suite.results.files import replace_file
 from suite.results.folder import read_history, read_results
 from suite.results.packing import pack
 from suite.results.packs import lines_of, merged
-from suite.results.records import Verified, replace_file
+from suite.results.records import Verified
 from suite.results.searches import Search, Trial, read_searches
 
 ATTRIBUTES = Path(__file__).parents[2] / ".gitattributes"
