@@ -17,7 +17,7 @@ from suite.leaderboards import (
 )
 from suite.leaderboards.aggregate import boards, boards_of, pools_of
 from suite.leaderboards.board import Board
-from suite.leaderboards.remembered import read_parts
+from suite.leaderboards.cached_parts import read_parts
 from suite.registry.files import Unreadable, content
 from suite.results import noise
 from suite.results.claims import alone

@@ -1,8 +1,8 @@
 """The results of one method on one board -> its part of the board: rows, estimated on their own.
 
 A part depends on nothing but the results of its method, so that it can be kept when others change
-(`suite.leaderboards.remembered`). What rows mean for each other, as ranks do, is decided when parts
-are put together (`suite.leaderboards.aggregate`).
+(`suite.leaderboards.cached_parts`). What rows mean for each other, as ranks do, is decided when
+parts are put together (`suite.leaderboards.aggregate`).
 """
 
 import functools

@@ -2,8 +2,8 @@
 
 import pytest
 
-from suite.leaderboards import build, check, pages, plot, remembered
-from suite.leaderboards.remembered import read_parts
+from suite.leaderboards import build, cached_parts, check, pages, plot
+from suite.leaderboards.cached_parts import read_parts
 from suite.results.folder import read_results
 from suite.results.packing import pack
 from suite.results.shares import Share, share_of_cell, share_of_file, shares
@@ -12,7 +12,7 @@ from suite.results.shares import Share, share_of_cell, share_of_file, shares
 @pytest.fixture
 def folder(make, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(remembered, "MANY", 1)
+    monkeypatch.setattr(cached_parts, "MANY", 1)
     out = tmp_path / "out"
     for result in (
         *make.per_task("full", 0.9),
@@ -132,7 +132,7 @@ def test_a_result_that_is_packed_after_it_was_listed_is_not_missed(
             pack(out)
         return listed[-1]
 
-    monkeypatch.setattr(remembered, "shares", late)
+    monkeypatch.setattr(cached_parts, "shares", late)
     assert {part.method for part in read_parts(folder, registry, anew=True).parts} == {
         part.method for part in every
     }
