@@ -33,7 +33,7 @@ exit codes:
 
 environment:
   SUITE_DATA        folder with real data and weights (datasets/..., models/...)
-  SUITE_REGISTRY    folder with methods/ and tasks/ that come before the package's own
+  SUITE_REGISTRY    folder with methods/, tasks/ or backbones/ that come before the package's own
   SUITE_CUDA_GRAPHS 0: no CUDA graphs of training steps
   SUITE_CHECKPOINT  seconds between checkpoints of a long cell (300; 0 for none)
   HF_HOME, HF_HUB_OFFLINE, TORCH_HOME, CUDA_VISIBLE_DEVICES, NO_COLOR are honoured

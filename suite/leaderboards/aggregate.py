@@ -10,7 +10,9 @@ from suite.leaderboards.papers import paper_orders
 from suite.leaderboards.parts import Part, parts
 from suite.leaderboards.parts import part as make_part
 from suite.leaderboards.rows import Usual, listed
-from suite.registry.schema import Scale, Store, TrackEntry
+from suite.planning.identity import examples_digest
+from suite.planning.recipes import track_recipe
+from suite.registry.schema import GeneratedSource, Scale, Store, TrackEntry
 from suite.results.moderation import moderated
 from suite.results.noise import Pool, Variance
 from suite.results.ranks import ranks
@@ -134,11 +136,34 @@ def _board(
         ),
         noise=noise,
         data=usual.tasks,
+        outdated=_outdated(track, backbone, scale, usual.tasks, registry),
         steps=usual.steps,
         backbone_parameters=max((part.backbone_parameters for part in tried), default=0),
         machines=tuple(machine for part in tried for machine in part.machines),
         carried=tuple(carried for part in tried for carried in part.carried),
     )
+
+
+def _outdated(
+    track: TrackEntry,
+    backbone: str,
+    scale: Scale,
+    measured: Mapping[str, str],
+    registry: "Registry",
+) -> tuple[str, ...]:
+    """The tasks that were `measured` (task -> digest) on other embedded examples than today's."""
+    entry = registry.backbones.get(backbone)
+    if entry is None or not scale.embedded:
+        return ()
+    recipe = track_recipe(track, scale, entry.family)
+    found = []
+    for name in track.tasks:
+        task = registry.tasks.get(f"{track.name}/{name}")
+        source = task and task.sources.at(scale)
+        if task and isinstance(source, GeneratedSource) and name in measured:
+            now = examples_digest(task, scale, source.digest, recipe, entry.image_size)
+            found += [name] if now != measured[name] else []
+    return tuple(found)
 
 
 def pools_of(board: Board) -> list[Pool]:

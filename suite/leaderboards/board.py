@@ -177,6 +177,8 @@ class Board:
     """The run noise, of per-task rows (False) and of joint ones (True)."""
     data: Mapping[str, str]
     """Task -> digest of the data that most rows were measured on."""
+    outdated: tuple[str, ...]
+    """Tasks whose embedded examples are others now than those that most rows were measured on."""
     steps: int
     """Optimizer steps per task of most rows."""
     backbone_parameters: int

@@ -15,10 +15,12 @@ def render(found: Sequence[Finding]) -> str:
     """The page `findings.md`."""
     sections = [
         f"{MARK}\n\n# What the boards teach",
-        "The questions, what is compared, and the tests were fixed before the boards on real data "
-        "were measured; the answers follow from the results by the command that makes this page. "
+        "The questions, what is compared, and the tests were fixed before any board on real data "
+        "was scored, and after the first boards on embedded data: answers that rest on the latter "
+        "alone are exploratory. They follow from the results by the command that makes this page. "
         "Intervals are of 95 %. Tests are two-sided at 5 %, with Holm's correction for all tests "
-        "of a question. What is not shown is not refuted.",
+        "of a question (for the place on the front, all rows within a budget). What is not shown "
+        "is not refuted.",
     ]
     for each in found:
         sections += [f"## {each.question}", f"*Test*: {each.test}", f"**{each.answer}**"]

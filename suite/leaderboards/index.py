@@ -106,7 +106,7 @@ def _methods(boards: Sequence[Board]) -> list[str]:
             f"## Every method: {track}, {members[0].scale} scale",
             "Score @ stored ×, sorted by score; over several boards, by the mean share of methods "
             "with a higher one. **Bold**: not told apart from the best score of its column. "
-            "*Italic*: not ranked; its page says why. `6/8`: how many tasks have a score.",
+            "*Italic*: not comparable; its page says why. `6/8`: how many tasks have a score.",
             _table(members),
         ]
     return sections

@@ -49,6 +49,11 @@ def _introduction(board: Board) -> str:
         "Every score is computed on test examples from the saved delta, loaded into a fresh "
         "backbone."
     )
+    if board.outdated:
+        lines.append(
+            f"**Measured before the examples of {', '.join(board.outdated)} were changed.** What "
+            "the commands below measure has other scores, which cannot be compared with these."
+        )
     return "\n\n".join(lines)
 
 
@@ -93,6 +98,11 @@ def _per_task(board: Board) -> str:
         ["*constant answer*", *(formats.NONE if a is None else f"{a:.1f}" for a in answers)]
     )
     lines = ["## Scores per task", formats.table(rows, headers)]
+    if failed := _no_better_than_constant(board):
+        lines.append(
+            "No better than the constant answer, so that the training there came to nothing: "
+            f"{'; '.join(failed)}."
+        )
     if board.data_notes:
         notes = [
             f"- {formats.plain(task)}: {formats.plain(note)}"
@@ -102,6 +112,20 @@ def _per_task(board: Board) -> str:
     if board.several_metrics:
         lines.append("If a task has two metrics, the score is their mean.")
     return "\n\n".join(lines)
+
+
+def _no_better_than_constant(board: Board) -> list[str]:
+    """The rows with tasks that one answer to everything would have done as well."""
+    found = []
+    for row in board.rows:
+        tasks = [
+            task
+            for task, best in board.constants.items()
+            if (estimate := row.tasks[task].estimate) and estimate.score <= best
+        ]
+        if tasks:
+            found.append(f"{formats.plain(row.label)} ({', '.join(map(formats.plain, tasks))})")
+    return found
 
 
 def _failures(board: Board) -> str:

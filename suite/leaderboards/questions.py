@@ -115,7 +115,9 @@ def _of_agreements(question: str, what: str, found: Sequence[tuple[str, Agreemen
             f"{verdicts.count('reversed')}, and neither is shown in {verdicts.count('not shown')}."
         )
     else:
-        answer = f"Not known: no two such orders have {FEWEST} methods in common."
+        answer = (
+            f"Not known: on boards with ranks, no two such orders have {FEWEST} methods in common."
+        )
     rows = [
         (name, str(order.methods), _signed(order.tau), _range(order.low, order.high), verdict)
         for (name, order), verdict in zip(found, verdicts, strict=True)
@@ -153,7 +155,9 @@ def precision_or_size(boards: Sequence[Board]) -> Finding:
             "setting of their method."
         )
     else:
-        answer = "Not known: no board has a method at several precisions and several sizes."
+        answer = (
+            "Not known: no board with ranks has a method at several precisions and several sizes."
+        )
     rows = [
         (name, formats.plain(a.label), formats.stored(_x(a)), formats.plain(b.label),
          formats.stored(_x(b)), *_difference(compared), verdict)
@@ -214,17 +218,19 @@ def learning_rate(searches: Sequence[Search]) -> Finding:
             continue
         key = (search.scale.value, search.track, search.backbone, search.tasks)
         groups[key].append((best.score, best.score - step))
-    rows, verdicts = [], []
-    for (scale, track, backbone, tasks), own in sorted(groups.items()):
-        if len(own) < FEWEST:
-            continue
-        scores, losses = np.array(own).T
-        loss, between, ratio, low, high = _ratio(scores, losses)
-        verdicts.append("rate" if low > 1 else "method" if high < 1 else "not told apart")
-        rows.append(
-            (f"{track} on {backbone} ({scale}): {', '.join(tasks)}", str(len(own)), f"{loss:.1f}",
-             f"{between:.1f}", f"{ratio:.2f}", _range(low, high), verdicts[-1])
-        )  # fmt: skip
+    looked_at = {key: own for key, own in sorted(groups.items()) if len(own) >= FEWEST}
+    found = [_ratio(*np.array(own).T) for own in looked_at.values()]
+    verdicts = [
+        "not told apart" if not mark else "rate" if one.ratio > 1 else "method"
+        for mark, one in zip(holm([one.p for one in found]), found, strict=True)
+    ]
+    rows = [
+        (f"{track} on {backbone} ({scale}): {', '.join(tasks)}", str(len(own)), f"{one.loss:.1f}",
+         f"{one.between:.1f}", f"{one.ratio:.2f}", _range(one.low, one.high), verdict)
+        for ((scale, track, backbone, tasks), own), one, verdict in zip(
+            looked_at.items(), found, verdicts, strict=True
+        )
+    ]  # fmt: skip
     return Finding(
         "Is the learning rate most of the difference between methods?",
         "on validation data of the searches: what the rates next to the best cost, mean over "
@@ -306,8 +312,21 @@ def _one_step_off(search: Search) -> float | None:
     return float(np.mean(finished)) if finished else None
 
 
-def _ratio(scores: Array, losses: Array) -> tuple[float, float, float, float, float]:
-    """(mean loss, mean difference of two methods, their ratio, its 95 % interval)."""
+@dataclass(frozen=True)
+class _Ratio:
+    """What a rate one step off costs, over how much two methods differ."""
+
+    loss: float
+    between: float
+    ratio: float
+    low: float
+    high: float
+    p: float
+    """Of a ratio of 1."""
+
+
+def _ratio(scores: Array, losses: Array) -> _Ratio:
+    """The means over methods, and how sure their ratio is, from drawing methods anew."""
     rng = np.random.Generator(np.random.PCG64(len(scores)))
     drawn = rng.integers(len(scores), size=(DRAWS, len(scores)))
     pairs = [*permutations(range(len(scores)), 2)]
@@ -319,9 +338,17 @@ def _ratio(scores: Array, losses: Array) -> tuple[float, float, float, float, fl
     ratios = losses[drawn].mean(axis=1) / np.maximum(between, 1e-9)
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(ratios, [tail, 1 - tail])
+    beyond = min((ratios <= 1).sum(), (ratios >= 1).sum())
     mean = float(np.mean([abs(scores[a] - scores[b]) for a, b in pairs]))
     loss = float(losses.mean())
-    return loss, mean, loss / max(mean, 1e-9), float(low), float(high)
+    return _Ratio(
+        loss=loss,
+        between=mean,
+        ratio=loss / max(mean, 1e-9),
+        low=float(low),
+        high=float(high),
+        p=min(1.0, 2 * (int(beyond) + 1) / (DRAWS + 1)),
+    )
 
 
 def _verdicts(compared: Sequence[Comparison], above: str, below: str) -> list[str]:

@@ -24,8 +24,8 @@ def render(searches: Sequence[Search]) -> str:
         "seeds of its row, and was judged on validation examples; test examples were not looked "
         "at. While its best rate was the lowest or the highest one tried, it tried one more, by "
         f"the ratio of the outermost two, at most {EXTENSIONS} times. The **best** rate is the "
-        "recipe's, or stands under `methods/rates`. Where a method has no row for a backbone, its "
-        "rate was not chosen by a search. "
+        "recipe's, or stands under `methods/rates`. Where a method has no row for a backbone, "
+        "no search of its rate is on record. "
         "`python -m suite tune METHOD --tasks ...` makes an entry.",
         "*Margin*: how far the best rate is ahead of the next best, ± half the 95 % interval of "
         "that difference, paired by task, over tasks. Where it is *within noise* the two rates "

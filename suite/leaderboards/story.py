@@ -115,6 +115,11 @@ def unknown(boards: Sequence[Board], unmeasured: Sequence[str], searched: Search
         f"The learning rate was searched, on the board's own validation data, for {tuned} of "
         f"{len(rows)} rows; other options (ranks, reductions, thresholds) for none."
     )
+    if old := [board for board in boards if board.outdated]:
+        lines.append(
+            f"Measured before their tasks' examples were changed, so that scores of today are "
+            f"others: {_names(old)}."
+        )
     if dirty := sum(row.uncommitted for _, row in rows):
         lines.append(f"{dirty} of {len(rows)} rows were measured with code that no commit holds.")
     if unmeasured:

@@ -89,16 +89,23 @@ def task_digest(
 ) -> str:
     """`EXAMPLES.METRICS`: all that turns data into a score; unequal ones are never compared.
 
-    `data` is the digest of the generated examples or the fingerprint of the files, `metrics` that
-    of their code.
+    `metrics` is the digest of their code.
     """
+    return f"{examples_digest(task, scale, data, recipe, image_size)}.{metrics}"
+
+
+def examples_digest(
+    task: TaskEntry, scale: Scale, data: str, recipe: Recipe, image_size: int | None
+) -> str:
+    """A task's examples and what is asked of them; `data` is the digest of the generated ones or
+    the fingerprint of the files."""
     full = None if scale.embedded else task.sources.full
     split = full and full.model_dump(
         mode="json", include={"split_rule", "splits", "carve", "label", "image"}
     )
     if split and full and full.drop_labels:
         split["drop_labels"] = list(full.drop_labels)
-    examples = _digest(
+    return _digest(
         {
             "data": data,
             "split": split,
@@ -109,7 +116,6 @@ def task_digest(
             "metrics": task.metrics,
         }
     )
-    return f"{examples}.{metrics}"
 
 
 def backbone_digest(entry: BackboneEntry, fingerprint: str) -> str:

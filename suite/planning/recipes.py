@@ -57,6 +57,11 @@ def resolve_recipe(
     )
 
 
+def track_recipe(track: TrackEntry, scale: Scale, family: Family) -> Recipe:
+    """What a track says for a family, before tasks, methods and the command line change it."""
+    return Recipe.model_validate(_written(track.recipe, scale, family))
+
+
 def _written(recipes: Recipes, scale: Scale, family: Family) -> dict[str, object]:
     changes = recipes.get(scale, {})
     values: dict[str, object] = {}
