@@ -13,6 +13,7 @@ from suite.errors import UserError
 from suite.planning.output import require_writable
 from suite.planning.request import Request
 from suite.registry import Registry
+from suite.registry.cache import given_backbones
 from suite.registry.loader import own_registry
 from suite.registry.rates import as_yaml, rates_path, read_rates, with_rates
 from suite.registry.schema import FoundRate, MethodRates
@@ -33,6 +34,7 @@ def tune(options: argparse.Namespace) -> int:
     out_folder = asked.settings.out
     if options.adopt:
         _require_own_registry(registry)
+        _require_known_backbones(asked.request, registry)
     recorded = read_searches(out_folder)
     if warning := warning_of(recorded.left_out, "search"):
         say(warning)
@@ -58,10 +60,12 @@ def tune(options: argparse.Namespace) -> int:
     for each in searches:
         if each.best is not None and each.best_is_at_edge:
             say(
-                f"{each.method} on {each.track} and {each.backbone}: the best rate, "
+                f"{each.name} on {each.track} and {each.backbone}: the best rate, "
                 f"{each.best.learning_rate:g}, is the last that was tried; it is not adopted"
             )
-    good = all(each.best is not None and not each.best_is_at_edge for each in searches)
+    good = bool(searches) and all(
+        each.best is not None and not each.best_is_at_edge for each in searches
+    )
     return 0 if good and all(t.score is not None for s in searches for t in s.trials) else 1
 
 
@@ -91,7 +95,7 @@ def _require_free_places(asked: Request, registry: Registry, left_out: Sequence[
     methods = {entry.name for entry in registry.select_methods(asked.methods)}
     for each in left_out:
         scale, method, *_ = f"{Path(each.place).name}..".split(".")
-        if scale == asked.scale and method in methods:
+        if scale == asked.scale and method.partition("[")[0] in methods:
             raise UserError(f"{each.place}: {each.reason}; move it away or delete it")
 
 
@@ -104,11 +108,22 @@ def _require_own_registry(registry: Registry) -> None:
         raise UserError("--adopt writes to a registry: name yours with --registry FOLDER")
 
 
+def _require_known_backbones(asked: Request, registry: Registry) -> None:
+    """No rate is adopted for a backbone that other users of the registry do not have."""
+    for entry in registry.select_backbones(asked.backbones):
+        if entry.path.parent == given_backbones():
+            raise UserError(
+                f"--adopt: {entry.name} was given by its hub id or folder and is an entry of this "
+                "machine alone; write one for the registry (python -m suite new backbone)"
+            )
+
+
 def _adopted(searches: Iterable[Search], registry: Registry) -> list[Path]:
-    """Write the best rate of every search to the first registry; the files."""
+    """Write the best rate of every search to the first registry; the files. A rate is that of a
+    method as it is: what other settings would take is not kept."""
     found: dict[str, dict[tuple[str, str], FoundRate]] = {}
     for each in searches:
-        if each.best is None or each.best.score is None or each.best_is_at_edge:
+        if each.setting or each.best is None or each.best.score is None or each.best_is_at_edge:
             continue
         found.setdefault(each.method, {})[each.track, each.backbone] = FoundRate(
             learning_rate=each.best.learning_rate,
@@ -139,4 +154,4 @@ def _row(each: Search) -> tuple[str, ...]:
     best = f"{each.best.learning_rate:g}" if each.best else "none finished"
     margin = str(margin_of(each) or "")
     tasks = f"{each.track}/{','.join(each.tasks)}"
-    return each.method, each.backbone, tasks, trials, best, margin
+    return each.name, each.backbone, tasks, trials, best, margin

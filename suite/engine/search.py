@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 
 from suite.console import say
 from suite.engine.execution import execute
@@ -10,12 +11,12 @@ from suite.errors import UserError
 from suite.planning.output import planned, results_of
 from suite.planning.request import Request
 from suite.registry import Registry
-from suite.registry.schema import TRIALS
+from suite.registry.schema import TRIALS, Store
 from suite.results.records import CellKey, Result
 from suite.results.searches import EXTENSIONS, FOLDER, Search, Trial, best_of, trial_of
 
-Board = tuple[str, str, str]
-"""Method, backbone and track: what one search is about."""
+Board = tuple[str, str, str, str]
+"""Method, setting, backbone and track: what one search is about."""
 
 
 @dataclass
@@ -31,7 +32,7 @@ def search(request: Request, registry: Registry, settings: Settings) -> list[Sea
     """Train every trial of the request's methods and judge each on validation data.
 
     Trials are kept like results, so that the same call continues after an interruption. Raises
-    `UserError` if data or weights are missing.
+    `UserError` if data or weights are missing, or if cells of a trial are left without a result.
     """
     request = replace(request, tasks=search_tasks(request, registry))
     found: dict[Board, _Trials] = {}
@@ -48,6 +49,7 @@ def search(request: Request, registry: Registry, settings: Settings) -> list[Sea
     return [
         Search(
             method=method,
+            setting=setting,
             backbone=backbone,
             scale=request.scale,
             track=track,
@@ -56,7 +58,7 @@ def search(request: Request, registry: Registry, settings: Settings) -> list[Sea
             steps=trials.steps,
             trials=tuple(trials.at[place] for place in sorted(trials.at)),
         )
-        for (method, backbone, track), trials in found.items()
+        for (method, setting, backbone, track), trials in found.items()
     ]
 
 
@@ -109,6 +111,9 @@ def _try(
         made = replace(made, planned=own)
     if absent := made.with_action("missing"):
         raise UserError("\n".join(map(str, made.missing)) or absent[0].reason)
+    if place == 0:
+        for reason in made.left_out:
+            say(f"left out: {reason}")
     if not settings.quiet:
         what = f"trial {place + 1} of {TRIALS}" if boards is None else "beyond the grid"
         say(f"{what}: {len(made.with_action('run'))} cells to run")
@@ -120,13 +125,22 @@ def _try(
     for board in dict.fromkeys(_board(cell.key) for cell in cells):
         own_cells = [cell for cell in cells if _board(cell.key) == board]
         own_results = results.get(board, [])
+        if len(own_results) < len(own_cells):
+            # A mean over fewer cells than those of the other rates is no judgement of this one.
+            raise UserError(
+                f"trial {place + 1} of {own_cells[0].key.method}: {len(own_results)} of "
+                f"{len(own_cells)} cells have a result; the same command goes on"
+            )
         if any(result.status == "unsupported" for result in own_results):
             continue
         tasks = tuple(dict.fromkeys(task for cell in own_cells for task in cell.key.tasks))
-        recipe = own_cells[0].recipe
-        trials = found.setdefault(board, _Trials(tasks, recipe.steps))
-        trials.at[place] = trial_of(recipe.learning_rate, own_results)
+        steps = round(fmean(cell.recipe.steps for cell in own_cells))
+        trials = found.setdefault(board, _Trials(tasks, steps))
+        trials.at[place] = trial_of(own_cells[0].recipe.learning_rate, own_results)
 
 
 def _board(key: CellKey) -> Board:
-    return key.method, key.backbone, key.track
+    # A search has a place for its steps.
+    parts = [part for part in key.setting.split(",") if part and not part.startswith("steps=")]
+    parts += [f"store={key.store}"] if key.store is not Store.FLOAT32 else []
+    return key.method, ",".join(parts), key.backbone, key.track

@@ -151,7 +151,7 @@ def _outdated(
     measured: Mapping[str, str],
     registry: "Registry",
 ) -> tuple[str, ...]:
-    """The tasks that were `measured` (task -> digest) on other embedded examples than today's."""
+    """The embedded tasks that are other ones now than what was `measured` (task -> digest)."""
     entry = registry.backbones.get(backbone)
     if entry is None or not scale.embedded:
         return ()

@@ -178,7 +178,7 @@ class Board:
     data: Mapping[str, str]
     """Task -> digest of the data that most rows were measured on."""
     outdated: tuple[str, ...]
-    """Tasks whose embedded examples are others now than those that most rows were measured on."""
+    """Embedded tasks whose examples, or what is asked of them, have changed since most rows."""
     steps: int
     """Optimizer steps per task of most rows."""
     backbone_parameters: int

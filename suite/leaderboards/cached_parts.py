@@ -130,8 +130,10 @@ class _Kept:
     def _tidy(self) -> None:
         """Remove what is kept of folders that are gone."""
         for where in self.folder.parent.glob(f"*/{_WHERE}"):
-            if not Path(where.read_text()).is_dir():
-                shutil.rmtree(where.parent, ignore_errors=True)
+            # Another process may tidy as well.
+            with suppress(OSError, ValueError):
+                if not Path(where.read_text()).is_dir():
+                    shutil.rmtree(where.parent, ignore_errors=True)
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{_digest(name)[:16]}.pickle"

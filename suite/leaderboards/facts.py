@@ -1,7 +1,7 @@
 """What methods report of their own learning, such as how many layers TAPS changes."""
 
 from suite.leaderboards import formats
-from suite.leaderboards.board import Board
+from suite.leaderboards.board import Board, Row
 from suite.registry.schema import Store
 
 _ALL = ""
@@ -10,8 +10,11 @@ _ALL = ""
 
 def section(board: Board) -> str:
     """A table of all facts on the page of a board; empty if no method reports any."""
-    # In another precision the same training is told once more.
-    rows = [row for row in board.rows if row.facts and row.store is Store.FLOAT32]
+    # In another precision the same training would be told once more.
+    once: dict[tuple[str, ...], Row] = {}
+    for row in sorted(board.rows, key=lambda row: row.store is not Store.FLOAT32):
+        once.setdefault(row.training, row)
+    rows = [row for row in board.rows if row.facts and once[row.training] is row]
     if not rows:
         return ""
     together = any(_ALL in values for row in rows for values in row.facts.values())

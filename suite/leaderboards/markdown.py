@@ -51,8 +51,8 @@ def _introduction(board: Board) -> str:
     )
     if board.outdated:
         lines.append(
-            f"**Measured before the examples of {', '.join(board.outdated)} were changed.** What "
-            "the commands below measure has other scores, which cannot be compared with these."
+            f"**Measured on earlier versions of {', '.join(board.outdated)}**: other examples, or "
+            "another question. Scores of the commands below cannot be compared with these."
         )
     return "\n\n".join(lines)
 

@@ -214,7 +214,12 @@ def learning_rate(searches: Sequence[Search]) -> Finding:
     groups = defaultdict(list)
     for search in sorted(searches, key=lambda each: each.file_name):
         best = search.best
-        if best is None or best.score is None or (step := _one_step_off(search)) is None:
+        if (
+            search.setting
+            or best is None
+            or best.score is None
+            or (step := _one_step_off(search)) is None
+        ):
             continue
         key = (search.scale.value, search.track, search.backbone, search.tasks)
         groups[key].append((best.score, best.score - step))

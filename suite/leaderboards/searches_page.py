@@ -46,12 +46,12 @@ def render(searches: Sequence[Search]) -> str:
 def _table(searches: Sequence[Search]) -> str:
     most = max(len(search.trials) for search in searches)
     rows = []
-    for search in sorted(searches, key=lambda each: (each.method, each.backbone)):
+    for search in sorted(searches, key=lambda each: (each.name, each.backbone)):
         ordered = sorted(search.trials, key=lambda trial: trial.learning_rate)
         trials = [_trial(trial, trial is search.best) for trial in ordered]
         margin = margin_of(search)
         row = [
-            formats.plain(search.method),
+            formats.plain(search.name),
             formats.plain(search.backbone),
             formats.plain(", ".join(search.tasks)),
             ", ".join(map(str, search.seeds)) + ("" if search.apart else " †"),

@@ -117,8 +117,8 @@ def unknown(boards: Sequence[Board], unmeasured: Sequence[str], searched: Search
     )
     if old := [board for board in boards if board.outdated]:
         lines.append(
-            f"Measured before their tasks' examples were changed, so that scores of today are "
-            f"others: {_names(old)}."
+            f"Measured on earlier versions of their tasks, with which scores of today cannot be "
+            f"compared: {_names(old)}."
         )
     if dirty := sum(row.uncommitted for _, row in rows):
         lines.append(f"{dirty} of {len(rows)} rows were measured with code that no commit holds.")

@@ -15,16 +15,20 @@ from suite.registry.schema import BackboneEntry, Library, MultiLabel, TaskEntry
 CONFIG = "config.json"
 
 
+class UnreadableConfiguration(UserError):
+    """The file that says what network lies in a folder is damaged: nothing is known of that."""
+
+
 def configuration(folder: Path, name: str = CONFIG) -> dict[str, Any]:
-    """What `config.json` or another file in a folder says. Raises UserError if it is no mapping in
-    JSON."""
+    """What `config.json` or another file in a folder says. Raises UnreadableConfiguration if it is
+    no mapping in JSON."""
     path = folder / name
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{shown(path)} cannot be read: {error}") from None
+        raise UnreadableConfiguration(f"{shown(path)} cannot be read: {error}") from None
     if not isinstance(found, dict):
-        raise UserError(f"{shown(path)} is not a mapping in JSON")
+        raise UnreadableConfiguration(f"{shown(path)} is not a mapping in JSON")
     return found
 
 

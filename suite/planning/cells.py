@@ -55,6 +55,8 @@ class Planned:
     reason: str
     trained: bool = False
     """Whether the float32 delta of the same training is there."""
+    missing: tuple[Missing, ...] = ()
+    """What it needs that is not here."""
 
 
 @dataclass(frozen=True)

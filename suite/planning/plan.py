@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from suite.errors import UserError
-from suite.planning.architecture import refined, unanswerable
+from suite.planning.architecture import UnreadableConfiguration, refined, unanswerable
 from suite.planning.cells import Cell, Job, Plan, Planned, Start
 from suite.planning.code_cache import Codes
 from suite.planning.identity import (
@@ -92,8 +92,10 @@ def plan(
         planned = [item for item in planned if item.cell.key in own]
     if request.only_failed:
         planned = [item for item in planned if _failed(_past(history, item.cell.key))]
-    out = (*left_out(registry, request), *planner.in_the_way)
-    made = Plan(request, tuple(planned), tuple(planner.missing.values()), out)
+    in_the_way = (planner.in_the_way.get(item.cell.key) for item in planned)
+    out = (*left_out(registry, request), *filter(None, in_the_way))
+    missing = {each.what: each for item in planned for each in item.missing}
+    made = Plan(request, tuple(planned), tuple(missing.values()), out)
     shared = {cell.key: job for job in made.jobs() for cell in job.cells}
     return replace(made, planned=tuple(_with_training(item, shared) for item in planned))
 
@@ -126,7 +128,7 @@ def _require_own_seeds(request: Request) -> None:
 
 
 class _Planner:
-    """Plans cells, computing each digest once however many cells share it."""
+    """Plans cells, computing each digest once however many cells of the request share it."""
 
     def __init__(
         self,
@@ -139,8 +141,7 @@ class _Planner:
         self.request = request
         self.registry = registry
         self.history = history
-        self.missing: dict[str, Missing] = {}
-        self.in_the_way: list[str] = []
+        self.in_the_way: dict[CellKey, str] = {}
         self._absent: dict[str, Missing] = {}
         self._data: dict[str, str] = {}
         self._weights: dict[str, str] = {}
@@ -241,14 +242,14 @@ class _Planner:
         try:
             past = self.history.get(cell.key)
         except NoResult as reason:
-            self.in_the_way.append(str(reason))
+            self.in_the_way[cell.key] = str(reason)
             return Planned(cell, "missing", str(reason))
         if refusal:
             return Planned(cell, "unsupported", refusal)
         absent = {need: self._absent[need] for need in needs if need in self._absent}
         if absent:
-            self.missing |= absent
-            return Planned(cell, "missing", f"not found: {', '.join(absent)}")
+            names = f"not found: {', '.join(absent)}"
+            return Planned(cell, "missing", names, missing=tuple(absent.values()))
         if self.request.force:
             return Planned(cell, "run", "forced")
         if past is None:
@@ -279,6 +280,11 @@ class _Planner:
             if isinstance(found, Model):
                 try:
                     self._entries[backbone.name] = (refined(backbone, found.folder), "")
+                except UnreadableConfiguration as error:
+                    # Unlike a network that no family serves, it says nothing of earlier results.
+                    remedy = "fetch it again, or mend the file"
+                    damaged = Missing(f"the network of {backbone.name}", (str(error),), remedy)
+                    self._models[backbone.name] = damaged
                 except UserError as error:
                     self._entries[backbone.name] = (backbone, str(error))
         return self._entries[backbone.name]

@@ -43,6 +43,8 @@ def resolve_recipe(
     exception = method.exception(request.scale, track.name, backbone.family)
     if exception is not None:
         values |= exception.written
+        if "augmentation" in exception.written:
+            values.pop("augmentations", None)
     found = method.found_rate(track.name, backbone.name)
     if request.trial is None and found is not None:
         values["learning_rate"] = found

@@ -2,9 +2,9 @@
 
 A claim is a small file beside the result that it is for. Making it under a name that does not exist
 is one operation of the file system, of which one process alone succeeds; whoever has made it looks
-for the result only then, and removes it only when the result is there. Its owner touches it as
-long as it lives. An owner is dead if its process is gone, or, on another machine, if it has not
-touched its claim for the length of a lease.
+for the result only then, and removes it when the result is there or it gives up. Its owner touches
+it as long as it lives. An owner is dead if its process is gone, or, on another machine, if it has
+not touched its claim for the length of a lease.
 
 The claim of a dead owner is not replaced: two processes that both found it dead could then replace
 each other's. Its successor adds a file that is named by the dead one's token, which again only one

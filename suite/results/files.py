@@ -34,7 +34,7 @@ def replace_file(target: Path, content: str | bytes) -> Path:
 def replacing(target: Path) -> Iterator[IO[bytes]]:
     """What is written inside becomes the file `target` at the end, all of it or nothing.
 
-    Raises `UserError` if it cannot be written.
+    Raises `UserError` for an `OSError`, that of what is written inside included.
     """
     part = None
     try:

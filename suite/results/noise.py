@@ -62,11 +62,12 @@ class Pool(Record):
         return same and self.steps == steps
 
     def of_mean(self, tasks: Sequence[str]) -> RunNoise | None:
-        """Of the mean score over some of the tasks; unknown for a joint run over a part of them,
-        because its errors on different tasks are correlated."""
+        """Of the mean score over some of the tasks; unknown of a task that it does not
+        have, and for a joint run over a part of them, whose errors on different tasks are
+        correlated."""
         if set(tasks) == set(self.tasks):
             return self.whole.noise
-        if self.joint:
+        if self.joint or not set(tasks) <= self.tasks.keys():
             return None
         parts = np.array([self.tasks[task].variance for task in tasks]) / len(tasks) ** 2
         freedoms = np.array([self.tasks[task].freedom for task in tasks])

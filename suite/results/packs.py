@@ -88,9 +88,9 @@ class Pack:
             raise NoResult(self.place(line), "not a line of a pack of this version") from None
 
     def place(self, line: str) -> str:
-        """`file:line`, as messages name it."""
-        number = self.path.read_text().split("\n").index(line) + 1
-        return f"{shown(self.path)}:{number}"
+        """`file:line`, as messages name it; the file alone if another process has changed it."""
+        lines = self.path.read_text().split("\n") if self.path.is_file() else []
+        return f"{shown(self.path)}:{lines.index(line) + 1}" if line in lines else shown(self.path)
 
     def _value(self, digest: str) -> Any:
         if digest not in self._values:

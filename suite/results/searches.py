@@ -38,17 +38,25 @@ class Trial(Record):
 
 
 class Search(Record):
-    """The trials of one method on one track and backbone."""
+    """The trials of one setting of a method on one track and backbone."""
 
     schema_version: Literal[1] = 1
     method: str
+    setting: str = ""
+    """`OPTION=VALUE,...`; empty for the method as it is."""
     backbone: str
     scale: Scale
     track: str
     tasks: Annotated[tuple[str, ...], Field(min_length=1)]
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
     steps: int
+    """Optimizer steps per task, the mean over tasks."""
     trials: tuple[Trial, ...]
+
+    @property
+    def name(self) -> str:
+        """The method with its setting."""
+        return f"{self.method}[{self.setting}]" if self.setting else self.method
 
     @property
     def best(self) -> Trial | None:
@@ -75,7 +83,7 @@ class Search(Record):
     @property
     def file_name(self) -> str:
         """Name of the search's file."""
-        return f"{self.scale}.{self.method}.{self.track}.{self.backbone}.json"
+        return f"{self.scale}.{self.name}.{self.track}.{self.backbone}.json"
 
     def write(self, out: Path) -> Path:
         """Write to the output folder so that a reader sees the old file or the whole new one."""
@@ -172,7 +180,7 @@ def _packed(path: Path, lines: Iterable[str]) -> tuple[dict[str, Search], dict[s
             continue
         if found.setdefault(search.file_name, search) != search:
             raise UserError(
-                f"{shown(path)}: two searches of {search.method} on {search.track} and "
+                f"{shown(path)}: two searches of {search.name} on {search.track} and "
                 f"{search.backbone}; delete the line of the one that shall not count"
             )
     return found, foreign

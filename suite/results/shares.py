@@ -48,7 +48,8 @@ class Share:
     def add_file(self, name: str, version: tuple[int, ...]) -> None:
         """Add a file of its name and version."""
         self.singles.append(name)
-        self._state.update(f"{name}\0{version}\n".encode())
+        # A name may hold bytes that are no text.
+        self._state.update(f"{name}\0{version}\n".encode(errors="surrogateescape"))
 
     def add_line(self, pack: Pack, line: str, values: str = "") -> None:
         """Add a line of a pack; `values` tells which values the pack has for lines to share."""

@@ -240,3 +240,19 @@ def test_the_page_shows_every_trial_and_marks_the_best(tmp_path):
     assert "†" not in files["searches.md"].decode()
     assert "searches.md" in files["README.md"].decode()
     assert "searches.md" not in pages([], registry)
+
+
+def test_a_search_in_which_cells_are_left_is_none(tune, tmp_path, monkeypatch):
+    monkeypatch.setattr("suite.engine.search.execute", lambda *_: None)
+    code, said = tune("--steps", "1")
+    assert code == 2
+    assert "trial 1 of good: 0 of 2 cells have a result; the same command goes on" in said.err
+    assert [*(tmp_path / "o" / "tuning").glob("*.json")] == []
+
+
+def test_a_search_of_another_setting_has_its_name_and_is_not_adopted(tune, registry, tmp_path):
+    tune("--steps", "1", "--set", "good.store=int8", "--adopt")
+    (path,) = (tmp_path / "o" / "tuning").glob("*.json")
+    assert path.name == "mini.good[store=int8].colours.resnet_mini.json"
+    assert Search.model_validate_json(path.read_text()).name == "good[store=int8]"
+    assert not (registry / "methods" / "rates").exists()

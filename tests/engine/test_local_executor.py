@@ -18,6 +18,7 @@ from suite.engine.settings import Settings
 from suite.errors import UserError
 from suite.planning.plan import Request, plan
 from suite.registry import load
+from suite.registry.schema import Store
 from suite.results.claims import Claims
 from suite.results.records import Result
 
@@ -61,10 +62,32 @@ COPIES = """
             (mark / "copied").touch()
             os.fork()
 """
+ROBBED = """
+        [each.unlink() for each in (mark.parent / "results").glob("*.claim")]
+        os._exit(7)
+"""
 HOLDS = """
         child = subprocess.Popen(["sleep", "1000"])
         (mark / "pids").write_text(f"{os.getpid()} {child.pid}")
         9 ** 9 ** 9
+"""
+
+ONCE = """
+        if (mark / "trained").exists():
+            raise RuntimeError("not a second time")
+"""
+# Facts are asked for after the training, and of a model that is only looked at beforehand.
+COUNTS = """
+    def phases(self, model):
+        model.is_trained = True
+        return super().phases(model)
+
+    def facts(self, model):
+        if not hasattr(model, "is_trained"):
+            return {}
+        with open(os.path.join(os.environ["MARK"], "trained"), "a") as file:
+            file.write("x")
+        return {}
 """
 
 
@@ -76,9 +99,10 @@ def registry(tmp_path_factory):
     for name, adapt in {
         "hungry": HUNGRY, "busy": BUSY, "always": ALWAYS, "killed": KILLED,
         "killed_too": KILLED.replace('"killed"', '"killed_too"'), "forks": FORKS,
-        "copies": COPIES, "holds": HOLDS,
+        "copies": COPIES, "holds": HOLDS, "robbed": ROBBED,
     }.items():  # fmt: skip
         write_method(folder, name, adapt=(MARK + adapt).strip())
+    write_method(folder, "twice", adapt=(MARK + ONCE).strip(), more=COUNTS)
     return folder
 
 
@@ -99,11 +123,11 @@ class Notes(QuietProgress):
         self.said.append(text)
 
 
-def run(registry, out, methods, places, **values):
+def run(registry, out, methods, places, asked=None, **values):
     """The results of the methods on one task, (method, status, reason) by name, and what was
     said."""
     known = load(registry)
-    jobs = [*plan(Request(methods, ("reds",)), known).jobs()]
+    jobs = [*plan(Request(methods, ("reds",), **(asked or {})), known).jobs()]
     (out / "results").mkdir(parents=True)
     notes, results, running = Notes(), [], 0
     settings = Settings(out, "cpu", **values)
@@ -114,9 +138,9 @@ def run(registry, out, methods, places, **values):
                 while jobs and executor.has_room(jobs[0]):
                     job = jobs.pop(0)
                     executor.submit(job, claims.take(job.cells[0].key.label))
-                    running += 1
+                    running += len(job.cells)
                 for outcome in executor.receive(1.0):
-                    results.append(outcome.result)
+                    results += [outcome.result] if outcome.result else []
                     running -= 1
         finally:
             executor.stop()
@@ -283,3 +307,19 @@ def test_a_folder_of_results_is_resolved_once(tmp_path, monkeypatch):
     settings = Settings(Path("runs"))
     monkeypatch.chdir("/")
     assert settings.out == tmp_path / "runs"
+
+
+def test_nothing_is_written_for_a_cell_that_another_run_has_taken_over(registry, tmp_path, mark):
+    results, _ = run(registry, tmp_path, ("robbed",), [Device("cpu", 1, 1)])
+    assert results == []
+    assert [*(tmp_path / "results").glob("*.json")] == []
+
+
+def test_after_a_failure_fail_fast_trains_nothing_more(registry, tmp_path, mark):
+    """The other precisions of a training whose float32 file could not be accepted included."""
+    asked = {"store": (Store.FLOAT32, Store.INT8)}
+    results, _ = run(
+        registry, tmp_path, ("twice",), [Device("cpu", 1, 1)], asked=asked, fail_fast=True
+    )
+    assert [(method, status) for method, status, _ in results] == [("twice", "failed")]
+    assert (mark / "trained").read_text() == "x"

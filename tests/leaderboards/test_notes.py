@@ -2,6 +2,9 @@
 
 from board import of_code, page, section
 
+from suite.planning.identity import examples_digest
+from suite.planning.recipes import track_recipe
+from suite.registry.schema import Scale, Sources
 from suite.results.records import Carried
 
 
@@ -97,5 +100,31 @@ def test_what_methods_report_is_told_once_for_each_task(registry, make):
     own = ["1,234" if task == "rte" else "–" for task in tasks]
     assert ["hyper", "size", *own, "0.25"] in rows
     assert len(rows) == 3, "a precision is the same training"
+    alone = section(page(rounded, registry), "What methods report")
+    assert "| full[store=int8] | kept" in " ".join(alone.split())
     assert "- **kept**: layers that are kept." in found
     assert "What methods report" not in page(make.per_task("probe", 0.6), registry)
+
+
+def test_a_board_of_earlier_examples_says_so(registry, make):
+    source = {"python": "rte.py", "function": "rte", "version": 2, "digest": "0" * 64}
+    sources = Sources.model_validate({"mini": source})
+    now = registry.tasks["glue/rte"].model_copy(update={"sources": sources})
+    registry.tasks["glue/rte"] = now
+    recipe = track_recipe(registry.tracks["glue"], Scale.MINI, "bert")
+    digest = examples_digest(now, Scale.MINI, source["digest"], recipe, None)
+    for measured, says_so in ((digest, False), ("other", True)):
+        text = page(make.per_task("full", 0.9, digest=measured), registry)
+        said = "**Measured on earlier versions of rte**"
+        assert (said in text, "earlier versions" in text) == (says_so, says_so)
+
+
+def test_a_row_no_better_than_one_answer_to_everything_is_named(registry, make):
+    results = [
+        make.cell("probe", task, accuracy=0.3 if task == "rte" else 0.9)
+        for task in ("cola", "mrpc", "rte")
+    ]
+    scores = section(page(make.per_task("full", 0.9) + results, registry), "Scores per task")
+    assert "No better than the constant answer" in scores
+    assert "came to nothing: probe (rte)." in scores
+    assert "came to nothing" not in page(make.per_task("full", 0.9), registry)

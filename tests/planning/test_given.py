@@ -291,3 +291,13 @@ def test_plan_takes_a_folder_like_a_name():
     toy.write_tasks(Path.cwd())
     plan = suite.plan("lora,prefix_tuning", "domainnet/clipart", "./mine", scale="full")
     assert {item.cell.key.backbone for item in plan.planned} == {"mine"}
+
+
+def test_a_damaged_configuration_is_missing_and_says_nothing_of_earlier_results():
+    save_image("regnet", Path("mine"))
+    toy.write_tasks(Path.cwd())
+    suite.plan("lora", "domainnet/clipart", "./mine", scale="full")
+    Path("mine/config.json").write_text('{"architecture": "reg')
+    plan = suite.plan("lora", "domainnet/clipart", "mine", scale="full")
+    assert {item.action for item in plan.planned} == {"missing"}
+    assert any("mine/config.json cannot be read" in str(each) for each in plan.missing)

@@ -12,6 +12,7 @@ from suite.results.packing import pack
 from suite.results.packs import merged
 from suite.results.records import Result
 from suite.results.searches import read_searches
+from suite.results.shares import shares
 
 TOKENS = (
     "null", "NaN", "-1e999", "9" * 5000, "[" * 100, '"\\ud800"', "{}", "[]", "\0", "\x1b", '"', ",",
@@ -165,3 +166,10 @@ def test_a_line_of_a_pack_that_is_no_search_is_named_and_kept(tmp_path):
     pack(tmp_path)
     assert foreign in path.read_text().splitlines()
     assert read_searches(tmp_path).found == found.found
+
+
+def test_a_name_that_is_no_text_is_named_like_any_other(others):
+    path = others / "results" / os.fsdecode(b"good.\xff.json")
+    path.write_text("{}")
+    (share,) = (each for each in shares(others) if path.name in each.singles)
+    assert len(share.read().left_out) == 1

@@ -108,3 +108,10 @@ def test_a_noise_file_that_a_merge_left_in_conflict_is_named(tmp_path, monkeypat
     monkeypatch.setattr(noise, "_PACKAGE", tmp_path / "suite")
     with pytest.raises(UserError, match=r"noise\.json: .*delete it and write it again"):
         noise.published.__wrapped__()
+
+
+def test_nothing_is_known_of_a_task_that_a_board_did_not_have():
+    (pool, *_) = (pool for pool in noise.published() if not pool.joint)
+    some = [*pool.tasks][:2]
+    assert pool.of_mean(some) is not None
+    assert pool.of_mean([*some, "another"]) is None

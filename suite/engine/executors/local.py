@@ -255,6 +255,9 @@ class LocalExecutor:
     ) -> list[Outcome]:
         """A worker came to no end with its cell: it and all that it started are ended now."""
         self._remove(place, worker)
+        if not running.claim.is_held():
+            self.progress.again(running.cell, "another run has taken it over")
+            return [Outcome(cell, None) for cell in (running.cell, *running.rest)]
         result = failure(running.cell, status, reason)
         if status != "oom":
             result.write(self.settings.out / SINGLES)
@@ -275,7 +278,10 @@ class LocalExecutor:
             place.device.memory.learn(result)
         running.kept |= result.status == "ok" and result.cell.store is Store.FLOAT32
         outcomes = [Outcome(running.cell, result)]
-        if not running.trained:
+        is_last = self.settings.fail_fast and result.status not in ("ok", "unsupported")
+        if is_last and running.trained:
+            outcomes += [Outcome(cell, None) for cell in running.rest]
+        elif not running.trained:
             outcomes += [self._failed_with(running, cell, result) for cell in running.rest]
         elif running.rest:
             rest = Job(running.rest, running.kept)
@@ -286,7 +292,7 @@ class LocalExecutor:
                 self._order(worker, running, begins=False)
             else:
                 self._start(place, rest, running.claim, running.alone)
-        if self.settings.fail_fast and result.status not in ("ok", "unsupported"):
+        if is_last:
             outcomes += self._drop_rest()
         return outcomes
 
