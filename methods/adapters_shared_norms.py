@@ -30,6 +30,7 @@ class AdaptersSharedNorms(Method):
     """y + LN(U_t gelu(D_t y)): U_t, D_t are the task's own, LN and the network's norms shared."""
 
     reduction: int
+    norm_start: float
 
     def adapt(self, backbone: Backbone, tasks: Sequence[TaskEntry]) -> AdaptedModel:
         """Insert adapters after self-attention and feed-forward sublayers; norms are trained."""
@@ -40,19 +41,24 @@ class AdaptersSharedNorms(Method):
         backbone.unfreeze(backbone.of_kind("norm"))
         for site in sites:
             bottleneck = bottleneck_width(site.width, self.reduction)
-            backbone.insert(site, SharedNormAdapter(context, site.width, bottleneck))
+            backbone.insert(
+                site, SharedNormAdapter(context, site.width, bottleneck, self.norm_start)
+            )
         return adapted(backbone, tasks, context)
 
 
 class SharedNormAdapter(nn.Module):
     """A bottleneck for every task, and one layer norm on what they give."""
 
-    def __init__(self, context: TaskContext, width: int, bottleneck: int) -> None:
+    def __init__(
+        self, context: TaskContext, width: int, bottleneck: int, norm_start: float
+    ) -> None:
         super().__init__()
         self.adapters = PerTask(
             context, {task: Adapter(width, bottleneck, post_norm=False) for task in context.tasks}
         )
         self.norm = nn.LayerNorm(width)
+        nn.init.constant_(self.norm.weight, norm_start)
 
     def forward(self, y: Tensor) -> Tensor:
         """[..., width] -> [..., width]."""

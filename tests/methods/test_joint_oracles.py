@@ -46,7 +46,7 @@ def test_built_model_and_closed_form_have_the_published_count(name, network, cou
 
 def test_adapters_with_shared_norms_are_those_of_the_public_code():
     inputs, outputs = read("adapters_shared_norms", torch.float64)
-    _, model = build("adapters_shared_norms", "t5", reduction=4)
+    _, model = build("adapters_shared_norms", "t5", reduction=4, norm_start=1.0)
     model.double()
     sites = model.backbone.of_kind("attention", "feed_forward")
     layers = [model.backbone.module(site)[0] for site in sites]
