@@ -128,7 +128,11 @@ def _faults(words: list[Word]) -> dict[str, list[int]]:
             and two not in ("comma", "manner")
         ],
         "missing": [
-            i for i, part in enumerate(parts) if part in ("a", "the", "finite", "present", "bare")
+            i
+            for i, part in enumerate(parts)
+            # "The two dogs" are two dogs without it, which is no fault.
+            if part in ("a", "finite", "present", "bare")
+            or (part == "the" and parts[i + 1] != "number")
         ],
         "double": [
             i for i, part in enumerate(parts) if part in ("finite", "bare", "participle", "the")

@@ -10,7 +10,7 @@ examples are few, methods that share between tasks can help (Karimi Mahabadi et 
 
 import math
 from collections.abc import Callable, Container
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -213,11 +213,22 @@ def _reserved(say: Callable[[], str]) -> str:
 
 
 def _distorted(dice: Dice, fact: Event, untouched: str = "") -> Event:
-    """An event that differs in one to four ways: some are easy to see and some are not."""
+    """An event that differs in one to four ways: some are easy to see and some are not.
+
+    A question for a slot says nothing of it: an event differs in something else.
+    """
+    silent = {untouched, f"{untouched}_quality", f"{untouched}_number"}
     other = distort(dice, fact, untouched)
     for _ in range(dice.below(4)):
-        other = change(dice, other, dice.pick([s for s in slots(other) if s != untouched]))
-    return other if other != fact else distort(dice, fact, untouched)
+        other = change(dice, other, dice.pick([s for s in slots(other) if s not in silent]))
+    while _without(other, untouched) == _without(fact, untouched):
+        other = distort(dice, fact, untouched)
+    return other
+
+
+def _without(fact: Event, slot: str) -> Event:
+    """What is left of an event when nothing is said of a slot; all of it if it has no such slot."""
+    return replace(fact, **{slot: None}) if slot in {field.name for field in fields(fact)} else fact
 
 
 def _at_odds(dice: Dice, fact: Event) -> Event:

@@ -2,6 +2,7 @@
 
 import importlib.util
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from suite.mini import Splits
-from suite.mini.language import reserved
+from suite.mini.dice import Dice
+from suite.mini.language import ask, event, reserved, words_of
+from suite.mini.phrases import corrupt
 
 FOLDER = Path(__file__).parents[2] / "tasks" / "glue"
 NAMES = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte")
@@ -41,7 +44,7 @@ def rows(name: str, split: str) -> list[tuple[str, ...]]:
     return list(zip(*(columns[key] for key in entry(name)["text"]["columns"]), strict=True))
 
 
-def words(row: tuple[str, ...]) -> str:
+def tokens(row: tuple[str, ...]) -> str:
     return " ".join(
         f"{i}_{word.strip('.,?').lower()}" for i, text in enumerate(row) for word in text.split()
     )
@@ -115,8 +118,8 @@ def test_every_sentence_is_reserved_from_pretraining(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_single_words_do_not_solve_a_task(name):
     vectorizer = CountVectorizer(token_pattern=r"\S+")
-    train = vectorizer.fit_transform(map(words, rows(name, "train")))
-    test = vectorizer.transform(map(words, rows(name, "test")))
+    train = vectorizer.fit_transform(map(tokens, rows(name, "train")))
+    test = vectorizer.transform(map(tokens, rows(name, "test")))
     label, truth = splits(name).train["label"], splits(name).test["label"]
     if name == "stsb":
         predicted = Ridge(10.0).fit(train, label).predict(test)
@@ -124,3 +127,26 @@ def test_single_words_do_not_solve_a_task(name):
     else:
         accuracy = LogisticRegression(max_iter=500).fit(train, label).score(test, truth)
         assert accuracy < 0.85
+
+
+def test_two_dogs_are_no_fault_of_the_two_dogs():
+    dice = Dice(0)
+    for _ in range(1000):
+        words = words_of(dice, event(dice, number=0.5))
+        sound = [
+            words[:i] + words[i + 1 :]
+            for i, (one, two) in enumerate(pairwise(words))
+            if one[1] == "the" and two[1] == "number"
+        ]
+        assert corrupt(dice, words) not in sound
+
+
+@pytest.mark.parametrize("slot", ["agent", "patient", "place", "time", "manner", "truth"])
+def test_questions_that_differ_in_qqp_differ_in_what_they_ask(slot):
+    """A question for the agent says nothing of how many there are."""
+    glue, dice = module(), Dice(0)
+    for _ in range(3000):
+        fact = event(dice, modifiers=0.3, negated=0.1)
+        other = glue._distorted(dice, fact, untouched=slot)
+        seed = dice.below(2**32)
+        assert ask(Dice(seed), fact, slot) != ask(Dice(seed), other, slot)
