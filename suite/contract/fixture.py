@@ -9,7 +9,7 @@ from torch import nn
 
 from suite.backbones.base import Backbone
 from suite.data.batching import Batch, Batches
-from suite.data.encode import EncodedTask, encode_task
+from suite.data.encode import EncodedTask, Examples, encode_task
 from suite.engine.delta import load_delta, save_delta
 from suite.engine.loop import train
 from suite.engine.rounding import Rounding
@@ -173,7 +173,7 @@ def family_bench(registry: Registry, family: Family) -> tuple[BackboneEntry, tup
     another type of output if there is one."""
     for track in registry.tracks.values():
         for name in track.backbones.get(Scale.MINI, ()):
-            if registry.backbones[name].family == family:
+            if name in registry.backbones and registry.backbones[name].family == family:
                 first, *rest = registry.tasks_of(track)
                 if not rest:
                     continue
@@ -185,9 +185,8 @@ def family_bench(registry: Registry, family: Family) -> tuple[BackboneEntry, tup
 
 
 def _small(encoded: EncodedTask, backbone: BackboneEntry) -> TaskBatches:
-    rows = torch.arange(EXAMPLES)
-    name = encoded.task.name
-    return TaskBatches(
-        Batches(name, encoded.train.take(rows), backbone),
-        Batches(name, encoded.validation.take(rows), backbone),
-    )
+    def some(examples: Examples) -> Batches:
+        rows = torch.arange(min(EXAMPLES, len(examples)))
+        return Batches(encoded.task.name, examples.take(rows), backbone)
+
+    return TaskBatches(some(encoded.train), some(encoded.validation))

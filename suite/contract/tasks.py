@@ -60,12 +60,17 @@ def _columns(task: TaskEntry, splits: Splits) -> str:
         kind = np.asarray(columns["label"]).dtype.kind
         if isinstance(task.output, Classification) and kind not in "iu":
             return f"label of {name} must be whole numbers: indices of output.labels"
+        if isinstance(task.output, Regression) and kind not in "iuf":
+            return f"label of {name} must be numbers"
         if isinstance(task.output, MultiLabel):
             shape = (lengths["label"], len(task.output.labels))
             if kind not in "iu" or np.shape(columns["label"]) != shape:
                 return f"label of {name} must be 0 or 1 for each label, whole numbers {list(shape)}"
+        for column in task.text.columns if task.text else ():
+            if not isinstance(columns[column], list):
+                return f"{column} of {name} is not a list of texts"
         image = np.asarray(columns.get("image", ()))
-        if not task.text and (image.dtype != np.uint8 or image.ndim != 4):
+        if not task.text and (image.dtype != np.uint8 or image.shape[3:] != (3,)):
             return f"image of {name} is not uint8 [N, H, W, 3]"
     return ""
 
@@ -75,7 +80,7 @@ def _labels(task: TaskEntry, splits: Splits) -> str:
         label = np.asarray(columns["label"])
         if isinstance(task.output, Regression):
             low, high = task.output.minimum, task.output.maximum
-            if label.min() < low or label.max() > high:
+            if not ((label >= low) & (label <= high)).all():
                 return f"labels of {name} leave the range {low:g} to {high:g}"
             continue
         if isinstance(task.output, MultiLabel):

@@ -82,7 +82,17 @@ def _answers(
             sets = rng.random((rows, len(labels))) < 0.5
             if len(columns) == len(labels):
                 return dict(zip(columns, sets.T.astype(int).tolist(), strict=True))
-            return {first: [np.flatnonzero(row).tolist() for row in sets]}
+            held = _held(labels)
+            return {first: [[held[i] for i in np.flatnonzero(row)] for row in sets]}
         case Classification(labels=labels):
             # No two neighbours are of one class, so that no split has one class alone.
-            return {first: [row % len(labels) for row in range(rows)]}
+            held = _held(labels)
+            return {first: [held[row % len(held)] for row in range(rows)]}
+
+
+def _held(labels: Sequence[str]) -> list[int]:
+    """How a file of numbers holds classes: by their index, or as the numbers that they are."""
+    try:
+        return [int(label) for label in labels]
+    except ValueError:
+        return list(range(len(labels)))

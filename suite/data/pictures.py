@@ -20,7 +20,7 @@ CHUNK = 256
 LONGEST = 100
 """How often the shorter side may go into the longer one."""
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
-_DAMAGED = (
+DAMAGED = (
     OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError,
 )  # fmt: skip
 """What Pillow raises for bytes that are no image, or not a whole one."""
@@ -77,7 +77,7 @@ class Pictures:
                 return resized(as_rgb(image), self.size)
         except UnidentifiedImageError:
             raise self.problem(row, f"is no image ({encoded[:12]!r}...)") from None
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise self.problem(row, f"is no whole image ({error})") from None
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from suite.data.pictures import as_rgb, resized
+from suite.data.pictures import DAMAGED, as_rgb, resized
 from suite.data.splits import Columns
 from suite.errors import UserError
 from suite.registry.schema import TaskEntry
@@ -54,7 +54,7 @@ def _image(task: TaskEntry, item: Question, size: int) -> np.ndarray:
             return resized(Image.fromarray(item).convert("RGB"), size)
         if isinstance(item, Image.Image):
             return resized(as_rgb(ImageOps.exif_transpose(item)), size)
-    except (OSError, UnidentifiedImageError, TypeError, ValueError) as error:
+    except (*DAMAGED, TypeError) as error:
         raise UserError(f"{task.name}: {_short(item)} is no image ({error})") from None
     raise UserError(
         f"{task.name} takes images (PIL, uint8 arrays [H, W, 3] or files), not {_short(item)}"

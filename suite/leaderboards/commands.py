@@ -3,6 +3,7 @@
 from suite.console import shown
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.rows import NOT_RUN
+from suite.registry.cache import given_backbones
 from suite.registry.loader import CATALOGS, own_registry
 from suite.registry.schema import REQUESTED, STORE
 
@@ -57,7 +58,9 @@ def _registry(board: Board) -> str:
     """Where entries come from that are not the package's own."""
     paths = [row.entry.path.parent for row in board.rows if row.entry]
     paths.append(board.track.path.parent.parent)
-    if board.backbone_entry and board.backbone_entry.path.parent not in CATALOGS:
+    # Backbones that were given by an id or a folder are found without a registry.
+    found = (*CATALOGS, given_backbones())
+    if board.backbone_entry and board.backbone_entry.path.parent not in found:
         paths.append(board.backbone_entry.path.parent)
     folders = {path.parent for path in paths} - {own_registry()}
     return f"--registry {shown(min(folders))}" if folders else ""

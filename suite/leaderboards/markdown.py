@@ -158,7 +158,7 @@ def _unsupported(board: Board) -> str:
 def _published(board: Board) -> str:
     if not board.published:
         return ""
-    measured = {row.method: row.score for row in board.ranked}
+    measured = {row.method: row.score for row in board.ranked if not row.setting}
     gaps = any(row.method in measured for row in board.published)
     tasks = [t for t in board.track.tasks if any(t in row.scores for row in board.published)]
     rows, settings = [], []

@@ -16,6 +16,7 @@ from suite.registry.schema import (
     BackboneEntry,
     FileEntry,
     GeneratedSource,
+    HubSource,
     MethodEntry,
     MethodRates,
     TaskEntry,
@@ -217,6 +218,21 @@ def task_mistakes(entry: TaskEntry) -> Mistakes:
         yield from _generator_mistakes(entry.path.parent, entry.sources.mini)
     if entry.sources.full:
         yield from source_mistakes(entry, entry.sources.full)
+        yield from _official_mistakes(entry.official, entry.sources.full)
+
+
+def _official_mistakes(official: Mapping[str, int], source: HubSource) -> Mistakes:
+    """Row counts of splits that are not read would never be held against anything."""
+    if source.split_rule == "halve_validation":
+        known = {"train", "validation"}
+    elif source.split_rule == "carve_from_train":
+        known = {source.splits.get(split, split) for split in ("train", "test")}
+    else:
+        known = {*source.splits.values()}
+    for name in official:
+        if name not in known:
+            only = f"no such split is read, only {', '.join(sorted(known))}"
+            yield ("official", name), f"{only}{did_you_mean(name, known)}"
 
 
 def _generator_mistakes(folder: Path, source: GeneratedSource) -> Mistakes:

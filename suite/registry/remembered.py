@@ -43,8 +43,10 @@ def _state(folders: Iterable[Path]) -> str | None:
     """A digest of all that a registry is made from; None if some of it is no plain file."""
     state = sha256(f"{sys.version}\0{pydantic.VERSION}\0".encode())
     for folder in folders:
-        for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
-            if path.suffix in KINDS:
+        # The second, because the first does not look into folders that are links.
+        inside = {*folder.rglob("*"), *folder.glob("*/*")} if folder.is_dir() else {folder}
+        for path in sorted(inside):
+            if path.suffix.lower() in KINDS:
                 # Read each time: a size and a time of modification would miss some quick edits.
                 try:
                     if not path.is_file():

@@ -34,6 +34,8 @@ class _Loader(_Safe):
     """Safe loader that recognises the scalars of YAML 1.2 and nothing else."""
 
 
+_PATTERNS: dict[str, re.Pattern[str]] = {}
+"""What the plain values of a kind look like."""
 _Loader.yaml_implicit_resolvers = {}  # in place of the table of YAML 1.1
 for _name, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -45,7 +47,8 @@ for _name, _pattern, _first in (
         list("-+.0123456789"),
     ),
 ):
-    _Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"^(?:{_pattern})$"), _first)
+    _PATTERNS[_name] = re.compile(rf"^(?:{_pattern})$")
+    _Loader.add_implicit_resolver(_TAG + _name, _PATTERNS[_name], _first)
 
 
 @dataclass
@@ -157,6 +160,11 @@ def _build(node: yaml.Node, location: Location, document: Document, seen: set[in
         ]
     if isinstance(node, yaml.ScalarNode) and node.tag.startswith(_TAG):
         kind = node.tag.removeprefix(_TAG)
+        if kind in _PATTERNS and not _PATTERNS[kind].match(node.value):
+            # A tag that is written out may claim anything to be a number.
+            wrong = f"'{node.value:.60}' has the tag '{kind}' and is none: write plain values"
+            document.problems.append(document.problem(location, wrong))
+            return None
         if kind in ("int", "float"):
             return _number(kind, node.value, location, document)
         if kind in _SCALARS:

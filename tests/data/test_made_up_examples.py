@@ -26,6 +26,13 @@ def test_the_made_up_examples_of_several_labels_are_read(label, tmp_path, monkey
     check(TaskEntry.model_validate(facts), tmp_path)
 
 
+def test_the_made_up_examples_of_classes_that_are_numbers_are_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUITE_DATA", str(tmp_path))
+    facts = TASKS["glue/rte"].model_dump(mode="json", by_alias=True)
+    facts["output"] = {"type": "classification", "labels": ["1", "2", "3"]}
+    check(TaskEntry.model_validate(facts), tmp_path)
+
+
 def check(task, tmp_path):
     full = small_source(task.sources.full)
     task = task.model_copy(update={"sources": task.sources.model_copy(update={"full": full})})

@@ -16,6 +16,14 @@ def only(folder: Path) -> str:
 
 MISTAKES = [
     pytest.param(
+        "tasks/toy/first.yaml", "licence:",
+        "  full:\n    hub: a/b\n    split_rule: named\n"
+        "    splits: {train: train, validation: dev, test: test}\n"
+        "official: {train: 9, validation: 3}\nlicence:",
+        ["official.validation: no such split is read, only dev, test, train"],
+        id="official rows of a split that is not read",
+    ),
+    pytest.param(
         "methods/one.yaml", "summary: Adapts", "sumary: Adapts",
         ["one.yaml:1:1: summary: required key is missing",
          "one.yaml:4:1: sumary: unknown key; did you mean 'summary'?; allowed keys: schema, name"],

@@ -71,3 +71,12 @@ def test_a_damaged_file_of_the_cache_is_as_if_it_were_not_there(folder, content)
     assert len(files) == 1
     files[0].write_bytes(content)
     assert load(folder) == first
+
+
+def test_an_edit_in_a_folder_that_is_a_link_is_seen(folder, tmp_path):
+    track = folder / "tasks" / "toy"
+    track.rename(tmp_path / "elsewhere")
+    track.symlink_to(tmp_path / "elsewhere")
+    load(folder)
+    replace(track / "first.yaml", "Says yes or no", "Says so or no")
+    assert load(folder).tasks["toy/first"].description == "Says so or no"

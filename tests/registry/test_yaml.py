@@ -55,6 +55,9 @@ def test_a_tab_is_named_where_it_stands(tmp_path):
         ("a: !!python/object/apply:os.system ['true']\n", "1:4: a: the tag"),
         ("a: 1\nb: !custom 2\n", "2:4: b: the tag"),
         ("a: !!binary aGk=\n", "1:4: a: the tag"),
+        ("a: !!int abc\n", "1:4: a: 'abc' has the tag 'int' and is none"),
+        ("a: !!int 1.5\n", "1:4: a: '1.5' has the tag 'int' and is none"),
+        ("a: !!bool maybe\n", "1:4: a: 'maybe' has the tag 'bool' and is none"),
     ],
 )
 def test_a_tag_is_refused_and_runs_nothing(tmp_path, text, place):

@@ -189,7 +189,7 @@ function plot(points, xAxis, yAxis) {
   svg("text", { class: "title", x: area.left, y: 11 }, canvas, `${yAxis.label} ↑`);
   for (const board of unique(points.map(({ row }) => row.board))) {
     const steps = front(points.filter(({ row }) => row.board === board));
-    if (!steps.length || !xAxis.log) continue;
+    if (!steps.length || !xAxis.log || yAxis.log) continue;  // Less is better upwards too.
     const path = steps.map(({ x, y }, i) => `${i ? "H" : "M"}${across.at(x)}${i ? "V" : ","}${up.at(y)}`);
     svg("path", { class: "front", d: `${path.join("")}H${area.right}` }, canvas);
   }

@@ -24,6 +24,8 @@ Need = str
 """A kind of sites, or several of which one will do: `block or attention`."""
 OR = " or "
 KINDS: tuple[SiteKind, ...] = get_args(SiteKind)
+LARGEST_SHOWN = 1e300
+"""Larger numbers are not written out in messages."""
 
 
 class CostTerm(Entry):
@@ -61,10 +63,12 @@ class Option(Entry):
         """Why a value does not lie within the option's bounds, in words; empty if it does."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return ""
+        # A whole number may be too large for a float.
+        found = f"{value:g}" if abs(value) < LARGEST_SHOWN else "one of hundreds of digits"
         if self.minimum is not None and value < self.minimum:
-            return f"must be at least {self.minimum:g}, not {value:g}"
+            return f"must be at least {self.minimum:g}, not {found}"
         if self.maximum is not None and value > self.maximum:
-            return f"must be at most {self.maximum:g}, not {value:g}"
+            return f"must be at most {self.maximum:g}, not {found}"
         return ""
 
     def default_at(self, scale: Scale) -> OptionValue:

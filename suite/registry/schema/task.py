@@ -164,7 +164,8 @@ class TaskEntry(FileEntry):
     recipe: dict[Scale, TaskRecipe] = {}
     """Where the task is trained longer, shorter or on other images than the track's others."""
     official: dict[str, Annotated[int, Field(ge=0)]] = {}
-    """Official row counts by hub split, so that a subset is recognised and named."""
+    """Official row counts by hub split, so that a subset is recognised and named; where validation
+    rows are halved, under `train` and `validation`."""
     licence: str
     reference: Reference | None = None
     track: str = ""
