@@ -3,6 +3,7 @@
 import argparse
 import fnmatch
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from suite.errors import UserError
 from suite.planning.outdated import Group, Outdated, sort_out
 from suite.planning.output import results_folder
 from suite.registry import Registry
-from suite.results.folder import read_results
+from suite.registry.entries import split_names
+from suite.results.folder import Lookup, read_results
 from suite.results.packing import is_packed
-from suite.results.records import Carried
+from suite.results.records import Carried, Result
 
 _SHOWN = 3
 
@@ -37,12 +39,17 @@ def carry(options: argparse.Namespace) -> int:
     for reason, cells in found.others.items():
         more = f" and {len(cells) - _SHOWN} more" if len(cells) > _SHOWN else ""
         say(f"left as they are, {reason}: {', '.join(cells[:_SHOWN])}{more}")
-    _stamp(found.undefined, None, options.out)
     chosen = {
         group: every
         for group, every in found.groups.items()
         if _named(group.method, options.methods) and _named(group.family, options.families)
     }
+    if found.groups and not chosen:
+        raise UserError("no result that is to be carried has these methods and families")
+    undefined = [
+        each for each in found.undefined if _named(each.result.cell.method, options.methods)
+    ]
+    _stamp(undefined, None, options.out)
     kept = 0
     with Recorded.opened() as recorded:
         for number, (group, every) in enumerate(chosen.items(), 1):
@@ -81,16 +88,26 @@ def _carry_group(
 
 
 def _sample(every: Sequence[Outdated], count: int) -> list[Outdated]:
-    """Some results, the same ones each time, in an order that has nothing to do with names."""
+    """Some results of each kind, the same ones each time, in an order that has nothing to do with
+    names. Code that only one scale, precision or metric uses is run by no other kind."""
+    kinds: dict[tuple[object, ...], list[Outdated]] = defaultdict(list)
+    for each in every:
+        cell, identity = each.result.cell, each.result.identity
+        formulas = {digest.partition(".")[2] for digest in identity.tasks.values()}
+        kinds[cell.scale, cell.store, *sorted(formulas)].append(each)
 
     def drawn(each: Outdated) -> str:
         return hashlib.sha256(each.result.cell.label.encode()).hexdigest()
 
-    return sorted(every, key=drawn)[:count]
+    return [each for own in kinds.values() for each in sorted(own, key=drawn)[:count]]
 
 
 def _stamp(every: Sequence[Outdated], carried: Carried | None, out: Path) -> None:
+    known = Lookup(out, Result)
     for each in every:
+        if known.get(each.result.cell) != each.result:
+            say(f"left as it is, because it was written meanwhile: {each.result.cell.label}")
+            continue
         changed = {"identity": each.identity, "carried": carried}
         each.result.model_copy(update=changed).write(results_folder(out))
     if every and is_packed(out):
@@ -104,7 +121,8 @@ def _results(count: int) -> str:
 
 
 def _named(name: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+    words = split_names(patterns)
+    return not words or "all" in words or any(fnmatch.fnmatch(name, word) for word in words)
 
 
 def _shown(group: Group) -> str:

@@ -21,7 +21,12 @@ from suite.results.packing import pack as pack_results
 def why(options: argparse.Namespace) -> int:
     """Print what each matching result depends on, and what the plan says about it today."""
     history = warned(read_history(options.out))
-    found = [past for past in history.values() if fnmatch.fnmatch(past.cell.label, options.cell)]
+    # The brackets of `lora[rank=4]` are a set of characters to a pattern.
+    found = [
+        past
+        for past in history.values()
+        if past.cell.label == options.cell or fnmatch.fnmatch(past.cell.label, options.cell)
+    ]
     if not found:
         labels = [past.cell.label for past in history.values()]
         raise UserError(
@@ -110,9 +115,12 @@ def _as_json(past: Past, registry: Registry) -> dict[str, object]:
 def _today(past: Past, registry: Registry) -> str:
     """What today's registry says about the cell, under its setting."""
     try:
-        (item,) = plan(request_for([past]), registry).planned
+        planned = plan(request_for([past]), registry).planned
     except UserError as error:
         say(f"warning: {error}")
+        return "its entries are gone or broken"
+    item = next((each for each in planned if each.cell.key == past.cell), None)
+    if item is None:
         return "its entries are gone or broken"
     if item.action == "missing":
         return item.reason

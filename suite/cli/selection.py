@@ -90,7 +90,8 @@ def matching(
 ) -> list[Result]:
     """The results of these methods, tasks (or tracks) and backbones; no names mean all.
 
-    A method's name stands for all its settings. Raises `UserError` for a name of no result.
+    A method's name stands for all its settings; `!name` leaves some out. Raises `UserError` for a
+    name of no result.
     """
     kept = list(results)
     for kind, words, names in (
@@ -98,11 +99,15 @@ def matching(
         ("task or track", tasks, _task_names),
         ("backbone", backbones, lambda cell: (cell.backbone,)),
     ):
-        patterns = split_names(words)
-        if not patterns or "all" in patterns:
+        asked = split_names(words)
+        if not asked:
             continue
+        patterns = ["*" if word == "all" else word for word in asked if not word.startswith("!")]
+        without = [word[1:] for word in asked if word.startswith("!")]
+        if not patterns:
+            raise UserError(f"'!{without[0]}' leaves out of nothing: name what to take, or 'all'")
         known = {name for result in kept for name in names(result.cell)}
-        for pattern in patterns:
+        for pattern in (*patterns, *without):
             if not any(_is_meant(name, pattern) for name in known):
                 near = did_you_mean(pattern, known)
                 raise UserError(f"there is no result of the {kind} '{pattern}'{near}")
@@ -110,6 +115,7 @@ def matching(
             result
             for result in kept
             if any(_is_meant(name, p) for name in names(result.cell) for p in patterns)
+            and not any(_is_meant(name, p) for name in names(result.cell) for p in without)
         ]
     return kept
 

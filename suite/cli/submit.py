@@ -17,6 +17,7 @@ from suite.errors import UserError
 from suite.planning.outdated import request_for, stale
 from suite.planning.output import results_folder
 from suite.registry import Registry
+from suite.registry.schema import Store
 from suite.results import submission
 from suite.results.folder import Lookup, delta_path, read_results
 from suite.results.records import CellKey, Result, Verified
@@ -87,7 +88,7 @@ def _commands(results: Iterable[Result], folder: Path) -> list[str]:
     for result in results:
         cell = result.cell
         joint = cell.tasks if len(cell.tasks) > 1 else ()
-        key = (cell.method, cell.setting, cell.track, cell.backbone, cell.scale, *joint)
+        key = (cell.method, cell.setting, cell.store, cell.track, cell.backbone, cell.scale, *joint)
         alike.setdefault(key, []).append(result)
     found = []
     for every in alike.values():
@@ -96,6 +97,8 @@ def _commands(results: Iterable[Result], folder: Path) -> list[str]:
         words += ["-b", *asked.backbones, "--scale", asked.scale]
         words += ["--seeds", ",".join(map(str, asked.seeds))]
         words += asked.flags
+        if every[0].cell.store is not Store.FLOAT32:
+            words += ["--store", every[0].cell.store]
         words += [
             f"--set {option}"
             for option in asked.options

@@ -29,6 +29,7 @@ def verify(options: argparse.Namespace) -> int:
         result
         for result in found.values()
         if not options.cells
+        or result.cell.label in options.cells
         or any(fnmatchcase(result.cell.label, pattern) for pattern in options.cells)
     ]
     if not chosen and not found.left_out:

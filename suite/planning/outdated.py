@@ -15,6 +15,9 @@ from suite.registry import Registry
 from suite.results.history import Past
 from suite.results.records import CellKey, Identity, Result
 
+COUNTS = ("steps", "batch_size", "examples")
+"""Keys of a setting that are whole numbers, beside the options of a method."""
+
 
 @dataclass(frozen=True)
 class Outdated:
@@ -86,7 +89,9 @@ def stale(results: Iterable[Result], registry: Registry) -> dict[CellKey, str]:
     found: dict[CellKey, str] = {}
     for alike in _alike(results):
         try:
-            today = {item.cell.key: item for item in plan(request_for(alike), registry).planned}
+            known = {result.cell: result for result in alike}
+            planned = plan(request_for(alike), registry, known).planned
+            today = {item.cell.key: item for item in planned}
         except UserError as error:
             found |= {result.cell: str(error).splitlines()[0] for result in alike}
             continue
@@ -104,10 +109,17 @@ def stale(results: Iterable[Result], registry: Registry) -> dict[CellKey, str]:
 
 
 def request_for(results: Sequence[Result | Past]) -> Request:
-    """What asks for the cells of results that are alike but for task and seed."""
+    """What asks for the cells of results that are alike but for task and seed.
+
+    Raises `UserError` for a setting that no request has.
+    """
     first = results[0]
     cell = first.cell
-    asked = dict(part.split("=") for part in cell.setting.split(",") if part)
+    parts = [part.partition("=") for part in cell.setting.split(",") if part]
+    asked = {name: value for name, _, value in parts}
+    counts = [value for name, value in asked.items() if name in COUNTS]
+    if not all(asked.values()) or not all(map(str.isdecimal, counts)):
+        raise UserError(f"{cell.label}: '{cell.setting}' is no setting")
     return request(
         cell.method,
         {f"{cell.track}/{task}": None for r in results for task in r.cell.tasks},

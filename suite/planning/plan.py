@@ -246,6 +246,10 @@ class _Planner:
             return Planned(cell, "missing", str(reason))
         if refusal:
             return Planned(cell, "unsupported", refusal)
+        same = past is not None and past.identity.digest == cell.identity.digest
+        if past and past.status == "ok" and same and not self.request.force:
+            # Also where the delta that its training started from is gone since.
+            return Planned(cell, "cached", f"identity {cell.identity.digest[:4]} matches")
         absent = {need: self._absent[need] for need in needs if need in self._absent}
         if absent:
             names = f"not found: {', '.join(absent)}"
@@ -256,8 +260,6 @@ class _Planner:
             return Planned(cell, "run", "new")
         if past.identity.digest != cell.identity.digest:
             return Planned(cell, "run", differences(past, cell))
-        if past.status == "ok":
-            return Planned(cell, "cached", f"identity {cell.identity.digest[:4]} matches")
         if past.status == "unsupported":
             return Planned(cell, "unsupported", past.reason)
         words = {"oom": "out of memory", "timeout": "timed out"}.get(past.status, past.status)

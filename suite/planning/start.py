@@ -15,6 +15,8 @@ def untrained(source: Planned) -> Missing:
     tasks = key.track if len(key.tasks) > 1 else f"{key.track}/{key.tasks[0]}"
     words = [f"-m {key.method} -t {tasks} -b {key.backbone} --scale {key.scale}"]
     words += [f"--set {key.method}.{part}" for part in key.setting.split(",") if part]
+    if source.action == "cached":
+        words.append("--force")  # its result is there, and the delta alone is gone
     return Missing(
         f"delta of {key.label}, from which training starts,",
         (),

@@ -8,6 +8,7 @@ have no times and are not compressed, because deflate differs from version to ve
 import hashlib
 import shutil
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -128,7 +129,7 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
         raise UserError(f"{shown(path)}: no submission (it has no {MANIFEST})")
     try:
         return Manifest.model_validate_json(archive.read(infos[0]))
-    except (ValidationError, RuntimeError, NotImplementedError) as error:
+    except (ValidationError, RuntimeError, NotImplementedError, zlib.error) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{shown(path)}: {MANIFEST} cannot be read ({reason})") from None
 
@@ -161,7 +162,7 @@ def _copied(archive: zipfile.ZipFile, info: zipfile.ZipInfo, expected: str, targ
         with archive.open(info) as member, target.open("wb") as file:
             shutil.copyfileobj(member, file)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError):
-        target.unlink()
+        target.unlink(missing_ok=True)
         return "it is damaged"
     if digest(target) != expected:
         target.unlink()

@@ -64,6 +64,9 @@ def _problems(result: Result, tasks: dict[str, TaskEntry]) -> Iterator[str]:
 def _of_score(own: TaskScore, entry: TaskEntry | None) -> Iterator[str]:
     where = f"scores of {own.task}"
     predictions, targets = np.array(own.predictions), np.array(own.targets)
+    if not own.metrics:
+        yield f"{where}: there are no metrics"
+        return
     if abs(score(own.metrics) - own.score) > 1e-3:
         yield f"{where}: score is {own.score}, the mean of its metrics {score(own.metrics):.4f}"
     # Without the task's entry, of another checkout say, its metrics cannot be computed.

@@ -10,9 +10,9 @@ PLAN = ("plan", "-m", "one,together", "-t", "toy")
 RUN = ("run", *PLAN[1:])
 
 
-def write_results(folder: Path, status: str = "ok") -> list[Result]:
+def write_results(folder: Path, status: str = "ok", **asked) -> list[Result]:
     """Leave the results of `PLAN` behind, as a run does."""
-    made = plan(Request(methods=("one", "together"), tasks=("toy",)), load(folder))
+    made = plan(Request(methods=("one", "together"), tasks=("toy",), **asked), load(folder))
     results = [
         Result(
             cell=item.cell.key,

@@ -8,6 +8,7 @@ from registries import replace
 
 from suite.engine.recorded import Comparison, Recorded, _difference
 from suite.errors import UserError
+from suite.registry.schema import Store
 from suite.results.folder import read_results
 from suite.results.records import Carried, Environment, Ledger, TaskScore
 
@@ -139,3 +140,20 @@ def test_results_are_equal_bit_for_bit_or_the_difference_is_said(folder):
     assert _difference(before, now(ledger=larger)) == "other costs from equal predictions"
     renamed = ledger.model_copy(update={"file_bytes": 10})
     assert _difference(before, now(ledger=renamed)) == "", "names in the file are no cost"
+
+
+def test_every_precision_is_compared_for_itself(call, folder, measured, compared):
+    """What rounds is not run where nothing is rounded."""
+    asked = compared({"one": Comparison(7, carried=CARRIED)})
+    for result in write_results(folder, store=(Store.INT8,)):
+        result.model_copy(update={"environment": HERE}).write(Path("runs/results"))
+    replace(folder / "methods" / "one.py", "ValueError", "KeyError")
+    call("carry", "-m", "one,nothing")
+    ((_, cells, _),) = asked
+    assert sorted("store=int8" in cell for cell in cells) == [False, True]
+
+
+def test_methods_without_stale_results_are_a_mistake(call, folder, measured, compared):
+    compared({})
+    code, _, err = call("carry", "-m", "onne")
+    assert (code, "no result that is to be carried has these methods" in err) == (2, True)

@@ -20,7 +20,7 @@ MISTAKES = [
         "  full:\n    hub: a/b\n    split_rule: named\n"
         "    splits: {train: train, validation: dev, test: test}\n"
         "official: {train: 9, validation: 3}\nlicence:",
-        ["official.validation: no such split is read, only dev, test, train"],
+        ["first.yaml:22:34: official.validation: no such split is read, only dev, test, train"],
         id="official rows of a split that is not read",
     ),
     pytest.param(
