@@ -31,7 +31,7 @@ WRITER = "qwen3_writes"
 """A language model that writes its answers."""
 DECODERS = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gpt2", WRITER)
 NETWORKS = (*TEXT, WRITER, *IMAGE)
-BY_DAY = ("distilbert", "gpt2", WRITER, "swin", "convnext")
+BY_DAY = ("distilbert", WRITER, "swin")
 METHODS_BY_DAY = ("linear_probe", "lora", "adapters", "prompt_tuning", "hyperformer_pp")
 """What every run trains on what; the night has all methods and networks."""
 FAMILY = {

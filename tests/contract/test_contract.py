@@ -20,31 +20,56 @@ def cache(tmp_path_factory):
         yield
 
 
+JOINT = f"""
+from dataclasses import dataclass
+
+from suite.method import Method, adapted, context_of
+
+
+@dataclass(frozen=True)
+class Joint(Method):
+    def adapt(self, backbone, tasks):
+        {SHARED_ADAPT}
+        return model
+"""
+CASES = {fault: method for fault, (method, _) in (BROKEN | CONDUCT).items()}
+CASES |= {"sound": {}, "sound, joint": {"python": JOINT, "regime": "joint"}}
+NAMES = {case: f"subject{number}" for number, case in enumerate(CASES)}
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory, cache):
+    """The methods of all cases."""
+    folder = tmp_path_factory.mktemp("registry")
+    write_tasks(folder)
+    for case, method in CASES.items():
+        write_method(folder, NAMES[case], **method)
+        source = folder / "methods" / f"{NAMES[case]}.py"
+        source.write_text(source.read_text() + NOISE)
+    known = load(folder)
+    known.require_valid()
+    return known
+
+
 @pytest.fixture
-def faults(tmp_path, monkeypatch):
+def faults(registry, monkeypatch):
     # Some methods change these.
     monkeypatch.setattr(torch.nn.ReLU, "forward", torch.nn.ReLU.forward)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
 
-    def check(**method):
-        write_tasks(tmp_path)
-        write_method(tmp_path, "subject", **method)
-        source = tmp_path / "methods" / "subject.py"
-        source.write_text(source.read_text() + NOISE)
-        registry = load(tmp_path)
-        registry.require_valid()
-        findings = check_method(registry.methods["subject"], registry, "resnet")
-        return (finding.fault for finding in findings if finding.fault)
+    def check(case):
+        found = check_method(registry.methods[NAMES[case]], registry, "resnet")
+        return (each.fault.replace(NAMES[case], "subject") for each in found if each.fault)
 
     return check
 
 
 @pytest.mark.parametrize("fault", BROKEN | CONDUCT)
 def test_a_broken_method_is_caught_and_its_fault_named(faults, fault):
-    method, words = (BROKEN | CONDUCT)[fault]
+    _, words = (BROKEN | CONDUCT)[fault]
     found = []
     # What the checks after the one that names the fault would say is of no interest.
-    for message in faults(**method):
+    for message in faults(fault):
         found.append(message)
         if words in message:
             return
@@ -69,21 +94,6 @@ def test_a_cost_that_is_right_on_one_family_only_is_caught_on_the_other(tmp_path
     assert any("cost.per_task in subject.yaml" in fault for fault in found), found
 
 
-def test_a_sound_method_has_no_faults(faults):
-    assert [*faults()] == []
-
-
-def test_a_sound_joint_method_has_no_faults(faults):
-    python = f"""
-from dataclasses import dataclass
-
-from suite.method import Method, adapted, context_of
-
-
-@dataclass(frozen=True)
-class Joint(Method):
-    def adapt(self, backbone, tasks):
-        {SHARED_ADAPT}
-        return model
-"""
-    assert [*faults(python=python, regime="joint")] == []
+@pytest.mark.parametrize("case", ["sound", "sound, joint"])
+def test_a_sound_method_has_no_faults(faults, case):
+    assert [*faults(case)] == []

@@ -53,7 +53,7 @@ def faults(backbone):
 
 
 ORDINARY = (
-    "deit_tiny_distilled_patch16_224", "beit_base_patch16_224", "resnet50_gn", "resnext50_32x4d",
+    "beit_base_patch16_224", "resnet50_gn",
     "BertForPreTraining", "AlbertModel", "LlamaModel", "T5 v1.1",
 )  # fmt: skip
 """Networks that every run looks at, with those that are refused; the night has the others."""

@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 import torch
+from few import few_examples
 from safetensors.torch import load_file
 from toy import write_method, write_tasks
 
@@ -75,7 +76,7 @@ EVERY_TIME = ("joint, with dropout", "an arena, whose gates lock")
     [pytest.param(name, marks=() if name in EVERY_TIME else pytest.mark.nightly) for name in CELLS],
 )
 def test_a_killed_cell_ends_as_one_that_was_left_alone(name, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    few_examples(monkeypatch, tmp_path / "cache")
     alone, killed = tmp_path / "alone", tmp_path / "killed"
     heard, expected, facts = run(name, alone)
     assert heard == []
@@ -137,7 +138,7 @@ def test_run_says_where_a_killed_cell_goes_on(seconds, tmp_path, monkeypatch, ca
 
 
 def test_a_checkpoint_of_another_training_is_none(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    few_examples(monkeypatch, tmp_path / "cache")
     process = multiprocessing.get_context("fork").Process(
         target=run, args=("a head on features", tmp_path, (8,))
     )

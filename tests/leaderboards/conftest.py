@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from suite.leaderboards import plot
 from suite.registry.schema import (
     BackboneEntry,
     Classification,
@@ -60,6 +61,23 @@ def published(name, backbone, **keys):
             **keys,
         }
     )
+
+
+DRAWN: dict[str, bytes | None] = {}
+
+
+@pytest.fixture(autouse=True)
+def drawn_once(monkeypatch):
+    """Boards of one content have one plot, which takes seconds: `test_plot` draws anew."""
+    draw = plot.render
+
+    def render(board):
+        key = repr(plot.content(board))
+        if key not in DRAWN:
+            DRAWN[key] = draw(board)
+        return DRAWN[key]
+
+    monkeypatch.setattr(plot, "render", render)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The committed leaderboards: regenerable, current, and with the recipes that searches found."""
 
+import pytest
 from committed import FOLDER
 
 from suite.leaderboards import check
@@ -27,5 +28,6 @@ def test_recipes_have_the_rates_that_searches_found_best():
         assert recipe.learning_rate == search.best.learning_rate, search.file_name
 
 
+@pytest.mark.nightly
 def test_the_pages_are_what_the_results_give():
     assert check(FOLDER, load()) == []

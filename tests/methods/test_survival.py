@@ -41,7 +41,7 @@ def test_t5_generates_what_teacher_forcing_predicts(name):
         pytest.param("hyperformer_pp", "bert", marks=pytest.mark.nightly),
         ("taps", "resnet"),
         pytest.param("adapters", "vit", marks=pytest.mark.nightly),
-        ("parallel_adapters", "bert"),
+        pytest.param("parallel_adapters", "bert", marks=pytest.mark.nightly),
     ],
 )
 def test_compiled_training_and_evaluation_equal_eager(name, family):

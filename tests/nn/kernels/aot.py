@@ -24,7 +24,7 @@ SHARED_LIMIT = {80: 166_912, 90: 232_448, 100: 232_448}
 """Shared memory one block may use, in bytes (CUDA C++ Programming Guide, compute capabilities)."""
 
 
-EVERY = 4
+EVERY = 8
 """One name in so many is compiled on every push, the others at night."""
 
 
