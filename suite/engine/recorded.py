@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from huggingface_hub import constants
+
 from suite.engine import environment
 from suite.engine.execution import execute
 from suite.engine.settings import Settings
@@ -113,6 +115,8 @@ class Recorded:
             own = {
                 "PYTHONPATH": str(tree),
                 "XDG_CACHE_HOME": str(self.folder / "cache" / tree.name),
+                # What was fetched lies below the user's cache, and is not fetched again.
+                "HF_HOME": constants.HF_HOME,
             }
             kept = {key: value for key, value in os.environ.items() if key != "SUITE_REGISTRY"}
             done = subprocess.run(

@@ -15,6 +15,8 @@ from suite.engine.scoring import predictions
 from suite.engine.workspace import Workspace
 from suite.errors import Diverged, UserError
 from suite.planning.cells import Cell
+from suite.planning.outdated import request_for
+from suite.planning.plan import plan
 from suite.registry import Registry
 from suite.registry.metrics import ordered
 from suite.registry.schema import Regression, TaskEntry
@@ -79,7 +81,12 @@ class Rescorer:
         if result.recipe is None:
             return Rescored(("recipe is missing",))
         problems = [*self._costs(result, delta)]
-        cell = Cell(result.cell, result.recipe, result.options, result.identity)
+        # The examples are kept by what they are now, whatever the result says of them.
+        planned = plan(request_for([result]), self.registry).planned
+        now = next((each.cell.identity for each in planned if each.cell.key == result.cell), None)
+        if now is None or "data" not in now.parts:
+            raise UserError(f"{result.cell.label}: its entries are gone or broken")
+        cell = Cell(result.cell, result.recipe, result.options, now)
         tolerance = self._tolerance(result)
         otherwise, difference = 0, 0.0
         for own in result.scores:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import torch
 
+from suite.backbones import generation
 from suite.backbones.base import Backbone, EncoderBackbone
 from suite.backbones.family import Family, TextFamily
 from suite.backbones.writers import DecoderBackbone, EncoderDecoderBackbone
@@ -25,6 +26,26 @@ BACKBONE = "backbone"
 """The folder with the frozen backbone, if it has no place of its own on the hub."""
 HEAD = "head.safetensors"
 WEIGHTS = "model.safetensors"
+TOKENS = ("decoder_start", "bos", "eos", "pad")
+PIXELS = (
+    "def pixels(image):",
+    '    """The shorter side is resized to `size`, and the central square taken."""',
+    "    image = ImageOps.exif_transpose(image)",
+    '    if image.mode.startswith("I;16"):',
+    "        image = Image.fromarray((np.array(image) / 257).round().astype(np.uint8))",
+    '    if {"A", "a"} & {*image.getbands()} or "transparency" in image.info:',
+    '        image = image.convert("RGBA")',
+    '        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)',
+    "    scale = size / min(image.size)",
+    "    width, height = (max(size, round(side * scale)) for side in image.size)",
+    "    left, top = (width - size) // 2, (height - size) // 2",
+    '    image = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)',
+    "    image = image.crop((left, top, left + size, top + size))",
+    "    values = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255",
+    "    return (values - mean) / std",
+    "",
+)
+"""The function that makes of an image what the network was scored on (`suite.data.pictures`)."""
 
 
 def is_known_outside(backbone: Backbone) -> bool:
@@ -99,7 +120,7 @@ class _Image:
         return found
 
     def imports(self) -> list[str]:
-        found = ["import numpy as np", "from PIL import Image"]
+        found = ["import numpy as np", "from PIL import Image, ImageOps"]
         if self.form != "program":
             vit = self.entry.source.library == "cifar"
             module = "from timm.models.vision_transformer import VisionTransformer"
@@ -158,15 +179,7 @@ class _Image:
 
     def functions(self) -> list[str]:
         return [
-            "def pixels(image):",
-            '    """The shorter side is resized to `size`, and the central square taken."""',
-            "    scale = size / min(image.size)",
-            "    width, height = (max(size, round(side * scale)) for side in image.size)",
-            "    left, top = (width - size) // 2, (height - size) // 2",
-            '    image = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)',
-            "    image = image.crop((left, top, left + size, top + size))",
-            "    values = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255",
-            "    return (values - mean) / std",
+            *PIXELS,
             "",
             "",
             "@torch.no_grad()",
@@ -208,7 +221,8 @@ class _Text(_Image):
     def imports(self) -> list[str]:
         if self.form == "program":
             return ["from transformers import AutoTokenizer"]
-        return [f"from transformers import {self._class}, AutoTokenizer"]
+        more = ", GenerationConfig" if writes_text(self.subject) else ""
+        return [f"from transformers import {self._class}, AutoTokenizer{more}"]
 
     @property
     def _class(self) -> str:
@@ -240,7 +254,21 @@ class _Text(_Image):
             f"network = {self._class}.from_pretrained(",
             f"    {place}, dtype=torch.float32{more}",
             ")",
+            *self._greedily(),
             *self._adapter(),
+        ]
+
+    def _greedily(self) -> list[str]:
+        """Without penalties and what else a checkpoint may ask for, as it was scored."""
+        if not writes_text(self.subject):
+            return []
+        rule = generation.greedy(self.subject.pristine.network.config)
+        kept = [f"{name}_token_id={getattr(rule, f'{name}_token_id')}" for name in TOKENS]
+        return [
+            "network.generation_config = GenerationConfig(",
+            f"    {', '.join(kept[:2])},",
+            f"    {', '.join(kept[2:])},",
+            ")",
         ]
 
     def constants(self) -> list[str]:

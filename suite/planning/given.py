@@ -153,6 +153,11 @@ def _located(word: str, source: dict[str, Any], fetch: bool) -> Model:
             else f"get it with: python -m suite fetch --backbones {word}"
         )
         raise UserError(str(replace(found, what=f"weights of {word}", remedy=remedy)))
+    if source.get("revision") and found.origin == "SUITE_DATA":
+        raise UserError(
+            f"{word}: {shown(found.folder)} is of no known revision; leave it out, or move the "
+            "folder away"
+        )
     return found
 
 

@@ -27,8 +27,8 @@ from suite.errors import UserError
 from suite.planning.cells import Cell, Job, Plan
 from suite.registry import Registry
 from suite.results.claims import Claim
-from suite.results.folder import SINGLES
-from suite.results.records import CellKey
+from suite.results.folder import SINGLES, Lookup
+from suite.results.records import CellKey, Result
 
 LOOK_SECONDS = 5.0
 """How often new nodes are looked for."""
@@ -111,6 +111,8 @@ class RayExecutor:
         self.nodes: list[_Node] = []
         self.avoided: dict[str, float] = {}
         self.lost: Counter[CellKey] = Counter()
+        self.force = plan.request.force
+        self.lookup = Lookup(settings.out, Result)
         self.alone: deque[tuple[Job, Claim]] = deque()
         """Jobs that ran out of memory in a part of a GPU."""
         self.look_at = 0.0
@@ -242,6 +244,11 @@ class RayExecutor:
                 why = f"its actor on {name} was lost ({type(error).__name__}), tried again"
                 self.progress.again(cell, why)
                 outcomes.append(Outcome(cell, None))
+                continue
+            past = None if self.force else self.lookup.get(cell.key)
+            if past and past.status == "ok" and past.identity.digest == cell.identity.digest:
+                # It was written before its actor could say so.
+                outcomes.append(Outcome(cell, past))
                 continue
             times = "twice, at last" if self.lost[cell.key] > 1 else "once,"
             result = failure(cell, "failed", f"its actor was lost {times} on the node {name}")
