@@ -190,7 +190,7 @@ def test_a_submission_that_holds_is_accepted_and_its_row_marked(submission, tmp_
         assert (verified.by, verified.otherwise, verified.difference) == ("A Reader", 0, 0.0)
         assert verified.answers == len(result.scores[0].targets)
     page = (out / "glue-bert_mini-mini.md").read_text()
-    assert "linear_probe[steps=3]](https" in page or "linear_probe[steps=3]" in page
+    assert "linear_probe[steps=3]" in page
     assert "✓ Verified" in page
     assert "by A Reader" in page
     assert call("leaderboard", "--check", "--out", out)[0] == 0
