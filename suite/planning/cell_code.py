@@ -13,6 +13,7 @@ from pathlib import Path
 from suite.planning.code_digest import Choice, Program, Spelling
 from suite.planning.source import PACKAGE_NAME, Place, Sources
 from suite.planning.syntax import DOMAINS
+from suite.planning.tokens import Stream
 from suite.registry.families import PACKAGE as FAMILIES
 from suite.registry.families import Form, families
 from suite.registry.python_source import method_classes
@@ -89,10 +90,12 @@ class Code:
 
 
 class CellCode:
-    """Digests the code of cells, each piece once; `package` is the folder of the suite."""
+    """Digests the code of cells, each piece once; `package` is the folder of the suite, `streams`
+    those of its definitions as far as they are known."""
 
-    def __init__(self, package: Path = PACKAGE) -> None:
-        self._program = cache(lambda methods: Program(Sources(package, methods), ENTRIES))
+    def __init__(self, package: Path = PACKAGE, streams: dict[Place, Stream] | None = None) -> None:
+        known = {} if streams is None else streams
+        self._program = cache(lambda methods: Program(Sources(package, methods), ENTRIES, known))
         self._engine_of = cache(self._engine)
 
     def of(

@@ -9,6 +9,8 @@ from pathlib import Path
 from suite.planning import fingerprint
 from suite.planning.cell_code import PACKAGE, CellCode, Code
 from suite.planning.fingerprint import keep
+from suite.planning.source import Place
+from suite.planning.tokens import Stream
 from suite.registry.cache import cache_folder
 from suite.registry.schema import BackboneEntry, MethodEntry, Scale
 
@@ -26,6 +28,8 @@ class _State:
 
 _states: dict[Path, _State] = {}
 """By the file of the cache that keeps it."""
+_streams: dict[str, dict[Place, Stream]] = {}
+"""Of the package, by the digest of its files."""
 
 
 class Codes:
@@ -77,26 +81,28 @@ def remember() -> None:
 def _current(methods: Path) -> _State:
     """The state of the files of the package and of a folder of methods."""
     # Read each time: a size and a time of modification would miss some quick edits.
-    files = sha256()
+    files, of_package = sha256(), ""
     for folder in (PACKAGE, methods):
         for path in sorted(filter(Path.is_file, folder.rglob("*.py"))):
             content = sha256(path.read_bytes()).hexdigest()
             files.update(f"{path.relative_to(folder)}\0{content}\n".encode())
+        of_package = of_package or files.hexdigest()
     name = sha256(f"{PACKAGE}\0{methods.resolve()}".encode()).hexdigest()[:16]
     path = cache_folder() / "code" / f"{name}.json"
     state = _states.get(path)
     if state is None or state.files != files.hexdigest():
-        state = _read(path, files.hexdigest()) or _State(files.hexdigest(), CellCode())
+        code = CellCode(streams=_streams.setdefault(of_package, {}))
+        state = _read(path, files.hexdigest(), code) or _State(files.hexdigest(), code)
         _states[path] = state
     return state
 
 
-def _read(path: Path, files: str) -> _State | None:
+def _read(path: Path, files: str, code: CellCode) -> _State | None:
     try:
         kept = json.loads(path.read_text())
         if kept["files"] != files:
             return None
         cells = {key: Code(digest, parts) for key, (digest, parts) in kept["cells"].items()}
-        return _State(files, CellCode(), cells, kept["metrics"])
+        return _State(files, code, cells, kept["metrics"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

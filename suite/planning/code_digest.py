@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from suite.planning.source import Place, Sources, Target, bound, last_name
+from suite.planning.source import PACKAGE_NAME, Place, Sources, Target, bound, last_name
 from suite.planning.syntax import stream
 from suite.planning.tokens import Bases, Line, Stream, Symbol, Token, joined
 
@@ -54,11 +54,15 @@ class Choice:
 class Program:
     """Source files, and the token streams of their definitions, each made once.
 
-    `outside` is the package of the classes whose objects come from elsewhere.
+    `outside` is the package of the classes whose objects come from elsewhere. `of_package` are the
+    streams of the suite's own definitions, which no method changes: programs may share them.
     """
 
-    def __init__(self, sources: Sources, outside: str) -> None:
+    def __init__(
+        self, sources: Sources, outside: str, of_package: dict[Place, Stream] | None = None
+    ) -> None:
         self.sources = sources
+        self._of_package = {} if of_package is None else of_package
         self.fields: set[str] = set()
         """Of the classes whose objects come from outside."""
         self._methods: dict[str, list[Place]] = {}
@@ -77,11 +81,13 @@ class Program:
         if not is_method and (choice.is_leaf(place) or self.sources.needs_triton(place.module)):
             return Stream()
         # The same under every choice: lines that do not count are left out as they are read.
-        if place not in self._streams:
+        is_own = place.module.partition(".")[0] == PACKAGE_NAME
+        kept = self._of_package if is_own else self._streams
+        if place not in kept:
             made = self._made(place)
             made.tokens = joined(made.tokens)
-            self._streams[place] = made
-        return self._streams[place]
+            kept[place] = made
+        return kept[place]
 
     def reached(
         self, roots: Iterable[Place], choice: Choice, known: Collection[Place] = ()

@@ -11,11 +11,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from suite.leaderboards.aggregate import boards
+from suite.leaderboards.aggregate import boards_of
 from suite.leaderboards.board import Board
+from suite.leaderboards.cached_parts import read_parts
 from suite.registry import load
-from suite.results.folder import read_results
 from suite.results.moderation import moderated
 from suite.results.statistics import Estimate
 
@@ -23,11 +24,29 @@ FOLDER = Path(__file__).parents[2] / "leaderboards"
 SEEDS = 3
 
 
+NAMES = tuple(
+    "{}-{}-{}".format(*path.name.split("."))
+    for path in sorted((FOLDER / "data").glob("*.mini.jsonl"))
+)
+"""Those of the boards that were measured with several seeds, known without reading them."""
+BY_DAY = ("glue-bert_mini-mini", "visual-domains-resnet_mini-mini")
+EVERY_BOARD = pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in BY_DAY else pytest.mark.nightly) for name in NAMES],
+)
+
+
 @cache
 def published() -> tuple[Board, ...]:
     """The boards that were measured with several seeds."""
-    found = boards(read_results(FOLDER).values(), load())
+    registry = load()
+    found = boards_of(read_parts(FOLDER, registry).parts, registry)
     return tuple(board for board in found if board.ranked and len(board.ranked[0].seeds) > 1)
+
+
+def board_of(name: str) -> Board:
+    """The board of a name."""
+    return next(board for board in published() if board.name == name)
 
 
 def moderated_apart(estimates: Sequence[Estimate], joint: np.ndarray) -> list[Estimate]:

@@ -3,7 +3,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from committed_boards import FOLDER, Simulator, published
+from committed_boards import EVERY_BOARD, FOLDER, NAMES, Simulator, board_of, published
 from scipy.special import digamma, polygamma
 
 from suite.errors import UserError
@@ -68,9 +68,13 @@ def test_seeds_that_agree_exactly_are_no_proof_of_no_noise():
     assert found[0].noise.variance == pytest.approx(alike.sum() / 12)
 
 
-@pytest.mark.parametrize("board", published(), ids=lambda board: board.name)
-def test_intervals_cover_the_truth_whatever_their_width(board):
-    simulator, rng = Simulator(board), np.random.default_rng(11)
+def test_every_board_of_several_seeds_is_looked_at():
+    assert {board.name for board in published()} == {*NAMES}
+
+
+@EVERY_BOARD
+def test_intervals_cover_the_truth_whatever_their_width(name):
+    simulator, rng = Simulator(board_of(name)), np.random.default_rng(11)
     covered, widths = [], []
     for _ in range(60):
         for one, truth in zip(simulator.draw(rng), simulator.truth, strict=True):
@@ -83,6 +87,7 @@ def test_intervals_cover_the_truth_whatever_their_width(board):
     assert all(0.93 - room <= fifth.mean() <= 0.98 + room for fifth in fifths)
 
 
+@pytest.mark.nightly
 def test_two_seeds_of_one_method_are_seldom_told_apart():
     registry, results = load(), [*read_results(FOLDER).values()]
     apart = []

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from committed_boards import Simulator, published
+from committed_boards import EVERY_BOARD, Simulator, board_of
 
 from suite.results.ranks import detectable_difference, ranks
 from suite.results.statistics import Estimate, RunNoise, compare
@@ -49,9 +49,9 @@ def test_the_detectable_difference_is_that_of_a_typical_pair():
     assert compare(*found[:2]).detectable == pytest.approx(2.8 * 2**0.5, rel=0.1)
 
 
-@pytest.mark.parametrize("board", published(), ids=lambda board: board.name)
-def test_rank_intervals_and_marks_hold_the_truth(board):
-    simulator, rng = Simulator(board), np.random.default_rng(12)
+@EVERY_BOARD
+def test_rank_intervals_and_marks_hold_the_truth(name):
+    simulator, rng = Simulator(board_of(name)), np.random.default_rng(12)
     truth = 1 + (simulator.truth[None, :] > simulator.truth[:, None]).sum(axis=1)
     inside, marked = [], []
     for _ in range(60):
