@@ -25,8 +25,9 @@ _SHOWN = 3
 
 
 def carry(options: argparse.Namespace) -> int:
-    """Compare a sample of every method on every family under the recorded and the present code,
-    and stamp the results of those that are equal with the identity of the present one.
+    """Compare a sample of every method, family, scale, precision and set of metrics under the
+    recorded and the present code, and stamp the results of those that are equal with the identity
+    of the present one.
 
     What was carried is written at once, so that the same command continues after an interruption.
     """
@@ -47,7 +48,10 @@ def carry(options: argparse.Namespace) -> int:
     if found.groups and not chosen:
         raise UserError("no result that is to be carried has these methods and families")
     undefined = [
-        each for each in found.undefined if _named(each.result.cell.method, options.methods)
+        each
+        for each in found.undefined
+        if _named(each.result.cell.method, options.methods)
+        and _named(registry.backbones[each.result.cell.backbone].family, options.families)
     ]
     _stamp(undefined, None, options.out)
     kept = 0

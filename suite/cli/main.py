@@ -213,7 +213,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     carry.add_argument(
         "--sample", type=_positive, default=1, metavar="N",
-        help="cells to compare of every method, family and commit (default: 1)",
+        help="cells to compare of every method, family, commit, scale, precision and set of "
+        "metrics (default: 1)",
     )  # fmt: skip
     carry.add_argument("--steps", type=_positive, metavar="N", help="compare them with fewer steps")
     carry.add_argument("--allow-dirty", action="store_true", help="carry to code not committed")
