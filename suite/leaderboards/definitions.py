@@ -25,7 +25,8 @@ def definitions(board: Board) -> str:
         "half the 95 % interval over seeds and test examples: the variance over 1000 bootstrap "
         "resamples of the test examples plus the variance between seeds. Three seeds determine "
         "the variance of one method poorly, so it is moved towards that of the page's other "
-        "methods of its kind, per task or joint (Smyth 2004). The interval is for the learning "
+        "methods of its kind, per task or joint (Smyth 2004), unless the method's seeds differ far "
+        "more than theirs. The interval is for the learning "
         "rate that was chosen: it does not include the choice."
         " *Constant answer*: the best score that one fixed answer to "
         "every example reaches.",

@@ -7,6 +7,11 @@ differential expression", 2004, sections 3 and 6.2): with s_i^2 known with d_i d
 and a prior (d_0, s_0^2) fitted to all rows, row i has
 
     (d_0 s_0^2 + d_i s_i^2) / (d_0 + d_i)    with d_0 + d_i degrees of freedom.
+
+A row whose runs vary far more than those of the others keeps its own variance: moved towards
+theirs, it would look surer than it is (Phipson et al., "Robust hyperparameter estimation protects
+against hypervariable genes", 2016, give such rows less of the prior; here they get none of it, and
+the prior of the others is fitted without them).
 """
 
 from collections.abc import Sequence
@@ -21,6 +26,8 @@ RARE = 0.01
 """If all true variances were equal, this share of the estimates would be smaller than some bound;
 estimates below the bound are raised to it. Seeds can agree by chance, and the logarithm of a
 variance near zero would count as strong evidence."""
+LEVEL = 0.05
+"""Of the test for rows that vary far more than the others, over all rows of a board."""
 
 
 def moderated(
@@ -48,12 +55,16 @@ def _observed(estimates: Sequence[Estimate]) -> tuple[Array, Array]:
     A sum over tasks has the fewer degrees of freedom the more its tasks differ. How much they
     differ is taken from all rows with the same number of cells, since one row hardly tells.
     """
-    variances = np.array([one.cell_variances.sum() for one in estimates])
-    freedoms = np.empty(len(estimates))
-    for i, one in enumerate(estimates):
-        alike = [e.cell_variances for e in estimates if len(e.runs) == len(one.runs)]
-        freedoms[i] = satterthwaite(np.mean(alike, axis=0), one.seeds - 1)
-    return variances, freedoms
+    cells = [one.cell_variances for one in estimates]
+    typical = {
+        count: np.mean([own for own in cells if len(own) == count], axis=0)
+        for count in {len(own) for own in cells}
+    }
+    freedoms = [
+        satterthwaite(typical[len(own)], one.seeds - 1)
+        for one, own in zip(estimates, cells, strict=True)
+    ]
+    return np.array([own.sum() for own in cells]), np.array(freedoms)
 
 
 def _shrunk(variances: Array, freedoms: Array) -> tuple[list[RunNoise], RunNoise]:
@@ -63,28 +74,60 @@ def _shrunk(variances: Array, freedoms: Array) -> tuple[list[RunNoise], RunNoise
     if len(variances) == 1:
         own = RunNoise(float(variances[0]), everything)
         return [own], own
-    # Every method gave the same score for all seeds: there is no logarithm to fit.
+    usual = _usual(variances, freedoms)
+    prior_variance, prior_freedom = _fitted(variances[usual], freedoms[usual])
+    noises = []
+    for variance, freedom, with_others in zip(variances, freedoms, usual, strict=True):
+        if not with_others:
+            moved, known = variance, freedom
+        elif np.isinf(prior_freedom):
+            moved, known = prior_variance, float(freedoms[usual].sum())
+        else:
+            known = prior_freedom + freedom
+            moved = (prior_freedom * prior_variance + freedom * variance) / known
+        # No estimate can rest on more degrees of freedom than all rows have together.
+        noises.append(RunNoise(float(moved), float(min(known, everything))))
+    # A further row may be as unusual as any of these.
+    pool_variance, pool_freedom = _fitted(variances, freedoms)
+    return noises, RunNoise(pool_variance, min(pool_freedom, everything))
+
+
+def _usual(variances: Array, freedoms: Array) -> np.ndarray:
+    """Which rows do not vary far more than the others [n]: an F test of the largest variance
+    against the prior fitted to all others, with Bonferroni's correction, until one passes."""
+    usual = np.ones(len(variances), dtype=bool)
+    # Fewer than three others do not show how much variances differ.
+    while usual.sum() > 3:
+        largest = int(np.argmax(np.where(usual, variances, -np.inf)))
+        others = usual.copy()
+        others[largest] = False
+        variance, freedom = _fitted(variances[others], freedoms[others])
+        if not variance:
+            break
+        own, ratio = float(freedoms[largest]), variances[largest] / variance
+        chance = special.fdtrc(own, min(freedom, float(freedoms[others].sum())), ratio)
+        if chance * usual.sum() >= LEVEL:
+            break
+        usual = others
+    return usual
+
+
+def _fitted(variances: Array, freedoms: Array) -> tuple[float, float]:
+    """(s_0^2, d_0) of the rows; d_0 is infinite where they do not differ more than chance explains,
+    and s_0^2 is then their pooled variance."""
+    # Every row gave the same score for all seeds: there is no logarithm to fit.
     if not variances.any():
-        return [RunNoise(0.0, everything)] * len(variances), RunNoise(0.0, everything)
+        return 0.0, np.inf
     # A variance estimated with d degrees of freedom is a gamma variate of shape d / 2: `least` is
     # its quantile at `RARE`, over its median.
     half = freedoms / 2
     least = special.gammaincinv(half, RARE) / special.gammaincinv(half, 0.5)
     raised = np.maximum(variances, least * np.median(variances[variances > 0]))
-    prior_variance, prior_freedom = _prior(raised, freedoms)
-    # The rows do not differ more than chance explains: all share the pooled variance, and it is
-    # the raw variances that are pooled, because raising some of them would bias it upwards.
-    if np.isinf(prior_freedom):
-        pooled = RunNoise(float(freedoms @ variances / everything), everything)
-        return [pooled] * len(variances), pooled
-    joint = prior_freedom + freedoms
-    # No estimate can rest on more degrees of freedom than all rows have together.
-    shrunk = (prior_freedom * prior_variance + freedoms * variances) / joint
-    noises = [
-        RunNoise(float(variance), float(min(freedom, everything)))
-        for variance, freedom in zip(shrunk, joint, strict=True)
-    ]
-    return noises, RunNoise(prior_variance, min(prior_freedom, everything))
+    variance, freedom = _prior(raised, freedoms)
+    if np.isinf(freedom):
+        # The raw variances are pooled, because raising some of them would bias it upwards.
+        variance = float(freedoms @ variances / freedoms.sum())
+    return variance, freedom
 
 
 def _prior(variances: Array, freedoms: Array) -> tuple[float, float]:
@@ -96,12 +139,12 @@ def _prior(variances: Array, freedoms: Array) -> tuple[float, float]:
     expected = float(special.polygamma(1, half).mean())
     excess = float(np.var(logs, ddof=1)) - expected
     mean = float(logs.mean())
-    # An excess below the standard error of a sample variance is taken for chance. A few rows
+    # An excess below two standard errors of a sample variance is taken for chance. A few rows
     # hardly show whether their true variances differ; treating chance as a difference would
     # leave the smallest variances, and so the intervals made from them, too small.
     rows = len(variances)
     kurtosis = float(special.polygamma(3, half).mean())
-    if excess <= (kurtosis / rows + 2 * expected**2 / (rows - 1)) ** 0.5:
+    if excess <= 2 * (kurtosis / rows + 2 * expected**2 / (rows - 1)) ** 0.5:
         return float(np.exp(mean)), np.inf
     # d_0 is searched between 1e-4 and 1e4; beyond these the result would hardly change.
     low, high = 5e-5, 5e3

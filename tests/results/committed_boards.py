@@ -2,10 +2,12 @@
 
 The noise of a published board is taken from its results: the covariance of all methods' scores over
 resampled test examples, and the variance of one task's score from seed to seed, for per-task and
-for joint methods. True scores are the observed ones, moved together by what noise spread them.
+for joint methods; all methods of a kind have the same, or every method its own. True scores are the
+observed ones, moved together by what noise spread them.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from suite.leaderboards.aggregate import boards_of
+from suite.leaderboards.aggregate import boards
 from suite.leaderboards.board import Board
-from suite.leaderboards.cached_parts import read_parts
 from suite.registry import load
+from suite.results.folder import read_results
 from suite.results.moderation import moderated
+from suite.results.records import Result
 from suite.results.statistics import Estimate
 
 FOLDER = Path(__file__).parents[2] / "leaderboards"
@@ -37,16 +40,23 @@ EVERY_BOARD = pytest.mark.parametrize(
 
 
 @cache
-def published() -> tuple[Board, ...]:
-    """The boards that were measured with several seeds."""
-    registry = load()
-    found = boards_of(read_parts(FOLDER, registry).parts, registry)
-    return tuple(board for board in found if board.ranked and len(board.ranked[0].seeds) > 1)
+def published() -> Mapping[str, tuple[Result, ...]]:
+    """The results of the boards that were measured with several seeds."""
+    results = defaultdict(list)
+    for result in read_results(FOLDER).values():
+        cell = result.cell
+        results[f"{cell.track}-{cell.backbone}-{cell.scale}"].append(result)
+    return {
+        name: tuple(own)
+        for name, own in results.items()
+        if any(result.cell.seed > 0 for result in own)
+    }
 
 
+@cache
 def board_of(name: str) -> Board:
     """The board of a name."""
-    return next(board for board in published() if board.name == name)
+    return next(board for board in boards(published()[name], load()) if board.name == name)
 
 
 def moderated_apart(estimates: Sequence[Estimate], joint: np.ndarray) -> list[Estimate]:
@@ -64,6 +74,8 @@ class Simulator:
     """Draws boards of the same methods, of which the truth is known."""
 
     board: Board
+    alike: bool = True
+    """Whether the runs of all methods of a kind vary equally."""
 
     def __post_init__(self) -> None:
         rows = self.board.ranked
@@ -75,7 +87,10 @@ class Simulator:
         together = [e for e, joint in zip(estimates, self.joint, strict=True) if joint]
         self.per_task = np.mean([one.cell_variances for one in per_task], axis=0)
         self.together = np.mean([one.cell_variances.sum() for one in together], keepdims=True)
-        runs = np.where(self.joint, self.together, self.per_task.sum()) / SEEDS
+        runs = np.where(self.joint, self.together, self.per_task.sum())
+        own = np.array([one.run_noise.variance for one in estimates])
+        self.factor = np.ones(len(rows)) if self.alike else own / runs
+        runs = self.factor * runs / SEEDS
         observed = np.array([one.score for one in estimates])
         kept = max(0.0, 1 - (runs + np.diag(covariance)).mean() / observed.var(ddof=1))
         self.truth = observed.mean() + kept**0.5 * (observed - observed.mean())
@@ -87,7 +102,7 @@ class Simulator:
         resampled = self.root @ rng.normal(size=(methods, resamples))
         found = []
         for i, joint in enumerate(self.joint):
-            variances = self.together if joint else self.per_task
+            variances = (self.together if joint else self.per_task) * self.factor[i]
             noise = rng.normal(size=(len(variances), SEEDS)) * variances[:, None] ** 0.5
             runs = noise + (self.truth[i] + examples[i]) / len(variances)
             found.append(Estimate(runs, runs.sum(axis=0).mean() + resampled[i]))
