@@ -90,7 +90,6 @@ def _story(scale: Scale, boards: Sequence[Board]) -> list[str]:
 
 def _unknown(boards: Sequence[Board], methods: Sequence[str], searches: Sequence[Search]) -> str:
     shown = {row.method for board in boards for row in board.rows}
-    shown |= {method for board in boards for method in board.unsupported}
     searched = {(s.method, s.track, s.backbone, s.scale.value) for s in searches if not s.setting}
     return story.unknown(boards, [name for name in methods if name not in shown], searched)
 
