@@ -1,6 +1,7 @@
 """The documents that hold code and what it prints: docs/python.md and docs/quickstart.ipynb.
 
-`python tests/pages.py` runs the page and writes anew what its code prints.
+`python tests/pages.py` runs both and writes anew what their code prints; for the notebook it needs
+`pip install nbclient ipykernel`.
 """
 
 import contextlib
@@ -63,6 +64,21 @@ def _write_page() -> None:
     PAGE.write_text(text)
 
 
+def _write_notebook() -> None:
+    import nbclient
+    import nbformat
+
+    stored = nbformat.read(NOTEBOOK, as_version=4)
+    with tempfile.TemporaryDirectory() as folder, workplace(Path(folder), Path(folder) / "cache"):
+        # The kernel has a display of its own for plots.
+        del os.environ["MPLBACKEND"]
+        nbclient.NotebookClient(stored, resources={"metadata": {"path": folder}}).execute()
+    for cell in stored.cells:
+        cell.metadata.pop("execution", None)
+    nbformat.write(stored, NOTEBOOK)
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
     _write_page()
+    _write_notebook()
