@@ -19,6 +19,7 @@ if real.missing():
 
 from suite.engine.executors.slurm import Options
 from suite.errors import UserError
+from suite.results.packing import pack
 
 # Who computed a cell: also said when the worker checks the method before its first training.
 MARK = """
@@ -139,6 +140,19 @@ def test_a_command_that_does_not_wait_leaves_the_array_behind(runs):
     assert process.returncode == 0 and "not waited for" in said
     wait_for(lambda: runs.statuses() == {"ok": 2})
     wait_for(lambda: runs.left_over() == [])
+
+
+def test_results_that_somebody_packs_meanwhile_are_no_cells_left(runs):
+    process = runs.start("-m", "slow,good", "--seeds", "0-2")
+
+    def is_over():
+        pack(runs.out)
+        return process.poll() is not None
+
+    wait_for(is_over)
+    _, said = end(process)
+    assert process.returncode == 0, said + runs.logs()
+    assert "[12/12]" in said and "without a result" not in said
 
 
 def test_ctrl_c_cancels_the_array(runs):

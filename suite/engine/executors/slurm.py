@@ -178,11 +178,16 @@ def _wait(plan: Plan, array: str, settings: Settings, progress: Progress, since:
         queued = _is_queued(array, progress)
         for key, cell in [*left.items()]:
             try:
-                written = (folder / key.file_name).stat().st_mtime
+                new = (folder / key.file_name).stat().st_mtime > since
+                good = new
             except FileNotFoundError:
-                continue
-            result = lookup.get(key) if written > since else None
+                # There is none yet, or somebody has packed it. A pack keeps no times of files: it
+                # may hold the failure, or with `--force` the result, that is to be replaced.
+                new, good = not plan.request.force, False
+            result = lookup.get(key) if new else None
             if result is None or result.identity.digest != cell.identity.digest:
+                continue
+            if not good and result.status not in ("ok", "unsupported"):
                 continue
             del left[key]
             progress.finished(result)
