@@ -1,5 +1,6 @@
 """Packing an output folder: files of single results and searches go into one file a board."""
 
+import os
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +51,22 @@ def pack(out: Path) -> Packed:
             replaced += len({*old, *new[target.name]}) - len(lines)
             written += _write(target, lines)
         written += _write(pack_path(out), merged_searches(out, left))
+        _keep_names(written)
         foreign = {reason.place for reason in left}
         for path, version in singles.items():
             if shown(path) not in foreign and _versions([path]) == {path: version}:
                 path.unlink(missing_ok=True)
         return Packed(tuple(written), replaced, tuple(left))
+
+
+def _keep_names(written: list[Path]) -> None:
+    """Put on disk under which names files were written, as well as what is in them."""
+    for folder in {path.parent for path in written}:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _versions(paths: list[Path]) -> dict[Path, tuple[int, ...]]:
