@@ -5,15 +5,29 @@ import multiprocessing
 import os
 import sys
 import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 
-from suite.engine import processes, worker
-from suite.engine.devices import resolve_device
+LONGEST = (
+    "methods/test_contracts.py",
+    "planning/test_cell_code.py",
+    "contract/test_contract.py",
+    "test_documents.py",
+    "contract/test_networks.py",
+    "cli/test_tune.py",
+    "export/test_exported_models.py",
+    "engine/test_pool.py",
+    "engine/test_local_executor.py",
+    "cli/test_command_line.py",
+    "test_door.py",
+)
+"""Files that take longest. They come first, so that no process is still busy with one when the
+others have nothing left to do."""
 
-torch.set_num_threads(1)
+
+# xdist's controller runs no test: what needs torch, whose import takes seconds, is imported later.
 
 
 def pytest_configure(config):
@@ -22,18 +36,40 @@ def pytest_configure(config):
         folder = tempfile.TemporaryDirectory(prefix="suite-cache-")
         config.add_cleanup(folder.cleanup)
         os.environ["XDG_CACHE_HOME"] = folder.name
+        # The list of fonts is the same in the empty caches that tests make for themselves.
+        os.environ["MPLCONFIGDIR"] = str(Path(folder.name, "matplotlib"))
+
+
+def pytest_collection_modifyitems(items):
+    """Order the files; see `LONGEST`."""
+    folder = Path(__file__).parent
+    order = {folder / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Several processes share the cores."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _work(*arguments):
+    from suite.engine.worker import work
+
     # pytest's stand-ins write elsewhere than to the descriptors that a worker sends to its log.
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-    worker.work(*arguments)
+    work(*arguments)
 
 
 @pytest.fixture(scope="module")
 def forked():
     """Workers are forked from this process, which has imported what they need, and not started
     anew, with imports of some seconds in each. What needs real ones runs `shell.suite`."""
+    from suite.engine import processes
+    from suite.engine.devices import resolve_device
+
     with pytest.MonkeyPatch.context() as patch:
         # A process cannot use a GPU that the one it was forked from may have used.
         if resolve_device("auto") == "cpu":

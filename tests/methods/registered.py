@@ -7,8 +7,9 @@ import yaml
 from suite.registry.schema import MethodEntry
 
 METHODS = Path(__file__).parents[2] / "methods"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the fast one, where libyaml is
 ENTRIES = {
-    path.stem: MethodEntry(**yaml.safe_load(path.read_text()), path=path)
+    path.stem: MethodEntry(**yaml.load(path.read_text(), LOADER), path=path)
     for path in sorted(METHODS.glob("*.yaml"))
 }
 PAIRS = [(name, family) for name, entry in ENTRIES.items() for family in entry.families]
