@@ -80,3 +80,20 @@ def forked():
             patch.setattr(processes, "multiprocessing", stand_in)
             patch.setattr(processes, "work", _work)
         yield
+
+
+@pytest.fixture
+def start(forked):
+    """Starts a command in a process that is forked from this one; see `shell.Command`."""
+    from shell import Command
+
+    importlib.import_module("suite.leaderboards")
+    started = []
+
+    def start(*words):
+        started.append(Command(*words))
+        return started[-1]
+
+    yield start
+    for command in started:
+        command.close()

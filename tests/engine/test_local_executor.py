@@ -1,13 +1,11 @@
 """The pool of this machine: devices, memory, and workers that end with all that they started."""
 
-import subprocess
-import sys
-import time
+import signal
 from pathlib import Path
 
 import pytest
-from shell import environment
-from toy import write_method, write_tasks
+from shell import wait_for
+from toy import COUNTED, trainings, write_method, write_tasks
 
 from suite.engine import devices, main_memory
 from suite.engine.devices import Device, resolve_devices, spread
@@ -73,21 +71,8 @@ HOLDS = """
 """
 
 ONCE = """
-        if (mark / "trained").exists():
+        if os.path.exists(os.environ["TRAINED"]):
             raise RuntimeError("not a second time")
-"""
-# Facts are asked for after the training, and of a model that is only looked at beforehand.
-COUNTS = """
-    def phases(self, model):
-        model.is_trained = True
-        return super().phases(model)
-
-    def facts(self, model):
-        if not hasattr(model, "is_trained"):
-            return {}
-        with open(os.path.join(os.environ["MARK"], "trained"), "a") as file:
-            file.write("x")
-        return {}
 """
 
 
@@ -102,7 +87,7 @@ def registry(tmp_path_factory):
         "copies": COPIES, "holds": HOLDS, "robbed": ROBBED,
     }.items():  # fmt: skip
         write_method(folder, name, adapt=(MARK + adapt).strip())
-    write_method(folder, "twice", adapt=(MARK + ONCE).strip(), more=COUNTS)
+    write_method(folder, "twice", adapt=(MARK + ONCE).strip(), more=COUNTED)
     return folder
 
 
@@ -111,6 +96,7 @@ def mark(tmp_path, monkeypatch, forked):
     folder = tmp_path / "mark"
     folder.mkdir()
     monkeypatch.setenv("MARK", str(folder))
+    monkeypatch.setenv("TRAINED", str(folder / "trained"))
     return folder
 
 
@@ -190,13 +176,13 @@ def test_one_shortage_of_memory_may_end_several_cells(registry, tmp_path, mark, 
 
 
 def test_every_device_has_workers_of_its_own(registry, tmp_path, mark, monkeypatch):
-    """The cells of both are computed on the processor."""
+    """The cells of both are computed on the processor, by one thread."""
     started = []
     start = local.start_worker
 
     def recorded(known, settings, device, threads, guard):
         started.append((device, threads))
-        return start(known, settings, "cpu", threads, guard)
+        return start(known, settings, "cpu", 1, guard)
 
     monkeypatch.setattr(local, "start_worker", recorded)
     places = [Device("cuda:0", 1, 1), Device("cuda:1", 1, 2)]
@@ -226,33 +212,22 @@ def is_alive(process):
         return False
 
 
-def wait_for(condition, seconds=120.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("how", ["kill", pytest.param("timeout", marks=pytest.mark.nightly)])
 def test_a_worker_ends_with_all_it_started_though_it_keeps_the_interpreter(
-    registry, tmp_path, mark, how
+    registry, tmp_path, mark, start, how
 ):
-    command = [sys.executable, "-m", "suite", "run", "--registry", str(registry), "-m", "holds"]
+    words = ["run", "--registry", registry, "-m", "holds", "-t", "reds", "--out", tmp_path / "out"]
     limit = ["--timeout", "30"] if how == "timeout" else []
-    process = subprocess.Popen(
-        [*command, "-t", "reds", "--out", str(tmp_path / "out"), "-q", *limit],
-        env=environment(tmp_path / "cache"),
-        stderr=subprocess.DEVNULL,
-    )
+    command = start(*words, "-q", "--device", "cpu", *limit)
     pids = mark / "pids"
     wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 2)
     started = pids.read_text().split()
     assert all(map(is_alive, started))
     if how == "kill":
-        process.kill()
-        process.wait()
+        command.send_signal(signal.SIGKILL)
+        command.end()
     wait_for(lambda: not any(map(is_alive, started)))
-    process.wait()
+    command.end()
 
 
 def test_workers_are_spread_over_devices():
@@ -322,4 +297,4 @@ def test_after_a_failure_fail_fast_trains_nothing_more(registry, tmp_path, mark)
         registry, tmp_path, ("twice",), [Device("cpu", 1, 1)], asked=asked, fail_fast=True
     )
     assert [(method, status) for method, status, _ in results] == [("twice", "failed")]
-    assert (mark / "trained").read_text() == "x"
+    assert [*trainings(mark / "trained").values()] == [1]

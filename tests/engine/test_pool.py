@@ -5,13 +5,12 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from shell import environment
+from shell import environment, wait_for
 from toy import write_method, write_tasks
 
 from suite.cli.main import main
@@ -22,13 +21,6 @@ RUN = [sys.executable, "-m", "suite", "run"]
 def results(out):
     found = [json.loads(path.read_text()) for path in sorted((out / "results").glob("*.json"))]
     return {(each["cell"]["method"], *each["cell"]["tasks"]): each for each in found}
-
-
-def wait_for(condition, seconds=120.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +58,8 @@ def registry(tmp_path_factory):
         return [name for name in names if not name.endswith("running_var")]
 """,
     )
-    write_method(folder, "slow", penalty="time.sleep(0.5)")
+    wait = f"while os.path.exists({str(folder / 'wait')!r}): time.sleep(0.05)"
+    write_method(folder, "waits", penalty=wait)
     return folder
 
 
@@ -83,13 +76,14 @@ class Done:
 def wreck(registry, cache, tmp_path_factory, forked):
     """A run of which most cells fail, and its folder. Many of its workers are replaced."""
     out = tmp_path_factory.mktemp("wreck")
-    methods = "good raises diverges killed exits hangs hungry refuses undercounts leaks forgets"
-    words = ["run", "--registry", registry, "-m", *methods.split(), "-t", "reds"]
-    words += ["--out", out, "--timeout", 20, "-j", 2]
+    methods = "good raises diverges killed exits hungry refuses undercounts leaks forgets"
+    words = ["run", "--registry", registry, "-t", "reds", "--out", out, "-j", 2]
     said, told = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(told):
         patch.setenv("XDG_CACHE_HOME", str(cache))
-        code = main([str(word) for word in words])
+        code = main([str(word) for word in (*words, "-m", *methods.split())])
+        # Alone, because no other cell can be sure to end within so little time.
+        main([str(word) for word in (*words, "-m", "hangs", "--timeout", 2)])
     return Done(code, said.getvalue(), told.getvalue()), out
 
 
@@ -101,7 +95,7 @@ def wreck(registry, cache, tmp_path_factory, forked):
         ("diverges", "diverged", "not finite"),
         ("killed", "failed", "killed twice (signal 9)"),
         ("exits", "failed", "exit code 3"),
-        ("hangs", "timeout", "20 s"),
+        ("hangs", "timeout", "not finished after 2 s"),
         ("hungry", "oom", "too much"),
         ("refuses", "unsupported", "not on a Friday"),
         ("undercounts", "failed", "closed form"),
@@ -210,8 +204,9 @@ def alive(pid):
 )
 def test_an_ended_run_loses_only_what_was_running(registry, cache, here, tmp_path, how, code):
     out = tmp_path / "out"
-    arguments = ["--registry", str(registry), "-m", "good", "slow", "-t", "colours"]
+    arguments = ["--registry", str(registry), "-m", "good", "waits", "-t", "colours"]
     arguments += ["--out", str(out), "-j", "1"]
+    (registry / "wait").touch()
     process = subprocess.Popen(
         [*RUN, *arguments],
         env=environment(cache),
@@ -230,7 +225,9 @@ def test_an_ended_run_loses_only_what_was_running(registry, cache, here, tmp_pat
     if how == signal.SIGINT:
         assert "the same command continues" in said
         assert "leaked" not in said
+    (registry / "wait").unlink()
     kept = results(out)
+    assert len(kept) == 2
     assert all(result["status"] == "ok" for result in kept.values())
 
     code, _, said = here("run", *arguments)

@@ -3,62 +3,35 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
-from shell import environment
-from toy import write_method, write_tasks
+from shell import wait_for
+from toy import COUNTED, trainings, write_method, write_tasks
 
 from suite.results.claims import Owner
-
-# A worker's output goes to the log of its cell, which so names the cell. Facts are asked for after
-# the training, and of a model that is only looked at beforehand.
-TRAINED = """
-    def phases(self, model):
-        model.is_trained = True
-        return super().phases(model)
-
-    def facts(self, model):
-        if not hasattr(model, "is_trained"):
-            return {}
-        with open(os.environ["TRAINED"], "a") as file:
-            file.write(os.readlink("/proc/self/fd/1") + "\\n")
-        return {}
-"""
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
     folder = tmp_path_factory.mktemp("registry")
     write_tasks(folder)
-    write_method(folder, "good", more=TRAINED)
+    write_method(folder, "good", more=COUNTED)
     write_method(folder, "raises", adapt='raise ValueError("the moon is full")')
-    write_method(folder, "slow", more=TRAINED, penalty="time.sleep(0.7)")
+    write_method(folder, "slow", more=COUNTED, penalty="time.sleep(0.7)")
     return folder
 
 
 class Runs:
-    def __init__(self, registry, cache, folder):
-        self.out, self.trained = folder / "out", folder / "trained"
-        self.environment = environment(cache) | {"TRAINED": str(self.trained)}
-        self.registry = registry
+    def __init__(self, registry, folder, start):
+        self.out, self.log = folder / "out", folder / "trained"
+        self.words = ["run", "--registry", registry, "-t", "colours", "--out", self.out, "-j", "1"]
+        self.words += ["--device", "cpu"]
+        self.start_command = start
 
     def start(self, *words):
-        command = [sys.executable, "-m", "suite", "run", "--registry", str(self.registry)]
-        command += ["-t", "colours", "--out", str(self.out), "-j", "1", *words]
-        return subprocess.Popen(
-            command, env=self.environment, text=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        )  # fmt: skip
+        return self.start_command(*self.words, *words)
 
     def results(self):
         """The status of every cell."""
@@ -68,34 +41,22 @@ class Runs:
         return found
 
     def trainings(self):
-        """How often every cell was trained to the end."""
-        lines = self.trained.read_text().splitlines() if self.trained.exists() else []
-        return Counter(Path(line).parent.name for line in lines)
+        return trainings(self.log)
 
     def left_over(self):
         return [path.name for path in (self.out / "results").iterdir() if path.suffix != ".json"]
 
 
 @pytest.fixture
-def runs(registry, cache, tmp_path):
-    return Runs(registry, cache, tmp_path)
-
-
-def wait_for(condition, seconds=120.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.05)
-
-
-def end(process):
-    _, said = process.communicate(timeout=300)
-    return said
+def runs(registry, tmp_path, start, monkeypatch):
+    runs = Runs(registry, tmp_path, start)
+    monkeypatch.setenv("TRAINED", str(runs.log))
+    return runs
 
 
 def test_two_runs_share_a_plan_and_both_end_with_all_of_it(runs):
     both = [runs.start("-m", "good,raises", "--seeds", "0-2") for _ in range(2)]
-    said = [end(process) for process in both]
+    said = [process.end() for process in both]
     assert [process.returncode for process in both] == [1, 1], said
     results = runs.results()
     assert Counter(results.values()) == {"ok": 6, "failed": 6}
@@ -120,9 +81,9 @@ def test_of_four_runs_one_is_killed_and_nothing_is_lost_or_done_twice(runs):
 
     wait_for(lambda: "slow" in computes() and (runs.out / "work" / computes() / "log.txt").exists())
     interrupted = computes()
-    killed.kill()
-    end(killed)
-    said = [end(process) for process in others]
+    killed.send_signal(signal.SIGKILL)
+    killed.end()
+    said = [process.end() for process in others]
     assert [process.returncode for process in others] == [0, 0, 0], said
     assert list(runs.results().values()) == ["ok"] * 20
     trainings = runs.trainings()
@@ -146,9 +107,9 @@ def test_a_run_says_what_it_waits_for_and_goes_on_when_the_other_is_interrupted(
         if lines[-1].startswith("[1/2]"):
             break
     first.send_signal(signal.SIGINT)
-    end(first)
+    first.end()
     assert first.returncode == 130
-    lines += end(second).splitlines()
+    lines += second.end().splitlines()
     assert second.returncode == 0, lines
     assert list(runs.results().values()) == ["ok", "ok"]
     assert runs.left_over() == []
@@ -177,7 +138,7 @@ def test_a_cell_of_a_machine_that_is_gone_is_taken_over(runs):
     assert runs.trainings() == {cells[0]: 1}
     assert not (runs.out / "work" / cells[1]).exists()
     (folder / f"{cells[1]}.claim").unlink()
-    end(process)
+    process.end()
     assert process.returncode == 0
     assert runs.trainings() == dict.fromkeys(cells, 1)
     assert runs.left_over() == []

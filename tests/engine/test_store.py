@@ -2,14 +2,11 @@
 
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from shell import environment
+from shell import wait_for
 from toy import write_method, write_tasks
 
 import suite
@@ -214,30 +211,18 @@ def test_a_training_that_fails_fails_once_for_all(place, run, out):
         assert "the moon is full" in (out / result.log).read_text()
 
 
-def test_killed_between_two_precisions_nothing_is_trained_again(place, out, forked):
+def test_killed_between_two_precisions_nothing_is_trained_again(place, out, start):
     (place / "wait").touch()
-    command = [sys.executable, "-m", "suite", "run", "--registry", str(place), "-m", "waits"]
-    command += [
-        "-t",
-        "reds",
-        "--store",
-        "float32,int4,bfloat16",
-        "--out",
-        str(out),
-        "-j",
-        "1",
-        "-q",
-    ]
-    process = subprocess.Popen(command, env=environment(place / "cache"), stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (found := list((out / "results").glob("*.json"))):
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    words = ["run", "--registry", str(place), "-m", "waits", "-t", "reds", "--device", "cpu"]
+    words += ["--store", "float32,int4,bfloat16", "--out", str(out), "-j", "1", "-q"]
+    command = start(*words)
+    wait_for(lambda: any((out / "results").glob("*.json")))
+    found = list((out / "results").glob("*.json"))
+    command.send_signal(signal.SIGKILL)
+    command.end()
     kept = [path.read_bytes() for path in found]
     (place / "wait").unlink()
-    assert main(command[3:]) == 0
+    assert main(words) == 0
     assert trainings(place, "waits") == 1
     assert len(list((out / "results").glob("*.json"))) == 3
     assert [path.read_bytes() for path in found] == kept
