@@ -161,11 +161,14 @@ UNUSED = "def _unused(x):\n    return x + 1\n\n\n"
 KEY = "    mixed_batches: bool = False\n"
 
 EDITS = (
-    # Nothing that is computed changes.
+    # Nothing that is computed changes. All of these can be made at once.
     Edit("a comment", swap(LOOP, "    best: list", "    # Why.\n    best: list")),
     Edit("a docstring", swap(LOOP, "Run every phase of the method", "Train every phase of it")),
     Edit("an annotation", swap(LOOP, "best: list[Tensor] = []", "best: Sequence[Tensor] = []")),
-    Edit("no annotation", swap(LOOP, "best: list[Tensor] = []", "best = []")),
+    Edit(
+        "no annotation",
+        swap(LOOP, "best_validation: dict[str, float] = {}", "best_validation = {}"),
+    ),
     Edit(
         "a type variable",
         swap(ADAPTER, "class Adapter(", 'T = TypeVar("T", bound=nn.Module)\n\n\nclass Adapter('),

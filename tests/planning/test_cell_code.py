@@ -29,6 +29,7 @@ from suite.registry import load
 
 PACKAGE = Path(suite.__file__).parent
 REGISTRY = load()
+NEUTRAL = [edit for edit in EDITS if not edit.stale]
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +50,12 @@ def before(source):
 
 
 @contextmanager
-def edited(root, edit):
-    """The source after an edit; as it was when that is over."""
+def edited(root, *edits):
+    """The source after edits; as it was when that is over."""
     files = {path: path.read_bytes() for path in root.rglob("*.py")}
     try:
-        edit.change(root)
+        for edit in edits:
+            edit.change(root)
         yield
     finally:
         for path in root.rglob("*.py"):
@@ -76,11 +78,21 @@ def digests(root):
     return found | {metric: code.metrics((metric,), entry) for metric in METRICS}
 
 
-@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.name)
+def stale_after(root, before, *edits):
+    with edited(root, *edits):
+        after = digests(root)
+    return {name for name in after if after[name] != before[name]}
+
+
+def test_edits_of_what_is_not_computed_make_nothing_stale(source, before):
+    if stale_after(source, before, *NEUTRAL):
+        each = {edit.name: stale_after(source, before, edit) for edit in NEUTRAL}
+        pytest.fail(str({name: stale for name, stale in each.items() if stale}))
+
+
+@pytest.mark.parametrize("edit", [edit for edit in EDITS if edit.stale], ids=lambda edit: edit.name)
 def test_an_edit_makes_stale_what_it_changes_and_nothing_else(edit, source, before):
-    with edited(source, edit):
-        after = digests(source)
-    assert {name for name in after if after[name] != before[name]} == set(edit.stale)
+    assert stale_after(source, before, edit) == set(edit.stale)
 
 
 def test_parts_name_what_changed(source):
