@@ -1,5 +1,6 @@
 """Makes the helpers in this folder (`tiny.py`) importable from every test."""
 
+import gc
 import importlib
 import multiprocessing
 import os
@@ -48,11 +49,13 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Several processes share the cores."""
+def economy():
+    """One thread for each of the processes that share the cores, and no search for garbage among
+    the objects that all tests need."""
     import torch
 
     torch.set_num_threads(1)
+    gc.freeze()
 
 
 def _work(*arguments):

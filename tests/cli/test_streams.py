@@ -10,6 +10,12 @@ from shell import environment
 PLAN = f"{sys.executable} -m suite plan -m one -t toy"
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A registry; what is planned in it is remembered from test to test."""
+    return write_registry(tmp_path_factory.mktemp("registry"))
+
+
 @pytest.mark.parametrize(
     ("redirected", "code"),
     [
@@ -22,21 +28,19 @@ PLAN = f"{sys.executable} -m suite plan -m one -t toy"
         ("--nonsense 2>/dev/full", 2),
     ],
 )
-def test_nobody_need_listen(tmp_path, redirected, code):
-    registry = write_registry(tmp_path)
+def test_nobody_need_listen(place, redirected, code):
     done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {PLAN} --registry {registry} {redirected}"],
-        capture_output=True, text=True, cwd=tmp_path, env=environment(tmp_path), timeout=60,
+        ["bash", "-c", f"set -o pipefail; {PLAN} --registry {place} {redirected}"],
+        capture_output=True, text=True, cwd=place, env=environment(place / "cache"), timeout=60,
     )  # fmt: skip
     assert done.returncode == code
     assert "Traceback" not in done.stderr + done.stdout
     assert "Exception ignored" not in done.stderr
 
 
-def test_an_answer_that_is_lost_is_said_to_be(tmp_path):
-    registry = write_registry(tmp_path)
+def test_an_answer_that_is_lost_is_said_to_be(place):
     done = subprocess.run(
-        ["bash", "-c", f"{PLAN} --registry {registry} > /dev/full"],
-        capture_output=True, text=True, cwd=tmp_path, env=environment(tmp_path), timeout=60,
+        ["bash", "-c", f"{PLAN} --registry {place} > /dev/full"],
+        capture_output=True, text=True, cwd=place, env=environment(place / "cache"), timeout=60,
     )  # fmt: skip
     assert "stdout: cannot be written ([Errno 28] No space left on device)" in done.stderr

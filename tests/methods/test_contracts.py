@@ -121,8 +121,8 @@ def rounding_makes_a_small_file(bench, model):
     path = bench.save(model, "exact")
     exact = count(path).tensor_bytes
     masks = sum(t.numel() for t in load_file(path).values() if t.dtype == torch.uint8)
+    fresh = [bench.adapt(bench.served, seed) for seed in (2, 3)]
     for store in (Store.INT4, Store.BINARY):
-        fresh = (bench.adapt(bench.served, seed) for seed in (2, 3))
         small = bench.save(model, "small", make_rounding(store, *fresh))
         if not count(small).tensor_bytes < 0.55 * exact + masks:
             raise Fault(f"stored in {store}, the file is more than half as large")
