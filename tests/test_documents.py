@@ -4,7 +4,7 @@ import json
 
 import pytest
 from notebook import Notebook
-from pages import BLOCK, NOTEBOOK, PAGE, differences, workplace
+from pages import BLOCK, NOTEBOOK, PAGE, PUBLISHED, differences, workplace
 
 POINTS = 3.0
 """Scores after a few steps differ from processor to processor, by less than this."""
@@ -17,7 +17,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path, cache, forked):
-    with workplace(tmp_path, cache):
+    with workplace(tmp_path, cache, PUBLISHED):
         yield tmp_path
 
 
