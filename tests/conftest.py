@@ -6,11 +6,13 @@ import multiprocessing
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+ROOT = Path(__file__).parents[1]
 LONGEST = (
     "methods/test_contracts.py",
     "planning/test_cell_code.py",
@@ -56,6 +58,29 @@ def economy():
 
     torch.set_num_threads(1)
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_files_are_parsed_once():
+    """A registry that a test writes stands before the package's own, of two hundred files, which
+    each `load` would parse anew. They are still read, and checked, each time."""
+    from suite.registry import loader
+
+    parse = loader.read
+    documents = {}
+
+    def read(path):
+        if not path.is_relative_to(ROOT):
+            return parse(path)
+        key = path, path.read_bytes()
+        if key not in documents:
+            documents[key] = parse(path)
+        # What checks find is added to the document.
+        return replace(documents[key], problems=[*documents[key].problems])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loader, "read", read)
+        yield
 
 
 def _work(*arguments):
