@@ -5,6 +5,7 @@ memory of such cells. In it runs the pool of `local` with one worker, so that wh
 for the next cell, and a cell fails there as it does here.
 """
 
+import logging
 import os
 import time
 from collections import Counter, deque
@@ -50,7 +51,7 @@ def make(plan: Plan, registry: Registry, settings: Settings, progress: Progress)
     if connected := not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
-            ray.init(log_to_driver=False, logging_level="ERROR")
+            ray.init(log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError) as error:
             raise UserError(f"--executor ray: no cluster answers ({error})") from None
     return RayExecutor(plan, registry, settings, progress, disconnect=connected)

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import submitit
@@ -154,7 +155,7 @@ def delegate(plan: Plan, registry: Registry, settings: Settings, progress: Progr
         raise
 
 
-def _submit(task: Task, count: int, logs: object, options: Options) -> str:
+def _submit(task: Task, count: int, logs: Path, options: Options) -> str:
     """The number of the job."""
     try:
         executor = submitit.SlurmExecutor(folder=logs, max_num_timeout=REQUEUES)
