@@ -83,9 +83,3 @@ def test_the_first_screen_shows_what_the_leaderboards_say():
     first = re.search(r"(?:^\|.*\n)+", index(), flags=re.M)[0]
     expected = first.replace("](", "](leaderboards/")
     assert table == expected, f"README.md has another table than the leaderboards:\n{expected}"
-
-
-def test_the_methods_that_were_not_measured_are_those_of_the_leaderboards():
-    (said,) = re.findall(r"Not yet measured: (.*?)\.", README, flags=re.S)
-    (known,) = re.findall(r"^- Not measured: (.*)\.$", index(), flags=re.M)
-    assert re.findall(r"`(\w+)`", said) == known.split(", ")

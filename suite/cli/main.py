@@ -102,7 +102,9 @@ def build_parser() -> argparse.ArgumentParser:
     plan = verb("plan", "run", "say what run would do with each cell, and why; writes nothing")
     _selection(plan)
     rehearse = verb(
-        "rehearse", "rehearse", "run full-scale cells shortly, on made-up data and weights"
+        "rehearse",
+        "rehearse",
+        "run full-scale cells shortly (--budget 0.01 --batch-size 2), on made-up data",
     )
     _selection(rehearse)
     _execution(rehearse)
@@ -273,7 +275,8 @@ def _cells(group: argparse._ArgumentGroup, *, seeds: str = "0") -> None:
     add("-t", "--tasks", nargs="+", required=True, metavar="NAME", help="tracks or tasks")
     add("-b", "--backbones", nargs="+", default=[], metavar="NAME", help="default: the track's")
     add("--scale", choices=("mini", "full"), default="mini",
-        help="mini: embedded, minutes on a CPU (default); full: real data and weights")  # fmt: skip
+        help="mini: embedded, minutes on a CPU; full: real data and weights; default: "
+        "%(default)s")  # fmt: skip
     add("--seeds", nargs="+", default=[seeds], metavar="N",
         help=f"numbers and ranges such as 0-4; default: {seeds}")  # fmt: skip
     add("--steps", type=_positive, metavar="N", help="optimizer steps per task")
@@ -305,7 +308,7 @@ def _execution(parser: _Parser) -> None:
 
 
 def _out(parser: _Parser) -> None:
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="default: runs")
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="default: %(default)s")
 
 
 def _json(parser: _Parser) -> None:

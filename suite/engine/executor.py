@@ -81,7 +81,7 @@ def chosen(settings: Settings) -> tuple[MakeExecutor | None, Delegate | None]:
             raise
         raise UserError(
             f"--executor {name}: needs the package '{error.name}'; "
-            f"pip install 'bits-per-task[{name}]'"
+            f"in a checkout: pip install -c constraints.txt '.[{name}]'"
         ) from None
     make, delegate = getattr(module, "make", None), getattr(module, "delegate", None)
     if not delegate and settings.executor_options:

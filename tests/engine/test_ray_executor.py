@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from toy import write_method, write_tasks
 
-ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'bits-per-task[ray]'")
+ray = pytest.importorskip("ray", reason="ray is not installed: pip install '.[ray]'")
 
 import suite  # noqa: E402
 from suite.engine.executors import ray as executor  # noqa: E402

@@ -13,7 +13,7 @@ import slurm as real
 from shell import environment
 from toy import write_method, write_tasks
 
-pytest.importorskip("submitit", reason="submitit is not installed: 'bits-per-task[slurm]'")
+pytest.importorskip("submitit", reason="submitit is not installed: '.[slurm]'")
 if real.missing():
     pytest.skip(real.missing(), allow_module_level=True)
 
