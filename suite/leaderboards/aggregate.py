@@ -1,6 +1,6 @@
 """Results -> leaderboards: cells become rows of parts, parts a board whose rows are ranked."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -201,8 +201,14 @@ def _moderated(
 ) -> tuple[list[Row], dict[bool, RunNoise]]:
     """The rows with the run noise of all ranked rows of their kind, or of a pool; and the noise of
     the track's score."""
-    columns = [dict(row.tasks) for row in rows]
-    whole = [row.estimate for row in rows]
+    columns = [
+        {
+            task: replace(column, estimate=_of(row, column.estimate))
+            for task, column in row.tasks.items()
+        }
+        for row in rows
+    ]
+    whole = [_of(row, row.estimate) for row in rows]
     known: dict[bool, RunNoise] = {}
     voters = _voters(rows)
     for joint, pool in ((joint, pools.get(joint)) for joint in KINDS):
@@ -226,6 +232,10 @@ def _moderated(
     return [replace(row, tasks=own, estimate=estimate) for row, own, estimate in done], known
 
 
+def _of(row: Row, estimate: Estimate | None) -> Estimate | None:
+    return estimate and replace(estimate, training=row.training)
+
+
 def _is_judge(row: Row) -> bool:
     return row.estimate is not None and not row.objections
 
@@ -247,14 +257,15 @@ def _with_noise(
     start: RunNoise | None,
 ) -> tuple[dict[int, Estimate], RunNoise | None]:
     """Estimates with the moderated noise of the judges; rows of the same runs take that of theirs,
-    others the judges' common noise."""
-    chosen = [i for i in given if i in judges]
-    estimates, noise = moderated([given[i] for i in chosen], start)
-    found = dict(zip(chosen, estimates, strict=True))
+    others that which they would have among the judges."""
+    chosen = [given[i] for i in given if i in judges]
+    estimates, noise = moderated(chosen, start)
+    found = dict(zip((i for i in given if i in judges), estimates, strict=True))
     for i, estimate in given.items():
         if i not in found:
             speaker = found.get(voters[i])
-            found[i] = replace(estimate, noise=speaker.noise if speaker else noise)
+            beside = speaker or moderated([*chosen, estimate], start)[0][-1]
+            found[i] = replace(estimate, noise=beside.noise)
     return found, noise
 
 
@@ -268,14 +279,17 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
 
 
 def _same_seeds(rows: Sequence[Row]) -> list[Row]:
-    """Object to rows whose seeds are not those of most rows; on a tie, the larger set counts."""
-    votes = Counter(row.seeds for row in rows if not row.objections)
-    usual = max(votes, key=lambda seeds: (votes[seeds], len(seeds), seeds), default=())
+    """Object to rows whose seeds are not those of most methods; on a tie, the larger set counts."""
+    votes: dict[tuple[int, ...], set[str]] = defaultdict(set)
+    for row in rows:
+        if not row.objections:
+            votes[row.seeds].add(row.method)
+    usual = max(votes, key=lambda seeds: (len(votes[seeds]), len(seeds), seeds), default=())
     return [
         row
         if row.objections or row.seeds == usual
         else replace(
-            row, objections=(f"seeds {listed(row.seeds)}; most rows have {listed(usual)}",)
+            row, objections=(f"seeds {listed(row.seeds)}; most methods have {listed(usual)}",)
         )
         for row in rows
     ]

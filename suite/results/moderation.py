@@ -87,8 +87,12 @@ def _shrunk(variances: Array, freedoms: Array) -> tuple[list[RunNoise], RunNoise
             moved = (prior_freedom * prior_variance + freedom * variance) / known
         # No estimate can rest on more degrees of freedom than all rows have together.
         noises.append(RunNoise(float(moved), float(min(known, everything))))
-    # A further row may be as unusual as any of these.
+    # A further row may be as unusual as any of these. A mean that rests on a few large variances
+    # is known no better than they are (Satterthwaite 1946).
     pool_variance, pool_freedom = _fitted(variances, freedoms)
+    weighted = freedoms * variances
+    if np.isinf(pool_freedom) and not usual.all():
+        pool_freedom = float(weighted.sum() ** 2 / (weighted**2 / freedoms).sum())
     return noises, RunNoise(pool_variance, min(pool_freedom, everything))
 
 
@@ -102,10 +106,11 @@ def _usual(variances: Array, freedoms: Array) -> np.ndarray:
         others = usual.copy()
         others[largest] = False
         variance, freedom = _fitted(variances[others], freedoms[others])
-        if not variance:
+        own, known = float(freedoms[largest]), min(freedom, float(freedoms[others].sum()))
+        if not variances[largest]:
             break
-        own, ratio = float(freedoms[largest]), variances[largest] / variance
-        chance = special.fdtrc(own, min(freedom, float(freedoms[others].sum())), ratio)
+        # Where the seeds of all others agree exactly, any variance is far larger.
+        chance = special.fdtrc(own, known, variances[largest] / variance) if variance else 0.0
         if chance * usual.sum() >= LEVEL:
             break
         usual = others

@@ -60,7 +60,7 @@ def _intervals(estimates: Sequence[Estimate]) -> tuple[list[int], list[int]]:
 
 def drawn_scores(estimates: Sequence[Estimate], seed: int = SEED) -> Array:
     """Scores drawn anew [methods, DRAWS]: test examples by their resamples, the same for all
-    methods; runs from Student's t.
+    methods; runs from Student's t, the same for one training that is stored in several precisions.
 
     Raises ValueError if the run noise of one of them is unknown.
     """
@@ -69,12 +69,16 @@ def drawn_scores(estimates: Sequence[Estimate], seed: int = SEED) -> Array:
     # a rank depends on differences alone.
     drawn = rng.integers(len(estimates[0].resampled), size=DRAWS)
     scores = np.empty((len(estimates), DRAWS))
+    luck: dict[tuple[str, ...], Array] = {}
     for i, one in enumerate(estimates):
         noise = one.run_noise
         if noise is None:
             raise ValueError("one seed alone does not tell how runs vary")
         # By inversion, because the streams of numpy's own t may change from version to version.
-        t = special.stdtrit(noise.freedom, rng.random(DRAWS))
+        share = luck[one.training] if one.training in luck else rng.random(DRAWS)
+        if one.training:
+            luck[one.training] = share
+        t = special.stdtrit(noise.freedom, share)
         examples = one.resampled[drawn] - one.resampled.mean()
         scores[i] = one.score + examples + t * (noise.variance / one.seeds) ** 0.5
     return scores
@@ -91,6 +95,9 @@ def perhaps_best(estimates: Sequence[Estimate]) -> list[bool]:
 
 
 def detectable_difference(estimates: Sequence[Estimate]) -> float | None:
-    """The median, over all pairs, of the difference that is detected with 80 % power at 5 %."""
-    pairs = [compare(a, b).detectable for a, b in combinations(estimates, 2)]
+    """The median, over all pairs of trainings, of the difference that is detected with 80 % power
+    at 5 %."""
+    pairs = [
+        compare(a, b).detectable for a, b in combinations(estimates, 2) if not a.shares_runs(b)
+    ]
     return float(np.median(pairs)) if pairs else None

@@ -15,7 +15,7 @@ of the three, and if seeds differ much, 95 % intervals made that way covered the
 simulated experiments.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,12 +41,18 @@ class Estimate:
 
     `runs` [K, S]: what each of K independently trained cells contributes to the score of each
     seed; `resampled` [B]: the score, averaged over seeds, on each resample of the test examples;
-    `noise`: that of the runs, if more is known of it than from these seeds alone.
+    `noise`: that of the runs, if more is known of it than from these seeds alone; `training`: the
+    same for estimates on one board whose runs are the same, stored in several precisions.
     """
 
     runs: Array
     resampled: Array
     noise: RunNoise | None = None
+    training: tuple[str, ...] = ()
+
+    def shares_runs(self, other: "Estimate") -> bool:
+        """Whether both are of the same runs, so that a lucky seed is lucky for both."""
+        return bool(self.training) and self.training == other.training
 
     @property
     def score(self) -> float:
@@ -80,7 +86,7 @@ class Estimate:
         """The 95 % interval over seeds and examples; None if the run noise is unknown."""
         if self.run_noise is None:
             return None
-        half = _uncertainty(self.resampled, [self]).half_width
+        half = _uncertainty(self.resampled, [_noise(self)]).half_width
         return self.score - half, self.score + half
 
 
@@ -116,7 +122,8 @@ class Comparison:
 
 
 def compare(a: Estimate, b: Estimate) -> Comparison:
-    """Compare two methods, paired by test example; their runs are independent of each other.
+    """Compare two methods, paired by test example; their runs are independent of each other, or
+    the same, and then paired too.
 
     Raises ValueError if the run noise of one of them is unknown.
     """
@@ -124,14 +131,15 @@ def compare(a: Estimate, b: Estimate) -> Comparison:
 
 
 def contrast(plus: Sequence[Estimate], minus: Sequence[Estimate]) -> Comparison:
-    """The scores of `plus` together, less those of `minus`, paired by test example; all runs are
-    independent of each other. Two against two is a difference of differences.
+    """The scores of `plus` together, less those of `minus`, paired by test example. Runs are
+    independent of each other; an estimate of each side that are of the same runs are paired by run.
+    Two against two is a difference of differences.
 
     Raises ValueError if the run noise of one of them is unknown.
     """
     # Resamples are subtracted one by one: examples that are hard for both cancel out.
     resampled = sum(one.resampled for one in plus) - sum(one.resampled for one in minus)
-    found = _uncertainty(np.asarray(resampled), [*plus, *minus])
+    found = _uncertainty(np.asarray(resampled), [*_noises(plus, minus)])
     difference = sum(one.score for one in plus) - sum(one.score for one in minus)
     if found.error > 0:
         p = float(2 * special.stdtr(found.freedom, -abs(difference) / found.error))
@@ -159,17 +167,35 @@ class _Uncertainty:
         return float(special.stdtrit(self.freedom, (1 + LEVEL) / 2)) * self.error
 
 
-def _uncertainty(resampled: Array, estimates: Sequence[Estimate]) -> _Uncertainty:
-    """Of a score, or of a difference of two, from its resamples [B] and from its runs."""
+def _noise(one: Estimate) -> RunNoise:
+    """That of the mean over seeds."""
+    if one.run_noise is None:
+        raise ValueError("one seed alone does not tell how runs vary")
+    return RunNoise(one.run_noise.variance / one.seeds, one.run_noise.freedom)
+
+
+def _noises(plus: Sequence[Estimate], minus: Sequence[Estimate]) -> Iterator[RunNoise]:
+    """Of the runs of a contrast. One seed does not tell how far the difference of two precisions
+    varies: then both count in full, as if their runs were independent."""
+    left = list(minus)
+    for one in plus:
+        twin = next((i for i, other in enumerate(left) if one.shares_runs(other)), None)
+        if twin is None or one.runs.shape != left[twin].runs.shape or one.seeds < 2:
+            yield _noise(one)
+        else:
+            other = left.pop(twin)
+            yield _noise(Estimate(one.runs - other.runs, one.resampled - other.resampled))
+    yield from map(_noise, left)
+
+
+def _uncertainty(resampled: Array, noises: Sequence[RunNoise]) -> _Uncertainty:
+    """Of a score, or of a difference of two, from its resamples [B] and the noise of its runs."""
     # The variance over examples counts as known: a thousand resamples of hundreds of examples
     # determine it far better than three seeds determine theirs, so `spread` has runs alone.
     variance, spread = float(np.var(resampled, ddof=1)), 0.0
-    for one in estimates:
-        noise = one.run_noise
-        if noise is None:
-            raise ValueError("one seed alone does not tell how runs vary")
-        variance += noise.variance / one.seeds
-        spread += (noise.variance / one.seeds) ** 2 / noise.freedom
+    for noise in noises:
+        variance += noise.variance
+        spread += noise.variance**2 / noise.freedom
     return _Uncertainty(variance**0.5, variance**2 / spread if spread > 0 else np.inf)
 
 

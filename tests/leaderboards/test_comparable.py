@@ -52,7 +52,29 @@ def test_other_seeds_than_most_rows_are_not_ranked(registry, make):
         *make.per_task("probe", 0.95, seeds=(0,)),
     ]
     (row,) = only(results, registry).unranked
-    assert row.objections == ("seeds 0; most rows have 0, 1, 2",)
+    assert row.objections == ("seeds 0; most methods have 0, 1, 2",)
+
+
+def test_a_sweep_of_one_method_has_one_vote_on_seeds(registry, make):
+    sweep = [
+        result
+        for penalty in (1, 2, 3)
+        for result in make.per_task("probe", 0.7, seeds=(0,), setting=f"penalty={penalty}")
+    ]
+    board = only([*make.per_task("full", 0.9), *make.joint("hyper", 0.8), *sweep], registry)
+    assert [row.label for row in board.ranked] == ["full", "hyper"]
+
+
+def test_seeds_that_differ_widely_widen_the_interval_of_a_row_below_the_line_too(registry, make):
+    good = [make.per_task(name, 0.9, n=2000) for name in ("full", "probe")]
+    wild = [
+        make.cell("probe", task, seed, accuracy=(0.5, 0.7, 0.95)[seed], setting="steps=7", n=2000)
+        for task in ("cola", "mrpc", "rte")
+        for seed in (0, 1, 2)
+    ]
+    (row,) = only([*good[0], *good[1], *wild], registry).unranked
+    low, high = row.estimate.interval()
+    assert high - low > 20
 
 
 def test_cells_of_different_versions_of_a_method_are_not_mixed(registry, make):

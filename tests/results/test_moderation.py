@@ -60,7 +60,7 @@ def test_a_row_that_varies_far_more_than_the_others_keeps_its_variance_and_does_
     assert found[5].noise == RunNoise(pytest.approx(400.0), 2)
     assert [one.noise for one in found[:5]] == [one.noise for one in moderated(rows(variances))[0]]
     # A further row may be like either.
-    assert pool.freedom < 2
+    assert pool.freedom < 3
 
 
 def test_a_row_with_one_seed_takes_what_the_others_tell_or_the_pool():
@@ -76,6 +76,12 @@ def test_seeds_that_agree_exactly_are_no_proof_of_no_noise():
     alike = np.random.default_rng(10).chisquare(2, size=11) / 2
     found, _ = moderated(rows([0.0, *alike]))
     assert found[0].noise.variance == pytest.approx(alike.sum() / 12)
+
+
+def test_among_seeds_that_agree_exactly_a_row_that_varies_stands_alone():
+    found, _ = moderated([*rows([0.0] * 8), *rows([400.0])])
+    assert found[8].noise == RunNoise(pytest.approx(400.0), 2)
+    assert all(one.noise.variance == 0 for one in found[:8])
 
 
 def test_every_board_of_several_seeds_is_looked_at():

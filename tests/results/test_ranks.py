@@ -37,6 +37,16 @@ def test_among_many_methods_the_same_distance_is_weaker_evidence():
     assert all(rank.best for rank in ranks(scores(80, 77, 77, 77, 77, 77)))
 
 
+def test_one_training_in_several_precisions_moves_as_one():
+    noise = RunNoise(3.0, np.inf)
+    lone, *alike = [
+        Estimate(np.full((1, 3), v), np.full(1000, float(v)), noise, training)
+        for v, training in [(72, ("a",)), *[(70, ("b",))] * 5]
+    ]
+    # All five are ahead together, in some eight of a hundred draws, or none is.
+    assert (ranks([lone, *alike])[0].low, ranks([lone, *alike])[0].high) == (1, 6)
+
+
 def test_single_runs_of_unknown_noise_have_no_rank():
     with pytest.raises(ValueError, match="one seed"):
         ranks([Estimate(np.array([[80.0]]), np.zeros(10))] * 2)

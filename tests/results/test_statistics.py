@@ -79,6 +79,18 @@ def test_a_paired_difference_is_surer_than_two_separate_intervals():
     assert second.interval()[1] > first.interval()[0]
 
 
+def test_precisions_of_one_training_are_paired_by_run():
+    rng = np.random.default_rng(2)
+    runs, resampled = np.array([[70.0, 74.0, 78.0]]), 74 + 0.1 * rng.normal(size=200)
+    exact = Estimate(runs, resampled, RunNoise(16.0, 10.0), ("lora",))
+    rounded = Estimate(runs - 2 + [[0.1, 0, -0.1]], resampled - 2, RunNoise(16.0, 10.0), ("lora",))
+    found = compare(exact, rounded)
+    assert found.difference == pytest.approx(2) and found.high - found.low < 1
+    assert found.p < 0.01
+    other = replace(rounded, training=("dora",))
+    assert compare(exact, other).high - compare(exact, other).low > 10
+
+
 def test_a_method_cannot_be_told_apart_from_itself():
     right = np.random.default_rng(7).random((TASKS, SEEDS, N)) < 0.7
     found = compare(estimate(right), estimate(right))
