@@ -61,7 +61,8 @@ def tune(options: argparse.Namespace) -> int:
         if each.best is not None and each.best_is_at_edge:
             say(
                 f"{each.name} on {each.track} and {each.backbone}: the best rate, "
-                f"{each.best.learning_rate:g}, is the last that was tried; it is not adopted"
+                f"{each.best.learning_rate:g}, is the lowest "
+                "or the highest that was tried; it is not adopted"
             )
     good = bool(searches) and all(
         each.best is not None and not each.best_is_at_edge for each in searches

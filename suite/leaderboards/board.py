@@ -99,6 +99,8 @@ class Row:
     estimate: Estimate | None
     cost: Cost | None
     hardware: tuple[str, ...]
+    learning_rates: tuple[float, ...] = ()
+    """Those of its cells with a score, each once, ascending."""
     facts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """What the method reports of itself -> task -> mean over seeds; an empty name in the place of
     the task is for all tasks together."""

@@ -40,11 +40,13 @@ def render(
         sections += ["## What is not known", _unknown(measured, methods, searches)]
     for scale in SCALES:
         sections += _methods([board for board in measured if board.scale == scale])
-    if quoted := [board for board in boards if not board.rows]:
-        lines = [
-            f"- [{b.track.name} on {b.backbone}, {b.scale} scale]({b.name}.md)" for b in quoted
-        ]
-        sections += ["## Published results only", "\n".join(lines)]
+    others = [board for board in boards if not board.rows]
+    for title, own in (
+        ("Published results only", [board for board in others if board.published]),
+        ("No method is defined", [board for board in others if not board.published]),
+    ):
+        lines = [f"- [{b.track.name} on {b.backbone}, {b.scale} scale]({b.name}.md)" for b in own]
+        sections += [f"## {title}", "\n".join(lines)] if lines else []
     return "\n\n".join(sections) + "\n"
 
 
@@ -57,7 +59,7 @@ def _links(boards: Sequence[Board], searches: Sequence[Search], answered: bool) 
         links.append(f"[What the boards teach]({findings.NAME})")
     if searches:
         links.append(f"[How the learning rates were chosen]({searches_page.NAME})")
-    if boards:
+    if any(board.rows or board.published for board in boards):
         links.append(f"[All rows as CSV]({export.FOLDER}/)")
     return [" · ".join(links)] if links else []
 
@@ -90,8 +92,7 @@ def _story(scale: Scale, boards: Sequence[Board]) -> list[str]:
 
 def _unknown(boards: Sequence[Board], methods: Sequence[str], searches: Sequence[Search]) -> str:
     shown = {row.method for board in boards for row in board.rows}
-    searched = {(s.method, s.track, s.backbone, s.scale.value) for s in searches if not s.setting}
-    return story.unknown(boards, [name for name in methods if name not in shown], searched)
+    return story.unknown(boards, [name for name in methods if name not in shown], searches)
 
 
 def _methods(boards: Sequence[Board]) -> list[str]:

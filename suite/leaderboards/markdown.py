@@ -38,10 +38,9 @@ def _introduction(board: Board) -> str:
     if board.backbone_entry:
         lines.append(f"Backbone: {_sentence(board.backbone_entry.description)}")
     if not board.rows:
-        lines.append(
-            "Nothing has been measured by this suite on this backbone yet. The published numbers "
-            "below are quoted with their sources."
-        )
+        lines.append("Nothing has been measured by this suite on this backbone yet.")
+        if board.published:
+            lines.append("The published numbers below are quoted with their sources.")
         return "\n\n".join(lines)
     size = f" of {board.backbone_parameters:,} parameters" if board.backbone_parameters else ""
     lines.append(
@@ -99,10 +98,7 @@ def _per_task(board: Board) -> str:
     )
     lines = ["## Scores per task", formats.table(rows, headers)]
     if failed := _no_better_than_constant(board):
-        lines.append(
-            "No better than the constant answer, so that the training there came to nothing: "
-            f"{'; '.join(failed)}."
-        )
+        lines.append(f"Score no higher than the best constant answer: {'; '.join(failed)}.")
     if board.data_notes:
         notes = [
             f"- {formats.plain(task)}: {formats.plain(note)}"
@@ -212,9 +208,10 @@ def _how_made(board: Board) -> str:
         lines.append(
             "Measure again:\n\n" + "\n".join(f"    {formats.one_line(c)}" for c in commands(board))
         )
+    table = f"These rows as [CSV]({export.FOLDER}/{board.name}.csv). "
     lines.append(
-        f"These rows as [CSV]({export.FOLDER}/{board.name}.csv). Write the pages again from the "
-        "results: `python -m suite leaderboard`."
+        (table if board.rows or board.published else "")
+        + "Write the pages again from the results: `python -m suite leaderboard`."
     )
     return "\n\n".join(lines)
 

@@ -55,13 +55,24 @@ def _mark(row: Row) -> str:
     return "=" if row.perhaps_best else ""
 
 
+def unknown_noise(board: Board) -> str:
+    """The kind of runs of which it is not known how they vary; empty if there is none."""
+    estimated = [(row.joint, row.estimate) for row in board.ranked if row.estimate]
+    unknown = {joint for joint, estimate in estimated if estimate.run_noise is None}
+    if not unknown:
+        return ""
+    if unknown == {joint for joint, _ in estimated}:
+        return "runs"
+    return "joint runs" if True in unknown else "runs of single tasks"
+
+
 def _certainty(board: Board) -> list[str]:
     """Which differences between scores the page can detect."""
     estimates = [row.estimate for row in board.ranked if row.estimate]
-    if any(estimate.run_noise is None for estimate in estimates):
+    if kind := unknown_noise(board):
         return [
-            "These are single runs, and nothing is known of how runs vary on this board: there are "
-            "no intervals, no ranks and no method is called the best. Give several `--seeds`."
+            f"These are single runs, and nothing is known of how {kind} vary on this board: there "
+            "are no ranks, and no method is called the best. Give several `--seeds`."
         ]
     lines = []
     if any(estimate.seeds < 2 for estimate in estimates):

@@ -161,6 +161,7 @@ def make_row(
         estimate=None,
         cost=cost_of(ok, len(track.tasks), entry, joint=joint) if complete else None,
         hardware=tuple(sorted({c.environment.hardware for c in ok if c.environment})),
+        learning_rates=tuple(sorted({c.recipe.learning_rate for c in ok if c.recipe})),
         facts=_facts(ok, joint=joint),
         uncommitted=any(c.environment is not None and bool(c.environment.dirty) for c in ok),
         verified=tuple(v for c in cells if (v := c.verified)) if _all_verified(cells) else (),

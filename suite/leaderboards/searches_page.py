@@ -29,9 +29,10 @@ def render(searches: Sequence[Search]) -> str:
         "`python -m suite tune METHOD --tasks ...` makes an entry.",
         "*Margin*: how far the best rate is ahead of the next best, ± half the 95 % interval of "
         "that difference, paired by task, over tasks. Where it is *within noise* the two rates "
-        "are not told apart, and the other one might as well have been chosen; scores on the "
-        "leaderboards are for the rate that was chosen, and their intervals do not include the "
-        "choice. *Edge*: the best rate is the last one tried, so that a better one may lie beyond.",
+        "are not told apart, and the other one might as well have been chosen; a score on "
+        "the leaderboards is for one rate, and its interval does not include the choice; which "
+        "rows are older than their search, the first page counts. *Edge*: the best rate is the "
+        "lowest or the highest one tried, so that a better one may lie beyond.",
     ]
     if any(not search.apart for search in searches):
         sections.append(
@@ -63,7 +64,7 @@ def _table(searches: Sequence[Search]) -> str:
         ]
         rows.append(row)
     headers = ["method", "backbone", "tasks", "seeds", "steps"]
-    headers += [*(f"trial {number + 1}" for number in range(most)), "margin", "edge"]
+    headers += [*(f"rate {number + 1}" for number in range(most)), "margin", "edge"]
     return formats.table(rows, headers, left=3)
 
 

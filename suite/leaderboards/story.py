@@ -2,20 +2,18 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from suite.leaderboards import formats
 from suite.leaderboards.board import Board, Row
 from suite.results.ranks import detectable_difference, perhaps_best
+from suite.results.searches import Search
 from suite.results.statistics import Estimate
 
 BUDGETS = (0.01, 0.1, 1.0, math.inf)
 """What may be stored beside the frozen backbone, in backbones."""
-
-Searched = Collection[tuple[str, str, str, str]]
-"""(method, track, backbone, scale) of every search for a learning rate."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def over_boards(boards: Sequence[Board]) -> str:
     return "\n\n".join(lines)
 
 
-def unknown(boards: Sequence[Board], unmeasured: Sequence[str], searched: Searched) -> str:
+def unknown(boards: Sequence[Board], unmeasured: Sequence[str], searches: Sequence[Search]) -> str:
     """A list of what these boards do not say."""
     rows = [(board, row) for board in boards for row in board.rows]
     lines = [
@@ -110,10 +108,18 @@ def unknown(boards: Sequence[Board], unmeasured: Sequence[str], searched: Search
     single = [board for board in boards if any(len(row.seeds) < 2 for row in board.ranked)]
     if single:
         lines.append(f"One seed alone, for some method at least: {_names(single)}.")
-    tuned = sum((row.method, *_where(board)) in searched for board, row in rows)
+    chosen = {
+        (each.method, each.track, each.backbone, each.scale.value): each.best.learning_rate
+        for each in searches
+        if each.best and not each.setting
+    }
+    tuned = sum(
+        _is_tuned(row, board, chosen.get((row.method, *_where(board)))) for board, row in rows
+    )
     lines.append(
-        f"The learning rate was searched, on the board's own validation data, for {tuned} of "
-        f"{len(rows)} rows; other options (ranks, reductions, thresholds) for none."
+        f"{tuned} of {len(rows)} rows were measured at the learning rate that a search on the "
+        "board's own validation data chose; other options (ranks, reductions, thresholds) were "
+        "searched for none."
     )
     if old := [board for board in boards if board.outdated]:
         lines.append(
@@ -125,6 +131,13 @@ def unknown(boards: Sequence[Board], unmeasured: Sequence[str], searched: Search
     if unmeasured:
         lines.append(f"Not measured: {', '.join(unmeasured)}.")
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _is_tuned(row: Row, board: Board, chosen: float | None) -> bool:
+    """Whether a row was measured at the rate that was chosen for its method, on the present data:
+    a search leaves no older one on record."""
+    as_it_is = row.training[0] == row.method
+    return as_it_is and not board.outdated and row.learning_rates == (chosen,)
 
 
 def _where(board: Board) -> tuple[str, str, str]:

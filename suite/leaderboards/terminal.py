@@ -11,6 +11,7 @@ from suite.leaderboards import formats
 from suite.leaderboards.aggregate import board
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.parts import track_of
+from suite.leaderboards.ranking import unknown_noise
 from suite.results.noise import published
 from suite.results.records import Result
 
@@ -131,8 +132,10 @@ def _table(board: Board, registry: "Registry") -> str:
 def _certainty(board: Board) -> list[str]:
     """One line on how far the order of the table can be trusted."""
     estimates = [row.estimate for row in board.ranked if row.estimate]
-    if any(estimate.run_noise is None for estimate in estimates):
-        return ["single runs, and nothing is known of how runs vary: no ranks; give more --seeds"]
+    if kind := unknown_noise(board):
+        return [
+            f"single runs, and nothing is known of how {kind} vary: no ranks; give more --seeds"
+        ]
     if not estimates:
         return []
     single = any(estimate.seeds < 2 for estimate in estimates)

@@ -35,3 +35,10 @@ def test_an_unsupported_method_is_named_with_its_reason(registry, make):
     text = page([*make.per_task("full", 0.9), refused], registry)
     assert "- convs: it has no convolution" in section(text, "Not defined on this backbone")
     assert "convs" not in section(text, "Scores per task")
+
+
+def test_a_board_on_which_no_method_is_defined_promises_no_numbers(registry, make):
+    refused = make.cell("convs", "rte", status="unsupported", reason="it has no convolution")
+    text = page([refused], registry)
+    assert "- convs: it has no convolution" in text
+    assert "published numbers" not in text and "[CSV]" not in text

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from suite.leaderboards import pages
-from suite.registry.schema import Scale
+from suite.registry.schema import Recipe, Scale
 from suite.results.searches import Search, Trial
 
 
@@ -84,11 +84,33 @@ def test_single_runs_are_not_said_to_be_tested(registry, make):
 
 
 def test_what_is_not_known_is_said(registry, results):
-    trials = tuple(Trial(learning_rate=rate, scores={}, score=None) for rate in (1e-3, 1e-2))
-    search = Search(
-        method="full", backbone="bert_mini", scale="mini", track="glue", tasks=("cola",),
-        seeds=(0,), steps=100, trials=trials,
-    )  # fmt: skip
+    trials = tuple(
+        Trial(learning_rate=rate, scores={}, score=score) for rate, score in ((1e-3, 7), (1e-2, 6))
+    )
+    searches = [
+        Search(
+            method=method, backbone="bert_mini", scale="mini", track="glue", tasks=("cola",),
+            seeds=(100,), steps=100, trials=trials,
+        )
+        for method in ("full", "probe")
+    ]  # fmt: skip
+    # The rate that the search took, and another one, as of before it.
+    rates = {"full": 1e-3, "probe": 1e-2}
+    results = [
+        result.model_copy(
+            update={
+                "recipe": Recipe(
+                    optimizer="adamw",
+                    learning_rate=rates[result.cell.method],
+                    steps=100,
+                    batch_size=32,
+                )
+            }
+        )
+        if result.cell.method in rates
+        else result
+        for result in results
+    ]
     registry.methods["never"] = registry.methods["full"].model_copy(update={"name": "never"})
     dirty = [
         result.model_copy(
@@ -98,8 +120,8 @@ def test_what_is_not_known_is_said(registry, results):
         else result
         for result in results
     ]
-    text = index(dirty, registry, [search])
-    assert "for 1 of 4 rows; other options" in text
+    text = index(dirty, registry, searches)
+    assert "- 1 of 4 rows were measured at the learning rate that a search" in text
     assert "- 1 of 4 rows were measured with code that no commit holds." in text
     assert "- Not measured: never." in text
     assert "Nothing has been measured at the full scale" in text

@@ -40,6 +40,16 @@ def test_single_runs_make_no_claim(registry, make):
     assert [row.rank for row in only(results, registry).ranked] == [None, None]
 
 
+def test_it_is_said_of_which_runs_nothing_is_known(registry, make):
+    several = [*make.per_task("full", 0.9), *make.per_task("probe", 0.6)]
+    pools = pools_of(only(several, registry))
+    singles = [r for r in several if r.cell.seed == 1] + make.joint("hyper", 0.8, seeds=(1,))
+    (board,) = [b for b in boards(singles, registry, pools) if b.backbone == "bert_mini"]
+    text = markdown.render(board, plot=None)
+    assert "nothing is known of how joint runs vary" in text
+    assert "±" in section(text, "Ranking"), "of the others it is"
+
+
 def test_single_runs_take_the_variance_of_the_published_board(registry, make):
     several = [*make.per_task("full", 0.9), *make.per_task("probe", 0.6)]
     pools = pools_of(only(several, registry))
