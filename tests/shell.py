@@ -66,5 +66,6 @@ def _answer(words, end):
     for number, target in enumerate((null, null, end)):
         os.dup2(target, number)
     os.close(end)
-    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    # New ones: those of the process that was forked may remember positions in files.
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, closefd=False) for number in (1, 2))
     sys.exit(main(words))
