@@ -18,7 +18,6 @@ from suite.planning.output import results_folder
 from suite.registry import Registry
 from suite.registry.entries import split_names
 from suite.results.folder import Lookup, read_results
-from suite.results.packing import is_packed
 from suite.results.records import Carried, Result
 
 _SHOWN = 3
@@ -114,10 +113,6 @@ def _stamp(every: Sequence[Outdated], carried: Carried | None, out: Path) -> Non
             continue
         changed = {"identity": each.identity, "carried": carried}
         each.result.model_copy(update=changed).write(results_folder(out))
-    if every and is_packed(out):
-        from suite.results.packing import pack
-
-        pack(out)
 
 
 def _results(count: int) -> str:

@@ -126,10 +126,11 @@ def _adopted(searches: Iterable[Search], registry: Registry) -> list[Path]:
     for each in searches:
         if each.setting or each.best is None or each.best.score is None or each.best_is_at_edge:
             continue
+        margin = margin_of(each)
         found.setdefault(each.method, {})[each.track, each.backbone] = FoundRate(
             learning_rate=each.best.learning_rate,
             score=each.best.score,
-            margin=each.margin,
+            margin=None if margin is None else round(margin.points, 2),
             tasks=each.tasks,
             seeds=each.seeds,
             steps=each.steps,

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from suite.planning import fingerprint
 from suite.planning.cell_code import PACKAGE, CellCode, Code
-from suite.planning.fingerprint import keep
 from suite.planning.source import Place
 from suite.planning.tokens import Stream
-from suite.registry.cache import cache_folder
+from suite.registry.cache import cache_folder, keep
 from suite.registry.schema import BackboneEntry, MethodEntry, Scale
 
 

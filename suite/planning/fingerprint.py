@@ -3,12 +3,11 @@
 import functools
 import hashlib
 import json
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from suite.registry.cache import cache_folder
+from suite.registry.cache import cache_folder, keep
 
 _RACY_NS = 2_000_000_000
 """A file changed this recently may change again within the clock's resolution: do not remember."""
@@ -44,19 +43,6 @@ def remember() -> None:
     if not settled.keys() - _remembered().keys():
         return
     keep(_cache_file(), json.dumps({**_remembered(), **settled}))
-
-
-def keep(target: Path, text: str) -> bool:
-    """Write a file of the cache completely or not at all; returns whether that worked."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False) as file:
-            file.write(text)
-        Path(file.name).replace(target)
-    except OSError:
-        # A read-only home costs time on the next run, nothing else.
-        return False
-    return True
 
 
 @functools.cache

@@ -20,11 +20,10 @@ from pydantic import ValidationError
 from suite.console import shown
 from suite.errors import UserError
 from suite.planning.architecture import CONFIG, architecture, configuration, unserved
-from suite.planning.fingerprint import keep
 from suite.planning.hub import bring
 from suite.planning.locate import Missing, Model, expanded, locate_model
 from suite.registry import Registry
-from suite.registry.cache import given_backbones
+from suite.registry.cache import given_backbones, keep
 from suite.registry.families import FamilyFacts, family_of
 from suite.registry.names import normal
 from suite.registry.schema import BackboneEntry, Library

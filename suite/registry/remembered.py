@@ -2,7 +2,6 @@
 
 import pickle
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pydantic
 
-from suite.registry.cache import cache_folder
+from suite.registry.cache import cache_folder, keep
 from suite.registry.entries import Registry
 from suite.registry.families import FOLDER as FAMILIES
 
@@ -33,9 +32,7 @@ def remembered(folders: Iterable[Path], read: Callable[[], Registry]) -> Registr
             return registry
     registry = read()
     if not registry.broken:
-        # A read-only home costs time on the next run, nothing else.
-        with suppress(OSError):
-            _keep(path, pickle.dumps((state, registry)))
+        keep(path, pickle.dumps((state, registry)))
     return registry
 
 
@@ -56,10 +53,3 @@ def _state(folders: Iterable[Path]) -> str | None:
                     return None
                 state.update(f"{path}\0{content}\n".encode())
     return state.hexdigest()
-
-
-def _keep(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-    Path(file.name).replace(path)

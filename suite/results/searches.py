@@ -75,12 +75,6 @@ class Search(Record):
         return self.best is not None and self.best.learning_rate in (min(tried), max(tried))
 
     @property
-    def margin(self) -> float | None:
-        """By how much the best trial is ahead of the second best; None without a second."""
-        scores = sorted(trial.score for trial in self.trials if trial.score is not None)
-        return round(scores[-1] - scores[-2], 2) if len(scores) > 1 else None
-
-    @property
     def file_name(self) -> str:
         """Name of the search's file."""
         return f"{self.scale}.{self.name}.{self.track}.{self.backbone}.json"

@@ -199,14 +199,14 @@ def _uncertainty(resampled: Array, noises: Sequence[RunNoise]) -> _Uncertainty:
     return _Uncertainty(variance**0.5, variance**2 / spread if spread > 0 else np.inf)
 
 
-def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
+def holm(p_values: Sequence[float]) -> list[bool]:
     """Which hypotheses are rejected when all of them are tested together (Holm 1979)."""
     rejected = [False] * len(p_values)
-    # The smallest p is compared with alpha / n, the next with alpha / (n - 1), ...; nothing after
-    # the first failure is rejected, which keeps the chance of any false rejection below alpha.
+    # The smallest p is compared with 5 % / n, the next with 5 % / (n - 1), ...; nothing after the
+    # first failure is rejected, which keeps the chance of any false rejection below 5 %.
     ascending = sorted(range(len(p_values)), key=lambda i: p_values[i])
     for step, i in enumerate(ascending):
-        if p_values[i] > alpha / (len(p_values) - step):
+        if p_values[i] > (1 - LEVEL) / (len(p_values) - step):
             break
         rejected[i] = True
     return rejected
