@@ -14,6 +14,7 @@ import numpy as np
 
 from suite.leaderboards import formats, story
 from suite.leaderboards.board import Board, Row
+from suite.leaderboards.rows import budget_words
 from suite.registry.schema import Store
 from suite.results.agreement import Agreement, mutual_agreement
 from suite.results.searches import Search
@@ -287,14 +288,15 @@ def speed_of_learning(boards: Sequence[Board]) -> Finding:
 
 
 def _by_budget(board: Board) -> dict[str, dict[int, Estimate]]:
-    """Method -> steps per task -> its estimate, for rows that differ from the default in nothing
-    but steps."""
+    """Method -> steps per task -> its estimate, for rows that differ from the default and from the
+    board's other rows in nothing but steps."""
     found: dict[str, dict[int, Estimate]] = defaultdict(dict)
     for row in board.rows:
         name, _, value = row.setting.partition("=")
         if (
             row.estimate
             and row.cost
+            and all(said.partition(";")[0] == budget_words(row.setting) for said in row.objections)
             and (not row.setting or (name == "steps" and value.isdecimal()))
         ):
             steps = int(value) if value else round(row.cost.steps / len(row.tasks))

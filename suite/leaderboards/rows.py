@@ -102,7 +102,7 @@ class Usual:
             yield "other backbone weights than most rows"
         if evidence.budget != self.budget:
             theirs = self.budget or "the budget of their recipes"
-            yield f"{evidence.budget or 'the budget of its recipe'}; most rows have {theirs}"
+            yield f"{budget_words(evidence.budget)}; most rows have {theirs}"
         if evidence.has_other(KNOWN, str(bool(self.engine))):
             recorded = str(True) in evidence.values[KNOWN]
             yield (
@@ -118,6 +118,11 @@ class Usual:
             yield "its cells come from different versions of the method"
         if evidence.several_recipes:
             yield "its cells come from different versions of the recipe"
+
+
+def budget_words(budget: str) -> str:
+    """How an objection to a row's budget begins, before its semicolon."""
+    return budget or "the budget of its recipe"
 
 
 def budget_of(result: Result) -> str:

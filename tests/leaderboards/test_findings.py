@@ -145,6 +145,14 @@ def test_a_method_that_only_learns_more_slowly_catches_up(registry, make, short,
     assert column(found, "with more steps") == [verdict]
 
 
+def test_a_longer_training_on_other_data_says_nothing_of_speed(registry, make):
+    results = []
+    for setting, digest in (("", "d1"), ("steps=400", "d2")):
+        results += make.per_task("full_finetuning", 0.9, setting=setting)
+        results += make.per_task("slow", 0.6, setting=setting, digest=digest)
+    assert ask(questions.speed_of_learning, results, registry).rows == ()
+
+
 def test_the_page_answers_every_question(registry, make):
     known = findings.findings(boards(make.per_task("m0", 0.6), registry), [])
     page = findings.render(known)
