@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.papers import paper_orders
 from suite.leaderboards.parts import Part, parts
-from suite.leaderboards.parts import part as make_part
 from suite.leaderboards.rows import Usual, listed
 from suite.planning.identity import examples_digest
 from suite.planning.recipes import track_recipe
@@ -55,24 +54,6 @@ def boards_of(
         _board(registry.tracks[track], backbone, scale, own, registry, pools)
         for (track, backbone, scale), own in sorted(by_board.items(), key=lambda item: item[0])
     ]
-
-
-def board(
-    track: TrackEntry,
-    backbone: str,
-    scale: Scale,
-    results: Sequence[Result],
-    registry: "Registry",
-    pools: Sequence[Pool] = (),
-) -> Board:
-    """The leaderboard of one (track, backbone, scale) from its results, with the tasks of `track`,
-    which may be fewer than the registry has."""
-    by_method: dict[str, list[Result]] = defaultdict(list)
-    for result in results:
-        if not set(track.tasks).isdisjoint(result.cell.tasks):
-            by_method[result.cell.method].append(result)
-    found = [make_part(track, own, registry.methods.get(m)) for m, own in by_method.items()]
-    return _board(track, backbone, scale, found, registry, pools)
 
 
 def _board(

@@ -1,6 +1,8 @@
 """The table that a run prints when it ends, and the same as records for machines."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -8,10 +10,11 @@ from pydantic import BaseModel, ConfigDict
 
 from suite.console import table
 from suite.leaderboards import formats
-from suite.leaderboards.aggregate import board
+from suite.leaderboards.aggregate import boards
 from suite.leaderboards.board import Board, Row
 from suite.leaderboards.parts import track_of
 from suite.leaderboards.ranking import unknown_noise
+from suite.registry.schema import Scale
 from suite.results.noise import published
 from suite.results.records import Result
 
@@ -98,20 +101,16 @@ def _summary(row: Row, summary: Callable[..., Summary]) -> Summary:
 
 def boards_of_tasks_run(results: Sequence[Result], registry: "Registry") -> list[Board]:
     """Boards over the tasks that were run, in the order of the track."""
+    groups: dict[tuple[str, str, Scale], list[Result]] = defaultdict(list)
+    for result in results:
+        groups[result.cell.track, result.cell.backbone, result.cell.scale].append(result)
     found = []
-    for name, backbone, scale in sorted(
-        {(r.cell.track, r.cell.backbone, r.cell.scale) for r in results}
-    ):
-        cells = [
-            r
-            for r in results
-            if (r.cell.track, r.cell.backbone, r.cell.scale) == (name, backbone, scale)
-        ]
-        run = {task for r in cells for task in r.cell.tasks}
-        track = track_of(cells[0].cell, registry)
+    for (name, _, _), own in sorted(groups.items(), key=lambda item: item[0]):
+        run = {task for result in own for task in result.cell.tasks}
+        track = track_of(own[0].cell, registry)
         tasks = tuple(task for task in track.tasks if task in run)
-        only = track.model_copy(update={"tasks": tasks})
-        found.append(board(only, backbone, scale, cells, registry, published()))
+        only = track.model_copy(update={"tasks": tasks, "published": ()})
+        found += boards(own, replace(registry, tracks={name: only}), published())
     return found
 
 
