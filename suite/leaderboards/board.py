@@ -85,6 +85,9 @@ class Row:
     method: str
     entry: MethodEntry | None
     joint: bool
+    together: bool
+    """Whether the errors of its tasks may have a common cause: they were trained at once, or from
+    what one training had learned."""
     label: str
     setting: str
     """`OPTION=VALUE,...`; empty for the method as it is."""

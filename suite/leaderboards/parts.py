@@ -163,7 +163,7 @@ def _estimated(track: TrackEntry, rows: Sequence[Row], scores: Sequence[Scores])
     estimated = []
     for row, column, of_tasks in zip(rows, columns, points, strict=True):
         complete = len(of_tasks) == len(column)
-        whole = total(of_tasks, trained_together=row.joint) if complete else None
+        whole = total(of_tasks, trained_together=row.together) if complete else None
         estimated.append(replace(row, tasks=column, estimate=whole))
     return estimated
 

@@ -307,7 +307,7 @@ def _by_budget(board: Board) -> dict[str, dict[int, Estimate]]:
 def _of_tasks(row: Row, tasks: Sequence[str]) -> Estimate:
     """A complete row's score on some of its tasks, as their sum."""
     parts = [e for task in tasks if (e := row.tasks[task].estimate)]
-    return total(parts, trained_together=row.joint)
+    return total(parts, trained_together=row.together)
 
 
 def _one_step_off(search: Search) -> float | None:

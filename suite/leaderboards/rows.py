@@ -155,6 +155,7 @@ def make_row(
         method=cell.method,
         entry=entry,
         joint=joint,
+        together=joint or any(c.identity.start for c in cells),
         label=label(cells[0], entry, partial=partial),
         setting=setting_name(cells[0], entry).removeprefix(cell.method).strip("[]"),
         options=(ok or cells)[0].options,

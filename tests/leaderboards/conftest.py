@@ -176,6 +176,7 @@ def cell(
     options=None,
     setting="",
     store="float32",
+    start="",
 ):
     """One result; `shared` and `own` are stored parameters, the latter for each task."""
     tasks = (tasks,) if isinstance(tasks, str) else tuple(tasks)
@@ -199,6 +200,7 @@ def cell(
             backbone="b",
             seed=seed,
             digest="",
+            start=start,
         ),
         status=status,
         reason=reason,

@@ -40,6 +40,21 @@ def test_single_runs_make_no_claim(registry, make):
     assert [row.rank for row in only(results, registry).ranked] == [None, None]
 
 
+def test_tasks_that_start_from_one_training_share_its_luck(registry, make):
+    def width(start):
+        results = [
+            make.cell("full", task, seed, accuracy=0.7 + 0.1 * seed, n=5000, start=start)
+            for task in ("cola", "mrpc", "rte")
+            for seed in (0, 1, 2)
+        ]
+        (row,) = only(results, registry).ranked
+        low, high = row.estimate.interval()
+        return high - low
+
+    # Three tasks that go up and down together tell of three runs, and not of nine.
+    assert width("of the seed's first training") > 2 * width("")
+
+
 def test_it_is_said_of_which_runs_nothing_is_known(registry, make):
     several = [*make.per_task("full", 0.9), *make.per_task("probe", 0.6)]
     pools = pools_of(only(several, registry))
