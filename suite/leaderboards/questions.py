@@ -79,7 +79,8 @@ def order_on_other_tasks(boards: Sequence[Board]) -> Finding:
     return _of_agreements(
         "Does the order of methods carry from three tasks to the others?",
         "the scores on three tasks (those on which rates are searched, or the first three) and "
-        "those on the track's other tasks, of methods with their default options",
+        "those on the track's other tasks, of methods with their default options (of joint ones "
+        "both are of the same runs, which alone make them somewhat alike)",
         found,
     )
 
