@@ -1,4 +1,4 @@
-"""Accuracy per stored parameter when one backbone must serve many tasks.
+"""Accuracy per stored bit when one backbone must serve many tasks.
 
 The door to everything from Python: `plan`, `run`, `read_results`, `load_delta` and `as_method`.
 Importing it is quick: each function imports what it needs when it is called.

@@ -19,7 +19,7 @@ from suite.results.seeds import FIRST_SEARCH_SEED
 
 T = TypeVar("T")
 DESCRIPTION = (
-    "How much accuracy per stored parameter when one frozen backbone must serve many tasks?"
+    "How much accuracy per stored bit when one frozen backbone must serve many tasks?"
 )
 EPILOGUE = """\
 lists of names are comma- or space-separated and take globs, 'all' and exceptions:
