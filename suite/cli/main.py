@@ -18,9 +18,7 @@ from suite.planning.limits import device, devices, factor, jobs, positive, secon
 from suite.results.seeds import FIRST_SEARCH_SEED
 
 T = TypeVar("T")
-DESCRIPTION = (
-    "How much accuracy per stored bit when one frozen backbone must serve many tasks?"
-)
+DESCRIPTION = "How much accuracy per stored bit when one frozen backbone must serve many tasks?"
 EPILOGUE = """\
 lists of names are comma- or space-separated and take globs, 'all' and exceptions:
   python -m suite run --methods taps,hyperformer --tasks glue
