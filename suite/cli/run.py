@@ -114,7 +114,7 @@ def _write_leaderboards(registry: Registry, asked: Invocation) -> bool:
 def _conclude(made: Plan, results: Sequence[Result], asked: Invocation) -> bool:
     """Print what failed, where its log is and how to try again; returns whether all is well."""
     status = Counter(result.status for result in results)
-    failed = [result for result in results if result.status not in ("ok", "unsupported")]
+    failed = [result for result in results if result.failed]
     absent = made.with_action("missing")
     unfinished = len(made.planned) - len(results) - len(absent)
     parts = [f"{count} {word}" for word, count in status.items()]

@@ -140,7 +140,7 @@ class _Drain:
         failed = False
         if outcome.result:
             self.progress.finished(outcome.result)
-            failed = outcome.result.status not in ("ok", "unsupported")
+            failed = outcome.result.failed
         if not running.left:
             self.claims.release(running.claim)
         if failed and self.settings.fail_fast:
@@ -168,7 +168,7 @@ class _Drain:
         past = self.known.get(cell.key)
         if past is None or past.identity.digest != cell.identity.digest:
             return False
-        if past.status in ("ok", "unsupported") and not self.force:
+        if not past.failed and not self.force:
             return True
         try:
             status = (self.settings.out / SINGLES / cell.key.file_name).stat()

@@ -122,7 +122,7 @@ class Results:
         parts = [f"{count} {status}" for status, count in counts.items()]
         parts += [f"{len(self.absent)} without a result"] if self.absent else []
         lines = [f"{len(self.cells)} results in {shown(self.folder)}: {', '.join(parts) or 'none'}"]
-        failed = [result for result in self.cells if result.status not in ("ok", "unsupported")]
+        failed = [result for result in self.cells if result.failed]
         lines += [f"{r.cell.label}: {r.status}: {r.reason}" for r in failed[:_LISTED]]
         lines += [f"and {len(failed) - _LISTED} more"] if len(failed) > _LISTED else []
         return "\n".join(lines)

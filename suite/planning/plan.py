@@ -332,4 +332,4 @@ def _past(history: Known, cell: CellKey) -> Result | Past | None:
 
 
 def _failed(past: Result | Past | None) -> bool:
-    return past is not None and past.status not in ("ok", "unsupported")
+    return past is not None and past.failed

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from suite.registry.schema import OptionValue, Recipe
-from suite.results.records import CellKey, Identity, Ledger, Status
+from suite.results.records import CellKey, Identity, Ledger, Status, failed
 
 
 class Finish(BaseModel):
@@ -32,6 +32,11 @@ class Past(BaseModel):
     recipe: Recipe | None = None
     options: dict[str, OptionValue] = {}
     environment: Finish | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether another attempt may end otherwise."""
+        return failed(self.status)
 
 
 class Scored(BaseModel):

@@ -20,6 +20,11 @@ from suite.results.files import replace_file
 Status = Literal["ok", "failed", "oom", "timeout", "diverged", "unsupported"]
 
 
+def failed(status: Status) -> bool:
+    """Whether another attempt may end otherwise: there is no score, though the pair is defined."""
+    return status not in ("ok", "unsupported")
+
+
 class Record(BaseModel):
     """Base of everything in a result file: immutable; unknown keys and numbers that are not finite
     are rejected."""
@@ -258,6 +263,11 @@ class Result(Record):
     environment: Environment | None = None
     carried: Carried | None = None
     verified: Verified | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether another attempt may end otherwise."""
+        return failed(self.status)
 
     def write(self, folder: Path) -> Path:
         """Write to `folder` so that a reader sees the old file or the whole new one."""

@@ -204,7 +204,7 @@ class LocalExecutor:
                     case Finished(result, trained, changed) if result.cell == running.cell.key:
                         running.trained = trained
                         place.workers[worker] = None
-                        if changed or result.status not in ("ok", "unsupported"):
+                        if changed or result.failed:
                             # No later cell shall meet what this one has left behind.
                             self._remove(place, worker)
                         if changed:
@@ -278,7 +278,7 @@ class LocalExecutor:
             place.device.memory.learn(result)
         running.kept |= result.status == "ok" and result.cell.store is Store.FLOAT32
         outcomes = [Outcome(running.cell, result)]
-        is_last = self.settings.fail_fast and result.status not in ("ok", "unsupported")
+        is_last = self.settings.fail_fast and result.failed
         if is_last and running.trained:
             outcomes += [Outcome(cell, None) for cell in running.rest]
         elif not running.trained:

@@ -188,11 +188,11 @@ def _wait(plan: Plan, array: str, settings: Settings, progress: Progress, since:
             result = lookup.get(key) if new else None
             if result is None or result.identity.digest != cell.identity.digest:
                 continue
-            if not good and result.status not in ("ok", "unsupported"):
+            if not good and result.failed:
                 continue
             del left[key]
             progress.finished(result)
-            if settings.fail_fast and result.status not in ("ok", "unsupported"):
+            if settings.fail_fast and result.failed:
                 subprocess.run(["scancel", array], check=False)
                 return
         if left and queued:
