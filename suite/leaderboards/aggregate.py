@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from suite.leaderboards.board import Board, Row
+from suite.leaderboards.board import Board, Objection, Row
 from suite.leaderboards.papers import paper_orders
 from suite.leaderboards.parts import Part, parts
 from suite.leaderboards.rows import Usual, listed
@@ -270,7 +270,10 @@ def _same_seeds(rows: Sequence[Row]) -> list[Row]:
         row
         if row.objections or row.seeds == usual
         else replace(
-            row, objections=(f"seeds {listed(row.seeds)}; most methods have {listed(usual)}",)
+            row,
+            objections=(
+                Objection(f"seeds {listed(row.seeds)}; most methods have {listed(usual)}"),
+            ),
         )
         for row in rows
     ]

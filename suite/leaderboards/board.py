@@ -79,6 +79,15 @@ def needs_no_backbone(entry: MethodEntry, store: Store) -> bool:
 
 
 @dataclass(frozen=True)
+class Objection:
+    """Why a row must not be ranked with most others."""
+
+    words: str
+    of_budget: bool = False
+    """Whether it is that another budget was asked for than that of most rows."""
+
+
+@dataclass(frozen=True)
 class Row:
     """One method on one leaderboard. It is ranked if it has no objections."""
 
@@ -98,7 +107,7 @@ class Row:
     """The same for rows that differ in nothing but `store`: their runs are the same."""
     seeds: tuple[int, ...]
     tasks: Mapping[str, TaskColumn]
-    objections: tuple[str, ...]
+    objections: tuple[Objection, ...]
     estimate: Estimate | None
     cost: Cost | None
     hardware: tuple[str, ...]
@@ -118,6 +127,11 @@ class Row:
     def needs_no_backbone(self) -> bool:
         """Whether what is stored serves the track without the frozen backbone."""
         return self.entry is not None and needs_no_backbone(self.entry, self.store)
+
+    @property
+    def why_unranked(self) -> str:
+        """All objections in one line; empty for a row that is ranked."""
+        return "; ".join(each.words for each in self.objections)
 
     @property
     def perhaps_best(self) -> bool:

@@ -130,7 +130,7 @@ def _measured(row: Row, board: Board) -> Line:
         method=row.label,
         setting=formats.settings(row),
         status="below the line" if row.objections else "ranked",
-        note="; ".join(row.objections),
+        note=row.why_unranked,
         regime="joint" if row.joint else "per_task",
         score=estimate.score if estimate else None,
         low=low,

@@ -14,7 +14,6 @@ import numpy as np
 
 from suite.leaderboards import formats, story
 from suite.leaderboards.board import Board, Row
-from suite.leaderboards.rows import budget_words
 from suite.registry.schema import Store
 from suite.results.agreement import Agreement, mutual_agreement
 from suite.results.searches import Search
@@ -297,7 +296,7 @@ def _by_budget(board: Board) -> dict[str, dict[int, Estimate]]:
         if (
             row.estimate
             and row.cost
-            and all(said.partition(";")[0] == budget_words(row.setting) for said in row.objections)
+            and all(each.of_budget for each in row.objections)
             and (not row.setting or (name == "steps" and value.isdecimal()))
         ):
             steps = int(value) if value else round(row.cost.steps / len(row.tasks))

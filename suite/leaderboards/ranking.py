@@ -38,7 +38,7 @@ def below_the_line(board: Board) -> str:
     if not board.unranked:
         return ""
     rows = [
-        [_method(row), formats.plain("; ".join(row.objections)), *_cells(row, board)]
+        [_method(row), formats.plain(row.why_unranked), *_cells(row, board)]
         for row in board.unranked
     ]
     lines = [

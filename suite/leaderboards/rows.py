@@ -5,16 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from suite.leaderboards.board import Cost, Row, TaskColumn, needs_no_backbone
+from suite.leaderboards.board import Cost, Objection, Row, TaskColumn, needs_no_backbone
 from suite.registry.options import default_options, setting_of
-from suite.registry.schema import REQUESTED, MethodEntry, Store, TaskRecipe, TrackEntry
+from suite.registry.schema import REQUESTED, MethodEntry, Recipe, Store, TaskRecipe, TrackEntry
 from suite.results.records import OF_METHOD, Ledger, Result, TaskScore
 
 NOT_RUN = "not run"
 """Why a task has no score if no seed of it was run."""
 Topic = tuple[str, str]
 BACKBONE, STEPS, BUDGET, KNOWN = ("backbone", ""), ("steps", ""), ("budget", ""), ("known", "")
-DATA, CODE = "data", "code"
+DATA, LENGTH, CODE = "data", "length", "code"
 """The first words of topics that there are for every task and for every part of the code."""
 
 
@@ -54,45 +54,48 @@ def _values(cell: Result) -> Iterable[tuple[Topic, str]]:
     yield KNOWN, str(bool(engine))
     if cell.recipe:
         yield STEPS, str(cell.recipe.steps)
+        for task in cell.cell.tasks:
+            yield (LENGTH, task), _length(cell.recipe)
     for task, digest in cell.identity.examples.items():
         yield (DATA, task), digest
     for part, digest in engine.items():
         yield (CODE, part), digest
 
 
+def _length(recipe: Recipe) -> str:
+    """How long a task is trained for: `100 steps of 32`."""
+    of = f" from {recipe.examples} examples" if recipe.examples else ""
+    return f"{recipe.steps} steps of {recipe.batch_size}{of}"
+
+
 class Usual:
     """The data, the backbone, the steps and the code that most methods were measured with."""
 
     def __init__(self, rows: Iterable[tuple[str, Evidence]]) -> None:
-        self._methods: dict[Topic, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-        self._last: dict[tuple[Topic, str], str] = defaultdict(str)
-        for method, evidence in rows:
-            for topic, values in evidence.values.items():
-                for value, finished in values.items():
-                    self._methods[topic][value].add(method)
-                    self._last[topic, value] = max(self._last[topic, value], finished)
-        self.backbone = self._most_common(BACKBONE)
-        self.tasks = {of: self._most_common((DATA, of)) for of in self._all(DATA)}
+        rows = list(rows)
+        usual = _most_common(rows)
+        self.backbone = usual.get(BACKBONE, "")
+        self.tasks = {of: value for (word, of), value in usual.items() if word == DATA}
         self.engine = {
-            part: self._most_common((CODE, part))
-            for part in self._all(CODE)
-            if self._most_common(KNOWN) == str(True)
+            part: value
+            for (word, part), value in usual.items()
+            if word == CODE and usual[KNOWN] == str(True)
         }
         """Digest of every part of the code that methods share; empty if most results have none."""
-        self.steps = int(self._most_common(STEPS) or 0)
-        self.budget = self._most_common(BUDGET)
+        self.steps = int(usual.get(STEPS, 0))
+        self.budget = usual.get(BUDGET, "")
+        alike = _most_common([row for row in rows if row[1].budget == self.budget])
+        self.lengths = {of: value for (word, of), value in alike.items() if word == LENGTH}
 
-    def _all(self, word: str) -> list[str]:
-        return sorted(of for kind, of in self._methods if kind == word)
-
-    def _most_common(self, topic: Topic) -> str:
-        """The value that most methods have; on a tie, the one measured last."""
-        methods = self._methods.get(topic, {})
-        order = {value: (len(of), self._last[topic, value], value) for value, of in methods.items()}
-        return max(order, key=order.__getitem__, default="")
-
-    def objections(self, evidence: Evidence) -> Iterable[str]:
+    def objections(self, evidence: Evidence) -> Iterable[Objection]:
         """Why a row must not be ranked with most others."""
+        if evidence.budget != self.budget:
+            own = evidence.budget or "the budget of its recipe"
+            theirs = self.budget or "the budget of their recipes"
+            yield Objection(f"{own}; most rows have {theirs}", of_budget=True)
+        yield from map(Objection, self._others(evidence))
+
+    def _others(self, evidence: Evidence) -> Iterable[str]:
         unlike = sorted(
             t for t, usual in self.tasks.items() if evidence.has_other((DATA, t), usual)
         )
@@ -100,9 +103,13 @@ class Usual:
             yield f"other data, splits or metrics than most rows: {', '.join(unlike)}"
         if evidence.has_other(BACKBONE, self.backbone):
             yield "other backbone weights than most rows"
-        if evidence.budget != self.budget:
-            theirs = self.budget or "the budget of their recipes"
-            yield f"{budget_words(evidence.budget)}; most rows have {theirs}"
+        if evidence.budget == self.budget and not evidence.several_recipes:
+            lengths = defaultdict(list)
+            for task, usual in self.lengths.items():
+                for own in evidence.values.get((LENGTH, task), {}).keys() - {usual}:
+                    lengths[own, usual].append(task)
+            for (own, usual), tasks in sorted(lengths.items()):
+                yield f"{own} on {', '.join(tasks)}; most rows have {usual}"
         if evidence.has_other(KNOWN, str(bool(self.engine))):
             recorded = str(True) in evidence.values[KNOWN]
             yield (
@@ -120,9 +127,19 @@ class Usual:
             yield "its cells come from different versions of the recipe"
 
 
-def budget_words(budget: str) -> str:
-    """How an objection to a row's budget begins, before its semicolon."""
-    return budget or "the budget of its recipe"
+def _most_common(rows: Iterable[tuple[str, Evidence]]) -> dict[Topic, str]:
+    """Of each topic the value that most methods have; on a tie, the one measured last."""
+    methods: dict[Topic, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    last: dict[tuple[Topic, str], str] = defaultdict(str)
+    for method, evidence in rows:
+        for topic, values in evidence.values.items():
+            for value, finished in values.items():
+                methods[topic][value].add(method)
+                last[topic, value] = max(last[topic, value], finished)
+    return {
+        topic: max(values, key=lambda value: (len(values[value]), last[topic, value], value))
+        for topic, values in sorted(methods.items())
+    }
 
 
 def budget_of(result: Result) -> str:
@@ -163,7 +180,7 @@ def make_row(
         training=(setting_name(exact, entry), *(cell.tasks if joint else ())),
         seeds=seeds_of(cells),
         tasks=columns,
-        objections=tuple(_objections(track, cells, columns, partial=partial)),
+        objections=tuple(map(Objection, _objections(track, cells, columns, partial=partial))),
         estimate=None,
         cost=cost_of(ok, len(track.tasks), entry, joint=joint) if complete else None,
         hardware=tuple(sorted({c.environment.hardware for c in ok if c.environment})),

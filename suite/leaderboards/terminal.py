@@ -95,7 +95,7 @@ def _summary(row: Row, summary: Callable[..., Summary]) -> Summary:
         total_x=cost.total_x if cost else None,
         per_task_percent=100 * cost.per_task if cost else None,
         tensor_bytes=cost.tensor_bytes if cost else None,
-        reason="; ".join(row.objections),
+        reason=row.why_unranked,
     )
 
 
@@ -123,7 +123,7 @@ def _table(board: Board, registry: "Registry") -> str:
         header = ["rank", "method", "score", *tasks, "stored", "total", "MB", "seeds"]
         lines.append(table(header, [_cells(row, tasks) for row in board.rows]))
         lines += _certainty(board)
-    lines += [f"{row.label}: {'; '.join(row.objections)}" for row in board.unranked]
+    lines += [f"{row.label}: {row.why_unranked}" for row in board.unranked]
     lines += [f"{method}: unsupported: {why}" for method, why in board.unsupported.items()]
     return "\n".join(lines)
 

@@ -47,4 +47,4 @@ def of_code(results, version=2, metrics="x", dirty=False, carried=None, **parts)
 
 def objections(registry, *rows):
     board = only([result for row in rows for result in row], registry)
-    return {row.method: row.objections for row in board.rows}
+    return {row.label: row.why_unranked for row in board.rows}
