@@ -9,6 +9,7 @@ from suite.leaderboards import (
     explorer,
     export,
     findings,
+    formats,
     index,
     markdown,
     methods_page,
@@ -155,11 +156,11 @@ def _is_anothers(page: Path) -> bool:
         return False
     except (OSError, Unreadable):
         return True
-    return markdown.MARK.encode() not in begin
+    return formats.MARK.encode() not in begin
 
 
 def _stale(out: Path, files: dict[str, bytes]) -> list[str]:
-    mark = markdown.MARK.encode()
+    mark = formats.MARK.encode()
     left_over = [
         path.stem
         for path in sorted(out.glob("*.md"))

@@ -135,8 +135,15 @@ class Row:
 
     @property
     def perhaps_best(self) -> bool:
-        """Whether the best score of the board is not significantly higher than this one."""
-        return self.rank is not None and self.rank.best
+        """Whether the best score of the board is not significantly higher than this one, and not
+        only because this one's runs differ so much."""
+        return self.rank is not None and self.rank.best and not self.rank.unsure
+
+    @property
+    def mark(self) -> str:
+        """How the row stands to the best: `=`, `?` where its runs differ too much to tell, or
+        nothing."""
+        return "=" if self.perhaps_best else "?" if self.rank and self.rank.unsure else ""
 
     @property
     def solved(self) -> int:

@@ -2,7 +2,15 @@
 
 from suite.leaderboards.board import Board
 from suite.registry.schema import Store
+from suite.results.ranks import FAR
 
+_INTERVAL = (
+    ", ± half the 95 % interval over seeds and test examples: the variance over 1000 bootstrap "
+    "resamples of the test examples plus the variance between seeds. Three seeds determine the "
+    "variance of one method poorly, so it is moved towards that of the page's other methods of its "
+    "kind, per task or joint (Smyth 2004), unless the method's seeds differ far more than theirs. "
+    "The interval is for the learning rate that was chosen: it does not include the choice"
+)
 _TRACK_SCORE = {
     "mean": "mean over the {tasks} tasks of the task's score, in per cent; a task's score is the "
     "mean of its metrics",
@@ -11,25 +19,17 @@ _TRACK_SCORE = {
 }
 
 
+ANCHOR = "what-the-columns-mean"
+
+
 def definitions(board: Board) -> str:
     """A list with one line per column of the page."""
     tasks = len(board.track.tasks)
-    lines = [
-        "**rank**: the place by score, and the 95 % interval of the true place when scores are "
-        "drawn again with the uncertainty over test examples and runs.",
-        "**= best**: the best score is not told apart from this one, that is, not significantly "
-        "higher: paired by test example, at 5 %, with Holm's correction for all comparisons with "
-        "the best. Such methods are **bold**. Methods that share the mark may differ from each "
-        "other.",
-        f"**score**: {_TRACK_SCORE[board.track.score].format(tasks=tasks)}; mean over seeds, ± "
-        "half the 95 % interval over seeds and test examples: the variance over 1000 bootstrap "
-        "resamples of the test examples plus the variance between seeds. Three seeds determine "
-        "the variance of one method poorly, so it is moved towards that of the page's other "
-        "methods of its kind, per task or joint (Smyth 2004), unless the method's seeds differ far "
-        "more than theirs. The interval is for the learning "
-        "rate that was chosen: it does not include the choice."
-        " *Constant answer*: the best score that one fixed answer to "
-        "every example reaches.",
+    lines = _of_ranks() if any(row.rank for row in board.ranked) else []
+    lines += [
+        f"**score**: {_TRACK_SCORE[board.track.score].format(tasks=tasks)}; mean over seeds"
+        f"{_INTERVAL if any(r.estimate and r.estimate.interval() for r in board.rows) else ''}. "
+        "*Constant answer*: the best score that one fixed answer to every example reaches.",
     ]
     if board.several_metrics:
         metrics = sum(len(names) for names in board.metrics.values())
@@ -47,6 +47,12 @@ def definitions(board: Board) -> str:
         "serving the track needs it (\\*: it does not).",
         f"**per task %**: (shared / T + mean per-task) / P, with T = {tasks} tasks; *shared* is "
         "stored once for all tasks of a joint run, *per-task* again for each; without heads.",
+        "**trained %**: parameters that received gradients, heads included, / P; for a joint run "
+        "divided by T. Teachers, and networks that are merged, count: a method may train more than "
+        "it stores.",
+        "**steps**: optimizer steps of all tasks of one seed.",
+        "**seeds**: how many runs were averaged. Costs are averages over seeds as well.",
+        "**hardware**: letters, explained below.",
         "**head %**: the output layer, mean per task / P.",
     ]
     if any(row.cost and row.cost.buffers for row in board.rows):
@@ -55,16 +61,26 @@ def definitions(board: Board) -> str:
             "layers, mean per task / P."
         )
     lines += [
-        "**trained %**: parameters that received gradients, heads included, / P; for a joint run "
-        "divided by T. A method may train more than it stores.",
         "**tensors MB**: bytes of all tensors of all delta files of one seed / 10⁶.",
         "**files MB**: the same with the files' headers, which name every tensor / 10⁶.",
-        "**steps**: optimizer steps of all tasks of one seed.",
-        "**seeds**: how many runs were averaged. Costs are averages over seeds as well.",
-        "**hardware**: letters, explained below.",
-        "**settings**: every option of the method, at its default or not.",
+        "**settings**: every option of the method, at its default or not, those too that are "
+        "without effect on this network or beside the others.",
     ]
     return "## What the columns mean\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _of_ranks() -> list[str]:
+    return [
+        "**rank**: the place by score, and the 95 % interval of the true place when scores are "
+        "drawn again with the uncertainty over test examples and runs.",
+        "**= best**: the best score is not told apart from this one, that is, not significantly "
+        "higher: paired by test example, at 5 %, with Holm's correction for all comparisons with "
+        "the best. Such methods are **bold**. Methods that share the mark may differ from each "
+        "other. The mark allows for all comparisons at once, the interval of the rank does not: "
+        "where that does not begin at 1, the method is probably not the best, but it is not shown. "
+        f"*?*: not told apart only because its runs differ so much that no difference below "
+        f"{FAR:g} times the typical one would be found.",
+    ]
 
 
 def _precision(board: Board) -> list[str]:

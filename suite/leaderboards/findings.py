@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from suite.leaderboards import formats, questions, story
 from suite.leaderboards.board import Board
-from suite.leaderboards.markdown import MARK
 from suite.leaderboards.questions import Finding
 from suite.results.searches import Search
 
@@ -14,18 +13,20 @@ NAME = "findings.md"
 def render(found: Sequence[Finding]) -> str:
     """The page `findings.md`."""
     sections = [
-        f"{MARK}\n\n# What the boards teach",
+        f"{formats.MARK}\n\n# What the boards teach",
         "The questions, what is compared, and the tests were fixed before any board on real data "
         "was scored, and after the first boards on embedded data: answers that rest on the latter "
         "alone are exploratory. They follow from the results by the command that makes this page. "
         "Intervals are of 95 %. Tests are two-sided at 5 %, with Holm's correction for all tests "
         "of a question (for the place on the front, all rows within a budget). What is not shown "
-        "is not refuted.",
+        "is not refuted. Boards of one track share test examples and enter several comparisons, "
+        "which are therefore not independent of each other.",
     ]
     for each in found:
         sections += [f"## {each.question}", f"*Test*: {each.test}", f"**{each.answer}**"]
         if each.rows:
-            sections.append(formats.table(each.rows, each.headers))
+            table = formats.table(each.rows, each.headers)
+            sections += [table, story.EARLIER] if story.SIGN in table else [table]
     return "\n\n".join(sections) + "\n"
 
 

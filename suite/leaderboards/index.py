@@ -13,13 +13,18 @@ from suite.leaderboards import (
     searches_page,
     story,
 )
-from suite.leaderboards.board import Board, Row
-from suite.leaderboards.markdown import MARK
+from suite.leaderboards.board import Board
+from suite.leaderboards.ranking import COLLAPSED, collapsed
 from suite.registry.schema import Scale
 from suite.results.searches import Search
 
 SCALES = (Scale.FULL, Scale.MINI)
 """In the order in which they are shown: real data come first."""
+_SCALE = {
+    Scale.FULL: "*Full scale*: real data and public pretrained weights.",
+    Scale.MINI: "*Mini scale*: the embedded miniature of a track, on networks that come with the "
+    "package. Its scores cannot be compared with published ones.",
+}
 
 
 def render(
@@ -31,13 +36,16 @@ def render(
 ) -> str:
     """`README.md` of the leaderboards; `methods` are all there are, measured or not; `answered`:
     there is a page of findings."""
-    sections = [f"{MARK}\n\n# Leaderboards", *_links(boards, searches, answered)]
+    sections = [f"{formats.MARK}\n\n# Leaderboards", *_links(boards, searches, answered)]
     measured = [board for board in boards if board.rows]
+    if measured:
+        sections += ["## Which method at which budget", _BUDGETS]
     for scale in SCALES:
         if own := [board for board in measured if board.scale == scale]:
             sections += _story(scale, own)
     if measured:
         sections += ["## What is not known", _unknown(measured, methods, searches)]
+        sections += ["## Every method", _EVERY]
     for scale in SCALES:
         sections += _methods([board for board in measured if board.scale == scale])
     others = [board for board in boards if not board.rows]
@@ -64,21 +72,27 @@ def _links(boards: Sequence[Board], searches: Sequence[Search], answered: bool) 
     return [" · ".join(links)] if links else []
 
 
+_BUDGETS = (
+    "The highest score on each board among the methods that store at most so much beside the "
+    "frozen backbone, for all tasks together (score @ stored ×). *= 3 more*: three others within "
+    "the budget are not told apart from it (paired tests, Holm's correction). **Bold**: not told "
+    "apart from the best of the whole board. *Not tested*: one seed, and nothing is known of how "
+    "runs vary. *detects*: the true difference that a typical pair of methods shows with 80 % "
+    "power in a single test."
+)
+_EVERY = (
+    "Score @ stored ×, sorted by score; over several boards, by the mean share of methods with a "
+    "higher one. **Bold**: not told apart from the best score of its column. *Italic*: not "
+    "comparable; its page says why. `6/8`: how many tasks have a score. "
+    f"{COLLAPSED}: on some task no better than one constant answer. "
+    f"{formats.NONE}: not measured, or not defined; its page says which."
+)
+
+
 def _story(scale: Scale, boards: Sequence[Board]) -> list[str]:
-    sections = [
-        f"## Which method at which budget, {scale} scale",
-        "The highest score on each board among the methods that store at most so much beside the "
-        "frozen backbone, for all tasks together (score @ stored ×). *= 3 more*: three others "
-        "within the budget are not told apart from it (paired tests, Holm's correction). **Bold**: "
-        "not told apart from the best of the whole board. *detects*: the true difference between "
-        "two methods that the board finds with 80 % power.",
-        story.by_board(boards),
-    ]
-    if scale.embedded:
-        sections.append(
-            "The mini scale is the embedded miniature of a track: its scores cannot be compared "
-            "with published ones."
-        )
+    sections = [f"### {scale.capitalize()} scale", _SCALE[scale], story.by_board(boards)]
+    if any(board.outdated for board in boards):
+        sections.append(story.EARLIER)
     if sum(bool(board.ranked) and story.is_tested(board) for board in boards) > 1:
         sections += [
             "Over these boards. `3 of 5`: on three of the five where the method is within the "
@@ -103,10 +117,7 @@ def _methods(boards: Sequence[Board]) -> list[str]:
     sections = []
     for track, members in sorted(by_track.items()):
         sections += [
-            f"## Every method: {track}, {members[0].scale} scale",
-            "Score @ stored ×, sorted by score; over several boards, by the mean share of methods "
-            "with a higher one. **Bold**: not told apart from the best score of its column. "
-            "*Italic*: not comparable; its page says why. `6/8`: how many tasks have a score.",
+            f"### {track}, {members[0].scale} scale",
             _table(members),
         ]
     return sections
@@ -114,20 +125,27 @@ def _methods(boards: Sequence[Board]) -> list[str]:
 
 def _table(boards: Sequence[Board]) -> str:
     methods = sorted({row.label for board in boards for row in board.rows}, key=_order(boards))
-    headers = ["method", *(f"[{board.backbone}]({board.name}.md)" for board in boards)]
+    headers = [
+        "method",
+        *(
+            f"[{board.backbone}]({board.name}.md){f' {story.SIGN}' if board.outdated else ''}"
+            for board in boards
+        ),
+    ]
     rows = []
     for method in methods:
-        found = [{row.label: row for row in board.rows}.get(method) for board in boards]
-        rows.append(
-            [formats.plain(method), *(_cell(row) if row else formats.NONE for row in found)]
-        )
+        rows.append([formats.plain(method), *(_cell(method, board) for board in boards)])
     return formats.table(rows, headers)
 
 
-def _cell(row: Row) -> str:
+def _cell(label: str, board: Board) -> str:
+    row = next((row for row in board.rows if row.label == label), None)
+    if row is None:
+        return formats.NONE
     if row.estimate is None or row.cost is None:
         return f"*{row.solved}/{len(row.tasks)}*"
     said = f"{row.score:.1f} @ {formats.stored(row.cost.stored_x)}"
+    said += f" {COLLAPSED}" if collapsed(row, board) else ""
     return f"*{said}*" if row.objections else f"**{said}**" if row.perhaps_best else said
 
 

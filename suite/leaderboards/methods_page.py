@@ -4,23 +4,29 @@ import re
 from collections.abc import Sequence
 
 from suite.leaderboards import formats
-from suite.leaderboards.markdown import MARK
+from suite.registry.cost_names import BACKBONE_NAMES, SITE_NAMES
 from suite.registry.schema import CostTerm, MethodEntry
 
 NAME = "methods.md"
+_ANCHOR = "names-in-the-expressions"
 
 
 def render(methods: Sequence[MethodEntry]) -> str:
     """The page `methods.md`."""
     sections = [
-        f"{MARK}\n\n# Methods",
+        f"{formats.MARK}\n\n# Methods",
         "What a method stores is counted from its file, and must equal the expression given here "
-        "in the dimensions of the backbone that `suite/registry/cost_names.py` explains. "
+        f"in the dimensions of the backbone, [whose names stand below](#{_ANCHOR}). "
         "A departure says where a method is not its paper's form. Systems that have no row are "
         "[out of scope, with the reason](../docs/scope.md).",
     ]
     for entry in sorted(methods, key=lambda each: each.name):
         sections += [f"## {entry.name}", *_paragraphs(entry)]
+    names = (
+        f"- {formats.code(name)}: {meaning}"
+        for name, meaning in (BACKBONE_NAMES | SITE_NAMES).items()
+    )
+    sections += ["## Names in the expressions", "\n".join(names)]
     return "\n\n".join(sections) + "\n"
 
 
@@ -48,8 +54,7 @@ def _paragraphs(entry: MethodEntry) -> list[str]:
         f"- Not on {family}: {formats.plain(text)}" for family, text in entry.unsupported.items()
     ]
     differences += [
-        f"- Departure: {formats.plain(departure.differs)} "
-        f"What it costs: {formats.plain(departure.costs)}"
+        f"- Departure: {formats.plain(departure.differs)} *Cost*: {formats.plain(departure.costs)}"
         for departure in entry.departures
     ]
     if differences:

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from suite.leaderboards import formats
-from suite.leaderboards.markdown import MARK
 from suite.registry.schema import TRIALS
 from suite.results.margins import margin_of
 from suite.results.searches import EXTENSIONS, Search, Trial
@@ -19,14 +18,14 @@ def render(searches: Sequence[Search]) -> str:
     for search in searches:
         by_track[search.track, search.scale].append(search)
     sections = [
-        f"{MARK}\n\n# How learning rates were chosen",
-        f"Every method that was searched tried {TRIALS} learning rates, on the tasks and with the "
-        "seeds of its row, and was judged on validation examples; test examples were not looked "
-        "at. While its best rate was the lowest or the highest one tried, it tried one more, by "
-        f"the ratio of the outermost two, at most {EXTENSIONS} times. The **best** rate is the "
-        "recipe's, or stands under `methods/rates`. Where a method has no row for a backbone, "
-        "no search of its rate is on record. "
-        "`python -m suite tune METHOD --tasks ...` makes an entry.",
+        f"{formats.MARK}\n\n# How learning rates were chosen",
+        f"A search, if it has no †, followed one rule: {TRIALS} learning rates, on the tasks and "
+        "with the seed of its row. Each was judged on validation examples; test examples were not "
+        "looked at. While its best rate was the lowest or the highest one tried, it tried one "
+        f"more, by the ratio of the outermost two, at most {EXTENSIONS} times. The **best** rate "
+        "is the recipe's, or stands under `methods/rates`. Where a method has no row for a "
+        "backbone, no search of its rate is on record. `python -m suite tune METHOD --tasks ...` "
+        "makes an entry.",
         "*Margin*: how far the best rate is ahead of the next best, ± half the 95 % interval of "
         "that difference, paired by task, over tasks. Where it is *within noise* the two rates "
         "are not told apart, and the other one might as well have been chosen; a score on "
@@ -55,7 +54,7 @@ def _table(searches: Sequence[Search]) -> str:
             formats.plain(search.name),
             formats.plain(search.backbone),
             formats.plain(", ".join(search.tasks)),
-            ", ".join(map(str, search.seeds)) + ("" if search.apart else " †"),
+            f"no. {', '.join(map(str, search.seeds))}{'' if search.apart else ' †'}",
             str(search.steps),
             *trials,
             *[""] * (most - len(trials)),
@@ -63,7 +62,7 @@ def _table(searches: Sequence[Search]) -> str:
             "edge" if search.best_is_at_edge else "",
         ]
         rows.append(row)
-    headers = ["method", "backbone", "tasks", "seeds", "steps"]
+    headers = ["method", "backbone", "tasks", "seed", "steps"]
     headers += [*(f"rate {number + 1}" for number in range(most)), "margin", "edge"]
     return formats.table(rows, headers, left=3)
 

@@ -12,13 +12,20 @@ from suite.results.ranks import detectable_difference, perhaps_best
 from suite.results.searches import Search
 from suite.results.statistics import Estimate
 
+SIGN = "°"
+EARLIER = (
+    f"{SIGN} Measured on an earlier version of its tasks: not comparable with the boards that have "
+    "no such sign, nor with what a run gives today."
+)
+"""What the sign of a board means; it stands where boards stand side by side."""
 BUDGETS = (0.01, 0.1, 1.0, math.inf)
 """What may be stored beside the frozen backbone, in backbones."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The highest score within a budget, and the rows within it that are not told apart from it."""
+    """The highest score within a budget, and the rows within it that are not told apart from it,
+    without those whose runs differ too much to tell."""
 
     best: Row
     equals: tuple[Row, ...]
@@ -30,9 +37,12 @@ def choose(board: Board, budget: float) -> Choice | None:
     rows = [row for row in board.ranked if row.cost and row.cost.stored_x <= budget]
     if not rows:
         return None
-    marks = perhaps_best(_estimates(rows)) if is_tested(board) else [False] * len(rows)
-    equals = tuple(row for row, mark in zip(rows, marks, strict=True) if mark)
-    return Choice(rows[0], equals)
+    best, *others = rows
+    if not is_tested(board):
+        return Choice(best, ())
+    marks = perhaps_best(_estimates(rows))[1:]
+    alike = [row for row, mark in zip(others, marks, strict=True) if mark and row.mark != "?"]
+    return Choice(best, (best, *alike))
 
 
 def is_tested(board: Board) -> bool:
@@ -45,7 +55,7 @@ def by_board(boards: Sequence[Board]) -> str:
     headers = ["board", "family", *map(_budget, BUDGETS), "detects"]
     rows = [
         [
-            f"[{board.track.name} on {board.backbone}]({board.name}.md)",
+            link(board),
             board.backbone_entry.family if board.backbone_entry else formats.NONE,
             *(_choice(choose(board, budget)) for budget in BUDGETS),
             _detectable(board),
@@ -72,7 +82,9 @@ def over_boards(boards: Sequence[Board]) -> str:
                 fits[row.label, budget] += bool(row.cost and row.cost.stored_x <= budget)
             for row in choice.equals if choice else ():
                 best[row.label, budget] += 1
-    labels = sorted(outscored, key=lambda label: (-fmean(outscored[label]), label))
+    labels = sorted(
+        outscored, key=lambda label: (-len(outscored[label]), -fmean(outscored[label]), label)
+    )
     among = [label for label in labels if any(best[label, budget] for budget in BUDGETS)]
     rows = [
         [
@@ -87,7 +99,7 @@ def over_boards(boards: Sequence[Board]) -> str:
     lines = [formats.table(rows, headers)]
     if never := [label for label in labels if label not in among]:
         lines.append(
-            f"Not among the best within any budget on any board: "
+            "At none of these budgets, on none of these boards, among the best: "
             f"{', '.join(map(formats.plain, never))}."
         )
     return "\n\n".join(lines)
@@ -98,7 +110,8 @@ def unknown(boards: Sequence[Board], unmeasured: Sequence[str], searches: Sequen
     rows = [(board, row) for board in boards for row in board.rows]
     lines = [
         "Methods that are not told apart are not shown to be equal: a true difference below what a "
-        "board *detects* is often missed."
+        "board *detects* is often missed, and so is a larger one of methods whose runs differ more "
+        "than is typical."
     ]
     if not any(board.ranked and not board.scale.embedded for board in boards):
         lines.append(
@@ -107,41 +120,56 @@ def unknown(boards: Sequence[Board], unmeasured: Sequence[str], searches: Sequen
         )
     single = [board for board in boards if any(len(row.seeds) < 2 for row in board.ranked)]
     if single:
-        lines.append(f"One seed alone, for some method at least: {_names(single)}.")
+        lines.append(f"One seed alone: {', '.join(map(_of_one_seed, single))}.")
     chosen = {
         (each.method, each.track, each.backbone, each.scale.value): each.best.learning_rate
         for each in searches
         if each.best and not each.setting
     }
-    tuned = sum(
-        _is_tuned(row, board, chosen.get((row.method, *_where(board)))) for board, row in rows
-    )
+    present = [(board, row) for board, row in rows if not board.outdated]
+    tuned = sum(_is_tuned(row, chosen.get((row.method, *_where(board)))) for board, row in present)
     lines.append(
-        f"{tuned} of {len(rows)} rows were measured at the learning rate that a search on the "
-        "board's own validation data chose; other options (ranks, reductions, thresholds) were "
-        "searched for none."
+        f"On present tasks {tuned} of {len(present)} rows were measured at the learning rate that "
+        "a recorded search on the board's own validation data chose; other options (ranks, "
+        "reductions, thresholds) were searched for none."
     )
     if old := [board for board in boards if board.outdated]:
         lines.append(
             f"Measured on earlier versions of their tasks, with which scores of today cannot be "
-            f"compared: {_names(old)}."
+            f"compared ({SIGN}): {_names(old)}."
         )
     if dirty := sum(row.uncommitted for _, row in rows):
         lines.append(f"{dirty} of {len(rows)} rows were measured with code that no commit holds.")
     if unmeasured:
         lines.append(f"Not measured: {', '.join(unmeasured)}.")
+    measured_on: dict[str, set[str]] = defaultdict(set)
+    for board, row in rows:
+        measured_on[row.method].add(board.name)
+    if once := sorted(name for name, own in measured_on.items() if len(own) == 1 < len(boards)):
+        lines.append(f"Measured on one board alone: {', '.join(once)}.")
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _is_tuned(row: Row, board: Board, chosen: float | None) -> bool:
-    """Whether a row was measured at the rate that was chosen for its method, on the present data:
-    a search leaves no older one on record."""
-    as_it_is = row.training[0] == row.method
-    return as_it_is and not board.outdated and row.learning_rates == (chosen,)
+def _is_tuned(row: Row, chosen: float | None) -> bool:
+    """Whether a row was measured at the rate that was chosen for its method."""
+    return row.training[0] == row.method and row.learning_rates == (chosen,)
+
+
+def _of_one_seed(board: Board) -> str:
+    """`glue on bert_mini (3 of 22 rows)`."""
+    single = sum(len(row.seeds) < 2 for row in board.ranked)
+    part = f" ({single} of {len(board.ranked)} rows)" if single < len(board.ranked) else ""
+    return _names([board]) + part
 
 
 def _where(board: Board) -> tuple[str, str, str]:
     return board.track.name, board.backbone, board.scale
+
+
+def link(board: Board) -> str:
+    """The board's name as a link to its page, with the sign of earlier tasks."""
+    sign = f" {SIGN}" if board.outdated else ""
+    return f"[{board.track.name} on {board.backbone}]({board.name}.md){sign}"
 
 
 def _names(boards: Sequence[Board]) -> str:

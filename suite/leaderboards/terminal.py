@@ -154,9 +154,8 @@ def _cells(row: Row, tasks: Sequence[str]) -> list[str]:
             formats.multiple(row.cost.total_x),
             formats.size(row.cost.tensor_bytes),
         ]
-    mark = " =" if row.perhaps_best else ""
     return [
-        formats.rank(row) + mark,
+        f"{formats.rank(row)} {row.mark}".rstrip(),
         row.label,
         formats.score(row),
         *found,

@@ -14,21 +14,26 @@ from itertools import combinations
 import numpy as np
 from scipy import special
 
-from suite.results.statistics import LEVEL, Array, Estimate, compare, holm
+from suite.results.statistics import LEVEL, Array, Comparison, Estimate, compare, holm
 
 DRAWS = 4000
 SEED = 20240
+FAR = 3.0
+"""A comparison says nothing if what it would detect is so many times what the others would."""
 
 
 @dataclass(frozen=True)
 class Rank:
-    """A method's place by score, the 95 % interval of its true place, and whether the best score
-    is not significantly higher than its own."""
+    """A method's place by score, and the 95 % interval of its true place."""
 
     place: int
     low: int
     high: int
     best: bool
+    """Whether the best score is not significantly higher than its own."""
+    unsure: bool = False
+    """Whether that is so only because its runs differ so much: the comparison with the best would
+    detect no difference below `FAR` times the median of what the others detect."""
 
 
 def ranks(estimates: Sequence[Estimate]) -> list[Rank]:
@@ -41,12 +46,20 @@ def ranks(estimates: Sequence[Estimate]) -> list[Rank]:
     scores = np.array([one.score for one in estimates])
     places = 1 + (scores[None, :] > scores[:, None]).sum(axis=1)
     lows, highs = _intervals(estimates)
-    marks = perhaps_best(estimates)
+    compared = _with_best(estimates)
+    marks = _not_below(compared)
+    typical = float(np.median([c.detectable for c in compared if c])) if any(compared) else 0.0
     # A leader among many close followers is rarely first in a draw, so that its interval may not
     # hold its own place: it is widened to do so.
     return [
-        Rank(int(place), min(low, int(place)), max(high, int(place)), mark)
-        for place, low, high, mark in zip(places, lows, highs, marks, strict=True)
+        Rank(
+            place=int(place),
+            low=min(low, int(place)),
+            high=max(high, int(place)),
+            best=mark,
+            unsure=mark and one is not None and one.detectable > FAR * typical,
+        )
+        for place, low, high, mark, one in zip(places, lows, highs, marks, compared, strict=True)
     ]
 
 
@@ -94,12 +107,19 @@ def _quantiles(freedom: float) -> Array:
 
 def perhaps_best(estimates: Sequence[Estimate]) -> list[bool]:
     """For every method, whether the best score is not significantly higher than its own."""
+    return _not_below(_with_best(estimates))
+
+
+def _with_best(estimates: Sequence[Estimate]) -> list[Comparison | None]:
+    """The best less every other; None for the best itself."""
+    leader = max(estimates, key=lambda one: one.score)
+    return [None if one is leader else compare(leader, one) for one in estimates]
+
+
+def _not_below(compared: Sequence[Comparison | None]) -> list[bool]:
     # Holm's correction: with twenty comparisons at 5 %, one would be significant by chance.
-    leader = max(range(len(estimates)), key=lambda i: estimates[i].score)
-    others = [i for i in range(len(estimates)) if i != leader]
-    worse = holm([compare(estimates[leader], estimates[i]).p for i in others])
-    told_apart = dict(zip(others, worse, strict=True))
-    return [not told_apart.get(i, False) for i in range(len(estimates))]
+    told_apart = iter(holm([one.p for one in compared if one]))
+    return [one is None or not next(told_apart) for one in compared]
 
 
 def detectable_difference(estimates: Sequence[Estimate]) -> float | None:

@@ -84,18 +84,22 @@ def test_precision_is_held_against_the_largest_setting_that_fits(
     assert "1 rounded rows are smaller than every setting" in found.answer
 
 
-@pytest.mark.parametrize(("rival", "front"), [(0.95, "no"), (0.8, "yes"), (0.6, "yes")])
-def test_taps_is_on_the_front_if_nothing_that_stores_no_more_is_better(
-    registry, make, rival, front
-):
+@pytest.mark.parametrize(
+    ("rival", "verdict"), [(0.95, "beaten"), (0.81, "not shown"), (0.6, "highest")]
+)
+def test_taps_is_beaten_if_something_that_stores_no_more_is_better(registry, make, rival, verdict):
     results = [
         *make.per_task("taps", 0.8, own=100),
         *make.per_task("other", rival, own=90),
         *make.per_task("large", 0.99, own=900),
     ]
     found = ask(questions.place_on_the_front, results, registry)
-    assert column(found, "on the front") == [front]
-    assert found.answer.endswith(f"{int(front == 'yes')} of 1 boards.")
+    assert column(found, "TAPS is") == [verdict]
+    assert found.answer == (
+        "At the best of its settings nothing that stores no more scores higher on "
+        f"{int(verdict == 'highest')} of 1 boards; on {int(verdict == 'not shown')} something "
+        f"does, but not significantly, and on {int(verdict == 'beaten')} it is beaten."
+    )
 
 
 def searches(between, step):
@@ -126,7 +130,7 @@ def searches(between, step):
 )
 def test_the_learning_rate_is_held_against_the_difference_of_methods(between, step, verdict):
     found = questions.learning_rate(searches(between, step))
-    assert column(found, "larger") == [verdict]
+    assert column(found, "larger, by Holm") == [verdict]
     assert column(found, "one step off") == [f"{step:.1f}"]
     assert column(found, "two methods") == [f"{3 * between:.1f}"]  # mean of |i - j| over 8 is 3
 

@@ -26,8 +26,8 @@ def test_every_measured_method_is_described_with_its_closed_form():
     )
     files = pages([result], registry)
     page, entry = files["methods.md"].decode(), registry.methods["lines"]
-    assert page.count("\n## ") == 1
-    assert "## lines" in page
+    assert page.count("\n## ") == 2
+    assert page.index("## lines") < page.index("## Names in the expressions")
     assert entry.title in page
     assert entry.notes in page
     assert entry.reference.url in page
@@ -43,6 +43,6 @@ def test_the_page_of_methods_says_where_they_depart_from_their_papers(make):
     ]
     page = methods_page.render([make.method("one", departures=departures), make.method("two")])
     one, two = page.split("## two")
-    assert "- Departure: Starts at zero. What it costs: Nothing stored." in one
-    assert "- Departure: No dropout. What it costs: Unknown." in one
+    assert "- Departure: Starts at zero. *Cost*: Nothing stored." in one
+    assert "- Departure: No dropout. *Cost*: Unknown." in one
     assert "Departure" not in two

@@ -3,7 +3,7 @@
 import pytest
 
 from suite.leaderboards import build, formats
-from suite.leaderboards.markdown import MARK
+from suite.leaderboards.formats import MARK
 from suite.registry import load
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from board import only, page, section
 
-from suite.leaderboards import markdown
+from suite.leaderboards import markdown, pages
 from suite.leaderboards.aggregate import boards, pools_of
 from suite.leaderboards.front import curves, points
 
@@ -29,6 +29,49 @@ def test_rows_are_sorted_by_score_and_those_that_may_be_best_are_marked(registry
     assert "**[full](https://example.org/full)**" in text
     assert "**[probe]" not in text
     assert "with 80 % power" in text
+
+
+def test_a_row_whose_runs_differ_far_more_than_others_is_no_candidate(registry, make):
+    results = [
+        *(r for name in ("full", "a", "b", "c") for r in make.per_task(name, 0.9, n=3000)),
+        *make.per_task("probe", 0.6, n=3000),
+    ]
+    for task in ("cola", "mrpc", "rte"):
+        for seed, accuracy in enumerate((0.95, 0.9, 0.3)):
+            results.append(make.cell("taps", task, seed, accuracy=accuracy, n=3000))
+    text = page(results, registry)
+    (line,) = [line for line in section(text, "Ranking").splitlines() if "| taps " in line]
+    assert line.split("|")[2].strip() == "?"
+    assert "? Its runs differ too much for it to be compared with the best: taps (" in text
+    first = pages(results, registry)["README.md"].decode()
+    assert ", = 3 more" in first, "the other four, one of them the best"
+    assert "**taps**" not in first
+
+
+def test_what_all_rows_have_in_common_is_said_once(registry, make):
+    alike = [*make.per_task("full", 0.9), *make.per_task("probe", 0.6)]
+    text = section(page(alike, registry), "Ranking")
+    assert "Every row has steps 300, seeds 3, hardware A." in text
+    assert "steps |" not in text
+    longer = [r.model_copy(update={"steps": 200}) for r in make.per_task("odd", 0.8)]
+    text = section(page([*alike, *longer], registry), "Ranking")
+    assert "Every row has seeds 3, hardware A." in text
+    (line,) = [line for line in text.splitlines() if "| odd " in line]
+    assert line.split("|")[-2].strip() == "600"
+
+
+def test_a_row_that_learned_nothing_on_a_task_says_so_where_it_is_ranked(registry, make):
+    chance = [
+        make.cell("probe", task, seed, accuracy=0.05 if task == "rte" else 0.95)
+        for task in ("cola", "mrpc", "rte")
+        for seed in (0, 1, 2)
+    ]
+    results = [*make.per_task("full", 0.9), *chance]
+    assert "[probe](https://example.org/probe)¶" in section(page(results, registry), "Ranking")
+    assert "Score no higher than the best constant answer: probe (rte)." in page(results, registry)
+    first = pages(results, registry)["README.md"].decode()
+    (line,) = [line for line in first.splitlines() if line.startswith("| probe") and "@" in line]
+    assert "× ¶" in line
 
 
 def test_single_runs_make_no_claim(registry, make):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from suite.leaderboards.board import Board, Row
-from suite.leaderboards.markdown import MARK
+from suite.leaderboards.formats import MARK
 from suite.registry.schema import PublishedRow
 
 NAME = "explorer.html"
