@@ -2,11 +2,11 @@
 
 from suite.console import shown
 from suite.engine import environment
+from suite.engine.attempt import failure
 from suite.engine.drain import drain
 from suite.engine.executor import chosen
 from suite.engine.progress import make_progress
 from suite.engine.settings import Settings
-from suite.engine.worker import failure
 from suite.errors import UserError
 from suite.planning.cells import Plan
 from suite.planning.hub import bring

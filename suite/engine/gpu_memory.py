@@ -13,8 +13,6 @@ from suite.results.records import CellKey, Result
 
 PROCESS_BYTES = 700 * 2**20
 """Memory of a process beside its tensors: CUDA context, libraries, workspaces."""
-RESERVED = 1.25
-"""Memory that PyTorch's allocator reserves, over the peak of what it has allocated."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ class GpuMemory:
         if not running:
             return True
         peaks = [self._peak(_kind(each.key, each.recipe)) for each in (cell, *running)]
-        measured = [peak * RESERVED + PROCESS_BYTES for peak in peaks if peak is not None]
+        measured = [peak + PROCESS_BYTES for peak in peaks if peak is not None]
         needed = sum(measured) + PROCESS_BYTES * processes
         return len(measured) == len(peaks) and needed <= self.free_bytes
 
@@ -88,7 +86,7 @@ class GpuMemory:
         peak = self._peak(_kind(cell.key, cell.recipe))
         if peak is None:
             return 1
-        return max(1, int(self.free_bytes // (peak * RESERVED + PROCESS_BYTES)))
+        return max(1, int(self.free_bytes // (peak + PROCESS_BYTES)))
 
     def _peak(self, kind: Kind) -> int | None:
         network, examples = kind

@@ -20,9 +20,10 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Most memory in use since `reset_peak`: allocated on the GPU, or resident in the process."""
+    """Most memory in use since `reset_peak`: reserved on the GPU, with the pools of CUDA graphs,
+    which nothing else can use; or resident in the process."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+        return torch.cuda.max_memory_reserved(device)
     if sys.platform == "linux":
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -5,30 +5,28 @@ import os
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from suite.console import one_line
+from suite.engine.attempt import Failure, attempt, failure, message_of
 from suite.engine.lifetime import end_with_parent, leave_signals_to_parent
-from suite.errors import Diverged, Unsupported, UserError
+from suite.errors import UserError
 from suite.planning.cells import Cell
 from suite.registry import Registry
 from suite.registry.schema import Store
 from suite.results.claims import Claim
 from suite.results.folder import SINGLES, Lookup, delta_path, work_folder
-from suite.results.records import CellKey, Result, Status
+from suite.results.records import CellKey, Result
 
 if TYPE_CHECKING:
     from suite.engine.cell import Trained
     from suite.engine.shared import Shared
     from suite.engine.workspace import Workspace
 
-T = TypeVar("T")
 REPORT_EVERY_SECONDS = 0.2
 
 
@@ -93,14 +91,6 @@ class TakenOver:
 
 
 @dataclass(frozen=True)
-class Failure:
-    """Why a part of a cell came to no end."""
-
-    status: Status
-    reason: str
-
-
-@dataclass(frozen=True)
 class Unwritable:
     """The files of a cell cannot be written, and so those of no other cell either."""
 
@@ -115,12 +105,15 @@ def work(
     end_with_parent(pipe)
     own = os.getpid()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # datasets would tell a server of every file of this machine that it loads.
+    os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
 
     import torch
     from tqdm import tqdm
 
+    from suite.engine import gpu_process
     from suite.engine.announcing import AnnouncingWorkspace
     from suite.engine.cell import Trained
     from suite.engine.checkpoint import remove as remove_checkpoint
@@ -130,10 +123,7 @@ def work(
     tqdm.set_lock(threading.RLock())
     torch.set_num_threads(threads)
     if device.startswith("cuda"):
-        torch.cuda.set_device(device)
-        # Images of a task have one size, so that cuDNN's trials for each shape pay off.
-        torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.benchmark = True
+        gpu_process.settle_on(device)
     workspace = AnnouncingWorkspace(
         registry, torch.device(device), threads, say=lambda what: pipe.send(Preparing(what))
     )
@@ -149,7 +139,7 @@ def work(
             with _captured(folder / "log.txt"):
                 # The cell before, if it is kept, differs from this one in nothing but `store`.
                 ready: Trained | Failure = (
-                    _attempt(partial(_trained, order, workspace, shared, out, pipe))
+                    attempt(partial(_trained, order, workspace, shared, out, pipe))
                     if kept is None
                     else kept
                 )
@@ -157,7 +147,7 @@ def work(
                 held = order.claim.is_held()
                 made = _stored(order, ready, workspace, folder) if held else None
                 _end_copy(own)
-                changed = shared.changed()
+                changed = _changed(shared, failed=isinstance(made or ready, Failure))
                 if changed:
                     print(f"changed, so that this process ends: {changed}")  # noqa: T201
                     made = made and _excluded(made, changed)
@@ -165,7 +155,7 @@ def work(
             kept = ready if order.more and not isinstance(ready, Failure) else None
             del ready
             if device.startswith("cuda"):
-                torch.cuda.empty_cache()  # cells of other processes may need this memory
+                gpu_process.free()
             if made is None or not order.claim.is_held():
                 pipe.send(TakenOver(cell.key))
                 continue
@@ -180,6 +170,17 @@ def work(
             pipe.send(Unwritable(str(error)))
         else:
             pipe.send(Finished(result, succeeded, changed))
+
+
+def _changed(shared: "Shared", *, failed: bool) -> str:
+    """What of all that cells share a cell has changed, in words."""
+    try:
+        return shared.changed()
+    except RuntimeError as error:
+        # After some faults nothing can be read from a GPU any more: the cell's failure tells why.
+        if not failed:
+            raise
+        return f"the state of the device ({message_of(error)})"
 
 
 def _excluded(made: Result | Failure, changed: str) -> Result | Failure:
@@ -239,58 +240,7 @@ def _stored(
 
     if isinstance(trained, Failure):
         return trained
-    return _attempt(partial(store_cell, order.cell, trained, workspace, folder))
-
-
-def _attempt(function: Callable[[], T]) -> T | Failure:
-    """What a part of a cell gives, or how it failed; the traceback goes to the log."""
-    import torch
-
-    from suite.engine.cell_checks import CellError
-
-    def failed(status: Status, error: BaseException) -> Failure:
-        if status != "unsupported":
-            with contextlib.suppress(OSError, ValueError):  # the log may have been closed
-                traceback.print_exc()
-        reason = " ".join(_message(error).split()) or type(error).__name__
-        if not isinstance(error, UserError | Unsupported | Diverged | CellError):
-            reason = f"{type(error).__name__}: {reason}"
-        return Failure(status, reason)
-
-    try:
-        return function()
-    except Unsupported as error:
-        return failed("unsupported", error)
-    except Diverged as error:
-        return failed("diverged", error)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        return failed("oom", error)
-    except Exception as error:
-        # "DefaultCPUAllocator: can't allocate memory" is a plain RuntimeError.
-        return failed("oom" if "allocate memory" in _message(error) else "failed", error)
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return "its message cannot be read"
-
-
-def failure(cell: Cell, status: Status, reason: str, log_of: Cell | None = None) -> Result:
-    """The result of a cell that produced none: its status and the reason. `log_of` is the cell
-    whose log tells more, if it is another one."""
-    log = work_folder(Path(), (log_of or cell).key) / "log.txt"
-    return Result(
-        cell=cell.key,
-        identity=cell.identity,
-        status=status,
-        # A name of a file need not be text, and a message is shortened before it is escaped.
-        reason=one_line(reason[:500])[:500],
-        log="" if status == "unsupported" else str(log),
-        recipe=cell.recipe,
-        options=dict(cell.options),
-    )
+    return attempt(partial(store_cell, order.cell, trained, workspace, folder))
 
 
 @contextlib.contextmanager

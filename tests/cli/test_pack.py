@@ -4,7 +4,7 @@ from pathlib import Path
 
 from planned import PLAN, RUN, write_results
 
-from suite.engine.worker import failure
+from suite.engine.attempt import failure
 from suite.results.folder import read_results
 from suite.results.searches import read_searches
 

@@ -1,5 +1,6 @@
 """Training steps on a GPU, with CUDA graphs and without: `pytest -m gpu`."""
 
+import gc
 from functools import cache
 
 import pytest
@@ -9,6 +10,7 @@ from tiny import tiny_backbone, tiny_data, tiny_tasks
 from suite.data.batching import Batches
 from suite.engine.capture import BEGINNING, SETTING
 from suite.engine.frozen import frozen_in_bfloat16
+from suite.engine.gpu_process import free, settle_on
 from suite.engine.loop import train
 from suite.engine.training_data import TaskBatches
 from suite.engine.workspace import adapt_model
@@ -23,6 +25,22 @@ pytestmark = [
 ]
 
 CUDA = torch.device("cuda")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_workers_do():
+    """The settings of a process that runs cells; trainings end before others begin."""
+    settle_on("cuda:0")
+    yield
+    gc.enable()
+    torch.backends.cudnn.benchmark = False
+
+
+@pytest.fixture(autouse=True)
+def alone():
+    free()
+
+
 STEPS = 12
 CASES = [
     ("full_finetuning", "resnet"),

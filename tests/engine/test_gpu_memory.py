@@ -41,7 +41,7 @@ def measured(cell: Cell, peak: int, device: str = "cuda:0", status: str = "ok") 
 
 def test_cells_whose_peaks_fit_run_side_by_side(cells):
     taps, adapters = cells["taps"], cells["adapters"]
-    memory = GpuMemory(10 * GIB, [measured(taps, 4 * GIB), measured(adapters, GIB)])
+    memory = GpuMemory(10 * GIB, [measured(taps, 5 * GIB), measured(adapters, GIB)])
     assert memory.admits(adapters, [taps])
     assert not memory.admits(taps, [taps])
     assert memory.admits(adapters, [taps, adapters])

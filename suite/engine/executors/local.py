@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 
 from suite.console import shown
+from suite.engine.attempt import failure
 from suite.engine.devices import Device, devices_for
 from suite.engine.executor import Outcome
 from suite.engine.main_memory import kills_for_memory
@@ -23,7 +24,6 @@ from suite.engine.worker import (
     TakenOver,
     TrainingEnded,
     Unwritable,
-    failure,
 )
 from suite.errors import UserError
 from suite.planning.cells import Cell, Job, Plan

@@ -16,6 +16,7 @@ import ray
 from ray.exceptions import ActorUnschedulableError, RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from suite.engine.attempt import failure
 from suite.engine.devices import WORKERS_OF_A_GPU
 from suite.engine.executor import Outcome
 from suite.engine.gpu_memory import GpuMemory, measured_before
@@ -23,7 +24,6 @@ from suite.engine.main_memory import needed
 from suite.engine.place import Place, Report, gpu_bytes
 from suite.engine.progress import Progress
 from suite.engine.settings import Settings
-from suite.engine.worker import failure
 from suite.errors import UserError
 from suite.planning.cells import Cell, Job, Plan
 from suite.registry import Registry

@@ -8,7 +8,10 @@ rows, added up in a fixed order: no atomics, the same bits every time.
 
 # ruff: noqa: ANN001, ANN201 - the arguments of a kernel are typed by each launch
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 import torch
 import triton
@@ -19,6 +22,8 @@ from suite.nn.kernels.launch import Launch, dot_precision
 
 REDUCE = Launch({"BLOCK": 512}, num_warps=4, num_stages=2)
 
+P = ParamSpec("P")
+R = TypeVar("R")
 PROGRAMS = 528
 """Programs of the weight gradient: four for each multiprocessor of an H100."""
 
@@ -367,6 +372,18 @@ class Shape:
         }
 
 
+def _where_tensors_are(function: Callable[P, R]) -> Callable[P, R]:
+    """The same on the device of its first argument: Triton launches on the current one."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with torch.cuda.device_of(args[0]):  # none for the CPU tensors of an interpreter
+            return function(*args, **kwargs)
+
+    return call
+
+
+@_where_tensors_are
 def forward(
     y: Tensor, weights: list[Tensor], norm: str, epsilon: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -387,6 +404,7 @@ def forward(
     return out, z, mean, rstd
 
 
+@_where_tensors_are
 def backward(
     grad: Tensor,
     y: Tensor,

@@ -26,8 +26,10 @@ from measure import Failed, Row, write_csv  # noqa: E402
 from suite.contract.fixture import family_bench  # noqa: E402
 from suite.data.batching import Batches  # noqa: E402
 from suite.data.encode import encode_task  # noqa: E402
+from suite.engine import gpu_process  # noqa: E402
 from suite.engine.capture import SETTING  # noqa: E402
 from suite.engine.loop import train  # noqa: E402
+from suite.engine.peak_memory import peak_bytes, reset_peak  # noqa: E402
 from suite.engine.training_data import TaskBatches  # noqa: E402
 from suite.engine.workspace import Workspace, adapt_model  # noqa: E402
 from suite.method.load import load_method  # noqa: E402
@@ -109,12 +111,13 @@ def _run(name: str, family: str, device: torch.device, registry: Registry, steps
             times[step] = time.perf_counter()
 
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+        gpu_process.free()
+    reset_peak(device)
     recipe = Recipe(steps=-(-steps // len(tasks)), evaluations=1, batch_size=32)
     done = train(model, method, data, recipe, 0, note)
     (first, begun), *_, (last, ended) = sorted(times.items())
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-    return Run(1000 * (ended - begun) / (last - first), peak / 2**20, done.execution)
+    step = 1000 * (ended - begun) / (last - first)
+    return Run(step, peak_bytes(device) / 2**20, done.execution)
 
 
 def _finish(device: torch.device) -> None:
@@ -133,6 +136,7 @@ def main() -> int:
     if not torch.cuda.is_available():
         print("This benchmark measures a CUDA device, and there is none here.", file=sys.stderr)
         return 2
+    gpu_process.settle_on("cuda:0")
     started, rows, registry = time.perf_counter(), [], load()
     header = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__}
     for name, family in CASES:
