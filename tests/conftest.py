@@ -21,13 +21,25 @@ LONGEST = (
     "contract/test_networks.py",
     "cli/test_tune.py",
     "export/test_exported_models.py",
+    "results/test_moderation.py",
+    "results/test_ranks.py",
     "engine/test_pool.py",
     "engine/test_local_executor.py",
     "cli/test_command_line.py",
     "test_door.py",
+    "test_readme.py",
+    "engine/test_shared.py",
+    "cli/test_submit.py",
+    "tasks/test_glue_mini.py",
 )
 """Files that take longest. They come first, so that no process is still busy with one when the
 others have nothing left to do."""
+
+
+# Before numpy is imported: the processes that share the cores have one thread each.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Before datasets is: it would look for a server at every file that is read, and wait where none is.
+os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
 
 
 # xdist's controller runs no test: what needs torch, whose import takes seconds, is imported later.
@@ -61,25 +73,53 @@ def economy():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_files_are_parsed_once():
+def own_files_are_read_once():
     """A registry that a test writes stands before the package's own, of two hundred files, which
-    each `load` would parse anew. They are still read, and checked, each time."""
-    from suite.registry import loader
+    do not change while tests run: each `load` would parse and check them anew, and each plan would
+    follow the code of the same methods anew, wherever they were written."""
+    from suite.planning import code_cache
+    from suite.registry import loader, remembered
 
-    parse = loader.read
-    documents = {}
+    parse, validate, state, current = (
+        loader.read, loader.validate, remembered._state, code_cache._current
+    )  # fmt: skip
+    documents, entries, states, known = {}, {}, {}, {}
 
     def read(path):
         if not path.is_relative_to(ROOT):
             return parse(path)
-        key = path, path.read_bytes()
-        if key not in documents:
-            documents[key] = parse(path)
+        if path not in documents:
+            documents[path] = parse(path)
         # What checks find is added to the document.
-        return replace(documents[key], problems=[*documents[key].problems])
+        return replace(documents[path], problems=[*documents[path].problems])
+
+    def checked(document, kind, adapter):
+        if not document.path.is_relative_to(ROOT) or document.problems:
+            return validate(document, kind, adapter)
+        key = document.path, kind
+        if key not in entries:
+            entries[key] = validate(document, kind, adapter)
+        return entries[key]
+
+    def digest(folders):
+        found = []
+        for folder in folders:
+            if folder.is_relative_to(ROOT) and folder not in states:
+                states[folder] = state([folder])
+            found.append(states[folder] if folder in states else state([folder]))
+        return None if None in found else " ".join(found)
+
+    def of_code(methods):
+        found = current(methods)
+        first = known.setdefault((methods.name, found.files), found)
+        found.cells, found.metrics = first.cells, first.metrics
+        return found
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loader, "read", read)
+        patch.setattr(loader, "validate", checked)
+        patch.setattr(remembered, "_state", digest)
+        patch.setattr(code_cache, "_current", of_code)
         yield
 
 

@@ -15,15 +15,25 @@ from suite.results.folder import read_results
 
 INTERNET = ("AF_INET", "AF_INET6")
 HERE = Path(__file__).parent
-CUT: list[bool] = []
-"""Whether a look at the network ends what looks."""
+CUT: list[int] = []
+"""The descriptor that is told of a look at the network, if that ends what looks."""
 
 
 def refuse(event, values):
     if CUT and event == "socket.getaddrinfo":
-        raise RuntimeError(f"a name was looked up: {values[0]}")
+        ended(f"a name was looked up: {values[0]}")
     if CUT and event == "socket.connect" and values[0].family.name in INTERNET:
-        raise RuntimeError(f"a connection was opened to {values[1]}")
+        ended(f"a connection was opened to {values[1]}")
+
+
+def ended(what):
+    # Written as well, because a library may go on after any error, in a forked process too.
+    os.write(CUT[0], f"{what}\n".encode())
+    raise RuntimeError(what)
+
+
+def descriptor(path):
+    return os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 
 
 @pytest.fixture
@@ -37,9 +47,11 @@ def cut(monkeypatch, tmp_path):
     # Set anew by a rehearsal, and put back after the test.
     monkeypatch.setenv("SUITE_DATA", "/nowhere")
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    CUT.append(True)
-    yield
-    CUT.clear()
+    looks = tmp_path / "looks.txt"
+    CUT.append(descriptor(looks))
+    yield looks
+    os.close(CUT.pop())
+    assert looks.read_text() == ""
 
 
 @pytest.mark.parametrize(
@@ -51,8 +63,10 @@ def cut(monkeypatch, tmp_path):
     ],
 )
 def test_the_guard_sees_a_look_at_the_network(cut, look):
-    with pytest.raises(RuntimeError, match=r"a name was looked up|a connection was opened"):
+    with pytest.raises(RuntimeError, match=r"a name was looked up|a connection was opened") as seen:
         look()
+    assert cut.read_text() == f"{seen.value}\n"
+    cut.write_text("")
 
 
 def test_a_real_board_is_rehearsed_without_a_network(cut, forked, tmp_path):
@@ -75,11 +89,12 @@ PAPERS = [
     if Scale.FULL in track.backbones and not track.name.startswith(("small", "pacs"))
 ]
 SITE = f"""
+import os
 import sys
 sys.path.insert(0, {str(HERE)!r})
 import test_rehearse
 sys.addaudithook(test_rehearse.refuse)
-test_rehearse.CUT.append(True)
+test_rehearse.CUT.append(test_rehearse.descriptor(os.environ["LOOKS"]))
 """
 """Run by every Python that starts."""
 
@@ -87,7 +102,7 @@ test_rehearse.CUT.append(True)
 @pytest.mark.nightly
 @pytest.mark.parametrize("track", PAPERS)
 def test_every_track_of_a_paper_is_rehearsed_without_a_network(tmp_path, track):
-    guard, out = tmp_path / "guard", tmp_path / "out"
+    guard, out, looks = tmp_path / "guard", tmp_path / "out", tmp_path / "looks.txt"
     guard.mkdir()
     (guard / "sitecustomize.py").write_text(SITE)
     paths = [str(guard), str(HERE.parents[1])]
@@ -95,7 +110,12 @@ def test_every_track_of_a_paper_is_rehearsed_without_a_network(tmp_path, track):
     words = ("-m", "lora", "-t", f"{track}/{entry.tasks[0]}", "-b", entry.backbones[Scale.FULL][0])
     done = subprocess.run(
         [sys.executable, "-m", "suite", "rehearse", *words, "--budget", "1e-6", "--out", str(out)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "XDG_CACHE_HOME": str(tmp_path)},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(paths),
+            "XDG_CACHE_HOME": str(tmp_path),
+            "LOOKS": str(looks),
+        },
         capture_output=True,
         text=True,
         timeout=1200,
@@ -104,3 +124,4 @@ def test_every_track_of_a_paper_is_rehearsed_without_a_network(tmp_path, track):
     assert done.returncode == 0, done.stderr
     (result,) = read_results(out).values()
     assert (result.status, result.steps) == ("ok", 1)
+    assert looks.read_text() == ""
