@@ -21,7 +21,7 @@ DECIMAL = re.compile(r"-?\d+\.\d+")
 
 
 PUBLISHED = ("visual-domains.vit_mini.mini.jsonl",)
-"""The published results that the page on Python asks for; to read all takes ten times as long."""
+"""Published results that suffice as an example; to read all takes ten times as long."""
 
 
 @contextlib.contextmanager

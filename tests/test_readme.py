@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from committed import FOLDER
-from pages import workplace
+from few import few_examples
+from pages import PUBLISHED, workplace
 
 import suite
 from suite.cli.main import build_parser, main
@@ -47,7 +48,13 @@ def test_there_is_an_example_of_every_kind():
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_examples_of_commands_work_on_a_fresh_clone(clone, words, capsys):
+def test_examples_of_commands_work_on_a_fresh_clone(tmp_path, cache, words, capsys):
+    # All boards would take ten times as long to export as one.
+    with workplace(tmp_path, cache, PUBLISHED if "--export" in words else ()):
+        check_example(tmp_path, words, capsys)
+
+
+def check_example(clone, words, capsys):
     options = build_parser().parse_args(words)
     if words[0] in QUICK:
         assert main(words) == 0
@@ -64,9 +71,10 @@ def test_examples_of_commands_work_on_a_fresh_clone(clone, words, capsys):
 
 
 @pytest.mark.usefixtures("forked")
-def test_the_python_example_works_with_fewer_steps(clone, monkeypatch):
+def test_the_python_example_works_with_fewer_steps(clone, monkeypatch, tmp_path):
+    few_examples(monkeypatch, tmp_path / "cache")
     (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
-    monkeypatch.setattr(suite, "run", functools.partial(suite.run, steps=2, quiet=True))
+    monkeypatch.setattr(suite, "run", functools.partial(suite.run, steps=2, jobs=1, quiet=True))
     names = {}
     exec(textwrap.dedent(code), names)
     assert len(names["results"]) == 6

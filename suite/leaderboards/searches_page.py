@@ -17,10 +17,11 @@ def render(searches: Sequence[Search]) -> str:
     by_track: dict[tuple[str, str], list[Search]] = defaultdict(list)
     for search in searches:
         by_track[search.track, search.scale].append(search)
+    apart = all(search.apart for search in searches)
     sections = [
         f"{formats.MARK}\n\n# How learning rates were chosen",
-        f"A search, if it has no †, followed one rule: {TRIALS} learning rates, on the tasks and "
-        "with the seed of its row. Each was judged on validation examples; test examples were not "
+        f"A search{'' if apart else ' without †'} tried {TRIALS} learning rates, on the tasks and "
+        "with the seed of its row, and judged each on validation examples; test examples were not "
         "looked at. While its best rate was the lowest or the highest one tried, it tried one "
         f"more, by the ratio of the outermost two, at most {EXTENSIONS} times. The **best** rate "
         "is the recipe's, or stands under `methods/rates`. Where a method has no row for a "
@@ -33,7 +34,7 @@ def render(searches: Sequence[Search]) -> str:
         "rows are older than their search, the first page counts. *Edge*: the best rate is the "
         "lowest or the highest one tried, so that a better one may lie beyond.",
     ]
-    if any(not search.apart for search in searches):
+    if not apart:
         sections.append(
             "† Made with seeds that results are scored with, and without going on at an edge. The "
             f"others took seeds from {FIRST_SEARCH_SEED} on, which no result has."

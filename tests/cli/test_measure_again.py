@@ -31,14 +31,14 @@ def test_the_commands_of_a_page_give_the_page_again(tmp_path, monkeypatch, capsy
         main([str(word) for word in words])
         assert "Traceback" not in capsys.readouterr().err
 
-    run = ("run", "-q", "--registry", registry)
+    run = ("run", "-q", "-j", 1, "--registry", registry)
     call(first, *run, "-m", "wide,refuses,raises", "-t", "colours", "--seeds", "0,1")
     call(first, *run, "-m", "wide", "-t", "reds", "--set", "wide.width=2", "--steps", "6")
     page = (first / PAGE).read_text()
     commands = re.findall(r"^    python -m suite (run .*)$", page, flags=re.M)
     assert len(commands) == 2
     for command in commands:
-        call(second, *shlex.split(command), "-q")
+        call(second, *shlex.split(command), "-q", "-j", 1)
     assert (second / PAGE).read_text() == page
     assert "wide[steps=6,width=2]" in page or "wide[width=2,steps=6]" in page
     assert "not on a Friday" in page

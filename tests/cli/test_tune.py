@@ -38,7 +38,7 @@ def tune(registry, tmp_path, monkeypatch, capsys, forked):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def run(*words):
-        where = ["--registry", str(registry), "--out", str(tmp_path / "o")]
+        where = ["--registry", str(registry), "--out", str(tmp_path / "o"), "-j", "1"]
         code = main(["tune", "good", "--tasks", "colours", "--seeds", "100", *words, *where])
         return code, capsys.readouterr()
 

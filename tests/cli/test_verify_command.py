@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from few import few_examples
 
 import suite
 from suite.cli.main import main
@@ -10,8 +11,10 @@ from suite.cli.main import main
 def folder(tmp_path_factory, forked):
     """Results of two short cells, with their deltas."""
     out = tmp_path_factory.mktemp("verified")
-    suite.run("linear_probe", "rte,stsb", "bert_mini", steps=3, out=out, quiet=True)
-    return out
+    with pytest.MonkeyPatch.context() as patch:
+        few_examples(patch, tmp_path_factory.mktemp("cache"))
+        suite.run("linear_probe", "rte,stsb", "bert_mini", steps=3, jobs=1, out=out, quiet=True)
+        yield out
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
+from few import few_examples
 
 from suite.contract.fixture import BATCH, EXAMPLES, STEPS, make_bench
 from suite.engine import training_data
@@ -35,7 +36,7 @@ class Heads(Method):
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        few_examples(patch, tmp_path_factory.mktemp("cache"))
         yield load()
 
 

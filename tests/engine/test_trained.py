@@ -12,7 +12,7 @@ def trained(tmp_path_factory, forked):
     registry, out = tmp_path_factory.mktemp("registry"), tmp_path_factory.mktemp("trained")
     write_tasks(registry)
     methods = "shared_finetuning,kd_mtl,lines,linear_probe"
-    words = {"registry": registry, "out": out, "quiet": True}
+    words = {"registry": registry, "out": out, "jobs": 1, "quiet": True}
     found = suite.run(methods, TEXTS, "bert_mini", steps=4, **words)
     counts = {}
     for result in found:

@@ -68,7 +68,7 @@ def test_a_fault_changes_a_sentence_by_a_word_or_two():
 
 
 def test_the_pretraining_corpus_holds_no_reserved_sentence():
-    corpus = documents(2000, strays=0.3)
+    corpus = documents(600, strays=0.3)
     assert not any(map(reserved, (text for d in corpus for text in (d.first, d.second) if text)))
-    assert 0.2 < sum(not document.coherent for document in corpus) / 2000 < 0.4
-    assert corpus == documents(2000, strays=0.3)
+    assert 0.2 < sum(not document.coherent for document in corpus) / 600 < 0.4
+    assert corpus == documents(600, strays=0.3)

@@ -1,19 +1,11 @@
-from dataclasses import replace
-from itertools import combinations
-
 import numpy as np
 import pytest
-from committed_boards import EVERY_BOARD, NAMES, Simulator, board_of, published
 from scipy.special import digamma, polygamma
 
 from suite.errors import UserError
-from suite.leaderboards.aggregate import boards
-from suite.registry import load
 from suite.results import noise
 from suite.results.moderation import moderated
-from suite.results.statistics import Estimate, RunNoise, compare
-
-DRAWS = 120
+from suite.results.statistics import Estimate, RunNoise
 
 
 def rows(variances, seeds=3, cells=1):
@@ -82,47 +74,6 @@ def test_among_seeds_that_agree_exactly_a_row_that_varies_stands_alone():
     found, _ = moderated([*rows([0.0] * 8), *rows([400.0])])
     assert found[8].noise == RunNoise(pytest.approx(400.0), 2)
     assert all(one.noise.variance == 0 for one in found[:8])
-
-
-def test_every_board_of_several_seeds_is_looked_at():
-    assert {*published()} == {*NAMES}
-
-
-@pytest.mark.parametrize("alike", [True, False], ids=["alike", "unlike"])
-@EVERY_BOARD
-def test_intervals_cover_the_truth_whatever_their_width(name, alike):
-    simulator, rng = Simulator(board_of(name), alike), np.random.default_rng(11)
-    covered = np.empty((DRAWS, len(simulator.truth)))
-    widths = np.empty_like(covered)
-    for draw in range(DRAWS):
-        low, high = np.array([one.interval() for one in simulator.draw(rng)]).T
-        covered[draw] = (low <= simulator.truth) & (simulator.truth <= high)
-        widths[draw] = high - low
-    for fifth in np.array_split(np.argsort(widths, axis=None, kind="stable"), 5):
-        member = np.isin(np.arange(widths.size), fifth).reshape(widths.shape)
-        share = covered[member].mean()
-        # The intervals of one draw rest on the same examples: they miss together.
-        missed = ((covered - share) * member).sum(axis=1)
-        room = 2 * (missed**2).sum() ** 0.5 / member.sum()
-        assert 0.93 - room <= share <= 0.98 + room, (share, room)
-
-
-@pytest.mark.nightly
-def test_two_seeds_of_one_method_are_seldom_told_apart():
-    registry, apart = load(), []
-    for name, results in published().items():
-        whole, singles = board_of(name), {}
-        for seed in (0, 1, 2):
-            own = [result for result in results if result.cell.seed == seed]
-            (board,) = [board for board in boards(own, registry) if board.name == name]
-            singles[seed] = {row.label: row.estimate for row in board.ranked}
-        for row in whole.ranked:
-            others = [r.estimate for r in whole.ranked if r.joint == row.joint and r is not row]
-            pool = moderated([replace(one, noise=None) for one in others])[1]
-            pair = {seed: replace(singles[seed][row.label], noise=pool) for seed in singles}
-            apart += [compare(pair[a], pair[b]).p < 0.05 for a, b in combinations(pair, 2)]
-    assert len(apart) > 300
-    assert np.mean(apart) <= 0.07
 
 
 def test_a_noise_file_that_a_merge_left_in_conflict_is_named(tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from committed_boards import EVERY_BOARD, Simulator, board_of
 
 from suite.results.ranks import detectable_difference, ranks
 from suite.results.statistics import Estimate, RunNoise, compare
@@ -57,16 +56,3 @@ def test_the_detectable_difference_is_that_of_a_typical_pair():
     assert detectable_difference(found) == pytest.approx(2.8 * 2**0.5, rel=0.1)
     assert detectable_difference(found[:1]) is None
     assert compare(*found[:2]).detectable == pytest.approx(2.8 * 2**0.5, rel=0.1)
-
-
-@EVERY_BOARD
-def test_rank_intervals_and_marks_hold_the_truth(name):
-    simulator, rng = Simulator(board_of(name)), np.random.default_rng(12)
-    truth = 1 + (simulator.truth[None, :] > simulator.truth[:, None]).sum(axis=1)
-    inside, marked = [], []
-    for _ in range(60):
-        found = ranks(simulator.draw(rng))
-        inside += [r.low <= place <= r.high for r, place in zip(found, truth, strict=True)]
-        marked.append(found[int(simulator.truth.argmax())].best)
-    assert np.mean(inside) >= 0.95
-    assert np.mean(marked) >= 0.95

@@ -145,7 +145,7 @@ def test_two_dogs_are_no_fault_of_the_two_dogs():
 def test_questions_that_differ_in_qqp_differ_in_what_they_ask(slot):
     """A question for the agent says nothing of how many there are."""
     glue, dice = module(), Dice(0)
-    for _ in range(3000):
+    for _ in range(600):
         fact = event(dice, modifiers=0.3, negated=0.1)
         other = glue._distorted(dice, fact, untouched=slot)
         seed = dice.below(2**32)

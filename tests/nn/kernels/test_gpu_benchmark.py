@@ -1,6 +1,6 @@
 """The GPU benchmark as far as it runs without one."""
 
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -27,12 +27,14 @@ CPU = torch.device("cpu")
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("script", ["", "graphs.py"])
-def test_refuses_to_run_without_a_gpu(script):
-    command = [sys.executable, str(FOLDER / script)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 2
-    assert "there is none here" in result.stderr
-    assert not result.stdout
+def test_refuses_to_run_without_a_gpu(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [script])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(FOLDER / script), run_name="__main__")
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert "there is none here" in said.err
+    assert not said.out
 
 
 def test_every_variant_takes_its_steps(tmp_path):
