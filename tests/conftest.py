@@ -131,10 +131,10 @@ def _work(*arguments):
 
 
 @pytest.fixture(scope="module")
-def forked():
+def forked(request):
     """Workers are forked from this process, which has imported what they need, and not started
     anew, with imports of some seconds in each. What needs real ones runs `shell.suite`."""
-    from suite.engine import processes
+    from suite.engine import processes, shared
     from suite.engine.devices import resolve_device
 
     with pytest.MonkeyPatch.context() as patch:
@@ -146,6 +146,9 @@ def forked():
             stand_in = SimpleNamespace(get_context=lambda kind: context)
             patch.setattr(processes, "multiprocessing", stand_in)
             patch.setattr(processes, "work", _work)
+        if not request.module.__name__.endswith("test_shared"):
+            # Each worker would list all functions of the libraries, for changes that no cell makes.
+            patch.setattr(shared, "WATCHED", ("suite",))
         yield
 
 
