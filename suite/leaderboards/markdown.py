@@ -146,17 +146,17 @@ def _published(board: Board) -> str:
     measured = {row.method: row.score for row in board.ranked if not row.setting}
     gaps = any(row.method in measured for row in board.published)
     tasks = [t for t in board.track.tasks if any(t in row.scores for row in board.published)]
-    rows, settings = [], []
+    sources = list(dict.fromkeys(row.source for row in board.published))
+    settings = list(dict.fromkeys(row.setting for row in board.published if row.setting))
+    digits = 0 if board.track.score == "decathlon" else 1
+    rows = []
     for row in board.published:
-        if row.setting and row.setting not in settings:
-            settings.append(row.setting)
         gap = f"{measured[row.method] - row.score:+.1f}" if row.method in measured else formats.NONE
         rows.append(
             [
                 formats.plain(row.label),
                 "published" if row.verified else "published (unverified)",
-                formats.plain(row.source),
-                f"{row.score:.1f}",
+                f"{row.score:.{digits}f}",
                 *([gap] if gaps else []),
                 formats.stored(row.stored_x) if row.stored_x is not None else formats.NONE,
                 formats.multiple(row.total_x) if row.total_x is not None else formats.NONE,
@@ -164,24 +164,24 @@ def _published(board: Board) -> str:
                 if row.per_task_percent is not None
                 else formats.NONE,
                 *(f"{row.scores[t]:.1f}" if t in row.scores else formats.NONE for t in tasks),
+                str(sources.index(row.source) + 1),
                 str(settings.index(row.setting) + 1) if row.setting else formats.NONE,
             ]
         )
-    headers = ["method", "status", "source", "score"]
-    headers += ["ours minus published"] if gaps else []
-    headers += ["stored ×", "total ×", "per task %", *tasks, "setting"]
+    headers = ["method", "status", "score", *(["ours minus published"] if gaps else [])]
+    headers += ["stored ×", "total ×", "per task %", *tasks, "source", "setting"]
     lines = [
         "## Published results",
         "Not measured by this suite, and never ranked with rows that were. *Unverified*: the "
-        "number was not read in the source itself. Papers do not count heads as stored, and the "
-        "two costs here do not either.",
-        formats.table(rows, headers, left=3),
+        "number was not read in the source itself. *Stored ×*: what is stored beside the frozen "
+        "backbone for all tasks, in backbones; *total ×*: with the backbone, where it is needed; "
+        "*per task %*: of the backbone. Papers do not count heads as stored, and these do not "
+        "either.",
+        formats.table(rows, headers, left=2),
     ]
-    if settings:
-        lines += [
-            "Settings:",
-            "\n".join(f"{i}. {formats.plain(s)}" for i, s in enumerate(settings, 1)),
-        ]
+    for head, said in (("Sources:", sources), ("Settings:", settings)):
+        if said:
+            lines += [head, "\n".join(f"{i}. {formats.plain(s)}" for i, s in enumerate(said, 1))]
     return "\n\n".join(lines)
 
 

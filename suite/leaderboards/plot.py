@@ -37,6 +37,10 @@ _STYLE = {
 }
 
 
+FEWEST = 3
+"""Published points below which a plot shows nothing that the table does not."""
+
+
 def content(board: Board) -> tuple[object, ...]:
     """Everything that is drawn of a board: two with the same content have the same plot."""
     track = board.track
@@ -47,7 +51,7 @@ def content(board: Board) -> tuple[object, ...]:
 def render(board: Board) -> bytes | None:
     """The plot as SVG, the same bytes for the same board; None if there is nothing to show."""
     shown = points(board)
-    if not shown:
+    if not shown or (len(shown) < FEWEST and all(p.published for p in shown)):
         return None
     # From the library's defaults, so that a user's matplotlibrc does not change the bytes.
     with style.context(["default", _STYLE]):
