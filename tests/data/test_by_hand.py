@@ -44,9 +44,9 @@ def test_the_table_names_everything_that_is_not_on_the_hub():
             assert f"`{backbone.source.id}/" in table, backbone.name
 
 
-def draw(path, value):
+def draw(path, value, green=0):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (32, 24), (value, 0, 0)).save(path)
+    Image.new("RGB", (32, 24), (value, green, 0)).save(path)
 
 
 def test_lists_become_what_the_tasks_of_vtab_read(data):
@@ -69,6 +69,24 @@ def test_lists_become_what_the_tasks_of_vtab_read(data):
         assert np.array(found["label"]).tolist() == labels[split]
         (images,) = found["image"].chunks()
         assert images[:, 0, 0, 0].tolist() == [80 * number + 10 * i for i in range(8)]
+
+
+def test_folders_become_what_the_tasks_of_piggyback_read(data):
+    made: dict = {}
+    exec(code("lists").split("\nwrite(")[0], made)
+    task = REGISTRY.tasks["imagenet-to-sketch/flowers"]
+    names = [f"{number:03d}" for number in range(len(task.output.labels))]
+    for first, split in enumerate(("train", "test")):
+        # The task takes 200 of the rows of train for validation.
+        for number, name in enumerate(names):
+            for copy in range(1 if split == "test" else 3):
+                draw(Path("flowers", split, name, f"{copy}.png"), number, 200 * first)
+        pairs = made["folders"](f"flowers/{split}")
+        made["write"](f"flowers/{split}", pairs, f"imagenet-to-sketch/flowers/{split}")
+    splits = load_splits(task, Scale.FULL, 16)
+    assert np.array(splits.test["label"]).tolist() == [*range(len(names))]
+    (images,) = splits.test["image"].chunks()
+    assert images[:, 0, 0].tolist() == [[number, 200, 0] for number in range(len(names))]
 
 
 def test_annotations_of_the_decathlon_are_numbered_from_zero(data):
