@@ -13,7 +13,7 @@ from suite.registry import Registry, load
 from suite.registry.entries import split_names
 from suite.registry.names import did_you_mean, normal
 from suite.registry.problems import as_error
-from suite.registry.schema import BackboneEntry, Scale
+from suite.registry.schema import BackboneEntry, MethodEntry, Scale
 
 
 def validate(options: argparse.Namespace) -> int:
@@ -59,7 +59,7 @@ def check(options: argparse.Namespace) -> int:
         (task,) = registry.select_tasks([options.name])
         from suite.contract.tasks import check_task
 
-        found = (Row("", each.check, each.fault) for each in check_task(task))
+        found = (Row(each.scale, each.check, each.fault) for each in check_task(task))
         return _report(task.name, found, options.json)
     backbone = next((b for name, b in registry.backbones.items() if normal(name) == wanted), None)
     if backbone:
@@ -77,14 +77,7 @@ def check(options: argparse.Namespace) -> int:
     (entry, *more) = registry.select_methods([options.name])
     if more:
         raise UserError(f"check one method at a time, not {entry.name}, {more[0].name}, ...")
-    from suite.contract.methods import check_method
-
-    found = (
-        Row(family, each.check, each.fault)
-        for family in entry.families
-        for each in check_method(entry, registry, family)
-    )
-    return _report(entry.name, found, options.json)
+    return _report(entry.name, _of_method(entry, registry), options.json)
 
 
 @dataclass(frozen=True)
@@ -95,6 +88,25 @@ class Row:
     check: str
     fault: str
     note: str = ""
+
+
+def _of_method(entry: MethodEntry, registry: Registry) -> Iterator[Row]:
+    """The checks of a method on every family with an embedded backbone on which it is defined, and
+    the other families that it names; raises `UserError` if there is none of the former."""
+    from suite.contract.methods import check_method
+
+    embedded = {b.family for b in registry.backbones.values() if b.scale is Scale.MINI}
+    chosen = [family for family in sorted(embedded) if not entry.refusal(family)]
+    if not chosen:
+        raise UserError(
+            f"{entry.path}: {entry.name} is defined on no family with an embedded backbone "
+            f"({', '.join(sorted(embedded))}): there is nothing to check"
+        )
+    for family in chosen:
+        for each in check_method(entry, registry, family):
+            yield Row(family, each.check, each.fault)
+    for family in sorted({*entry.families} - embedded):
+        yield Row(family, "not checked", "", "there is no embedded backbone of this family")
 
 
 def _of_backbone(entry: BackboneEntry, registry: Registry) -> Iterator[Row]:

@@ -28,13 +28,15 @@ lists of names are comma- or space-separated and take globs, 'all' and exception
 exit codes:
   0    every cell is ok        2    wrong usage or invalid registry
   1    some cell failed        130  interrupted; the same command continues
+  1    also: a fault that check finds, a result that verify finds wrong, pages that differ
 
 environment:
-  SUITE_DATA        folder with real data and weights (datasets/..., models/...)
+  SUITE_DATA        folders with real data and weights (datasets/..., models/...), with : between
   SUITE_REGISTRY    folder with methods/, tasks/ or backbones/ that come before the package's own
   SUITE_CUDA_GRAPHS 0: no CUDA graphs of training steps
   SUITE_CHECKPOINT  seconds between checkpoints of a long cell (300; 0 for none)
-  HF_HOME, HF_HUB_OFFLINE, TORCH_HOME, CUDA_VISIBLE_DEVICES, NO_COLOR are honoured
+  HF_HOME, HF_HUB_OFFLINE, TORCH_HOME, XDG_CACHE_HOME, CUDA_VISIBLE_DEVICES, NO_COLOR,
+  RAY_ADDRESS and the variables of Slurm arrays and indexed jobs are honoured
 """
 
 
@@ -104,11 +106,9 @@ def build_parser() -> argparse.ArgumentParser:
         "rehearse",
         "run full-scale cells shortly (--budget 0.01 --batch-size 2), on made-up data",
     )
-    _selection(rehearse)
+    _selection(rehearse, scales=("full",))
     _execution(rehearse)
-    rehearse.set_defaults(
-        scale="full", budget=0.01, batch_size=2, out=Path("rehearsal"), steps=None
-    )
+    rehearse.set_defaults(scale="full", batch_size=2, out=Path("rehearsal"))
     tune = verb("tune", "tune", "search each method's learning rate on validation data")
     what = tune.add_argument_group("what")
     what.add_argument("methods", nargs="+", metavar="METHOD")
@@ -118,7 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _out(tune)
     _json(tune)
-    _execution(tune)
+    _execution(tune, waits=True)
 
     listing = verb("list", "catalogue", "list entries or results", "list_entries")
     listing.add_argument(
@@ -128,17 +128,21 @@ def build_parser() -> argparse.ArgumentParser:
     _out(listing)
     _json(listing)
     show = verb("show", "show", "show one method, task, track or backbone")
-    show.add_argument("name")
+    show.add_argument("name", metavar="NAME", help="as in 'list'")
     _json(show)
     why = verb("why", "results", "say what a result depends on and what has changed since")
     why.add_argument("cell", metavar="CELL", help="as in 'list results'; globs allowed")
     _out(why)
     _json(why)
 
-    validate = verb("validate", "contributing", "check every registry entry without running it")
+    validate = verb(
+        "validate", "contributing", "read entries of the registry and name every mistake"
+    )
     validate.add_argument("names", nargs="*", help="only these entries (default: all)")
-    check = verb("check", "contributing", "run the contract test of a method, task or backbone")
-    check.add_argument("name")
+    check = verb(
+        "check", "contributing", "test what a method, task or backbone promises, by trying it"
+    )
+    check.add_argument("name", metavar="NAME", help="as in 'list'; or timm:ID, hf:ID or ./FOLDER")
     _json(check)
     new = verb("new", "scaffold", "write the files of a new method, task or backbone")
     new.add_argument("kind", choices=("method", "task", "backbone"))
@@ -146,12 +150,22 @@ def build_parser() -> argparse.ArgumentParser:
         "name", help="NAME of a method; TRACK/NAME of a task; timm:ID, hf:ID or ./FOLDER"
     )
     new.add_argument(
-        "--modality", choices=("text", "image"), default="text", help="of a new track's tasks"
-    )
+        "--modality", choices=("text", "image"), default="text",
+        help="of a new track's tasks; default: %(default)s",
+    )  # fmt: skip
+    new.add_argument(
+        "--scale", choices=("mini", "full"), default="mini",
+        help="of a new track: full for data of one's own; default: %(default)s",
+    )  # fmt: skip
 
     fetch = verb("fetch", "fetch", "bring data and weights here, for use without a network")
-    fetch.add_argument("-t", "--tasks", nargs="+", default=[])
-    fetch.add_argument("-b", "--backbones", nargs="+", default=[])
+    fetch.add_argument(
+        "-t", "--tasks", nargs="+", default=[], metavar="NAME", help="tracks or tasks"
+    )
+    fetch.add_argument(
+        "-b", "--backbones", nargs="+", default=[], metavar="NAME",
+        help="names or hub ids; a track's own are not added",
+    )  # fmt: skip
     fetch.add_argument(
         "--manifest", type=Path, metavar="FILE",
         help="what 'fetch' printed elsewhere: every file must be as it says",
@@ -166,11 +180,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _out(board)
     submit = verb("submit", "submit", "put results and their deltas into one file for others")
-    submit.add_argument("-m", "--methods", nargs="+", default=[], metavar="NAME")
-    submit.add_argument("-t", "--tasks", nargs="+", default=[], metavar="NAME")
-    submit.add_argument("-b", "--backbones", nargs="+", default=[], metavar="NAME")
+    for short, name in (("-m", "methods"), ("-t", "tasks"), ("-b", "backbones")):
+        submit.add_argument(
+            short, f"--{name}", nargs="+", default=[], metavar="NAME",
+            help="default: those of every result in --out",
+        )  # fmt: skip
     submit.add_argument(
-        "-o", dest="file", type=Path, required=True, metavar="FILE", help="ends in .zip"
+        "-o", "--file", type=Path, required=True, metavar="FILE.zip", help="what to write"
     )
     _out(submit)
     export = verb("export", "export", "write a cell's model for programs without the suite")
@@ -181,14 +197,14 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     export.add_argument("--task", metavar="NAME", help="of a cell with several tasks")
     export.add_argument(
-        "-o", dest="folder", type=Path, metavar="FOLDER", help="default: exports/ in --out"
+        "-o", "--folder", type=Path, metavar="FOLDER", help="default: exports/ in --out"
     )
     _out(export)
     push = verb("push", "export", "send an exported folder to a repository on the hub")
     push.add_argument("folder", type=Path, metavar="FOLDER")
     push.add_argument("--repo", required=True, metavar="USER/NAME")
     push.add_argument("--private", action="store_true", help="if the repository is made")
-    verify = verb("verify", "verify", "hold results against themselves and their deltas")
+    verify = verb("verify", "verify", "compute recorded scores and costs again, and compare")
     verify.add_argument(
         "cells", nargs="*", metavar="CELL | FILE.zip",
         help="as in 'list results', globs allowed; or a submission",
@@ -196,15 +212,15 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--rescore", action="store_true", help="load each stored delta and score it again"
     )
-    verify.add_argument("--device", default="auto", help=argparse.SUPPRESS)
+    _device_of_scoring(verify)
     _out(verify)
     accept = verb("accept", "submit", "score a submission again and add its results")
     accept.add_argument("file", type=Path, metavar="FILE.zip")
     accept.add_argument("--by", metavar="NAME", help="who verifies (default: git's user.name)")
-    accept.add_argument("--device", type=_device, default="auto", metavar="DEVICE")
+    _device_of_scoring(accept)
     accept.add_argument("--allow-dirty", action="store_true", help="with code not committed")
     _out(accept)
-    pack = verb("pack", "results", "pack results, one file a board; settle what a merge left")
+    pack = verb("pack", "results", "settle what a merge left, pack results, write their pages")
     _out(pack)
     carry = verb("carry", "carry", "keep results through changes of code that change no result")
     carry.add_argument("-m", "--methods", nargs="+", default=[], metavar="NAME")
@@ -252,10 +268,12 @@ def _near(word: str, choices: Sequence[str]) -> str:
     return did_you_mean(word, choices)
 
 
-def _selection(parser: _Parser) -> None:
+def _selection(parser: _Parser, scales: Sequence[str] = ("mini", "full")) -> None:
     group = parser.add_argument_group("what")
-    group.add_argument("-m", "--methods", nargs="+", required=True, metavar="NAME")
-    _cells(group)
+    group.add_argument(
+        "-m", "--methods", nargs="+", required=True, metavar="NAME", help="names, globs or all"
+    )
+    _cells(group, scales=scales)
     add = group.add_argument
     add("--store", nargs="+", default=["float32"], metavar="NAME",
         help="precisions to store: float32 (default), bfloat16, int8, int4, binary; one training "
@@ -268,37 +286,60 @@ def _selection(parser: _Parser) -> None:
     _json(parser)
 
 
-def _cells(group: argparse._ArgumentGroup, *, seeds: str = "0") -> None:
+def _cells(
+    group: argparse._ArgumentGroup, *, seeds: str = "", scales: Sequence[str] = ("mini", "full")
+) -> None:
     add = group.add_argument
     add("-t", "--tasks", nargs="+", required=True, metavar="NAME", help="tracks or tasks")
     add("-b", "--backbones", nargs="+", default=[], metavar="NAME", help="default: the track's")
-    add("--scale", choices=("mini", "full"), default="mini",
-        help="mini: embedded, minutes on a CPU; full: real data and weights; default: "
-        "%(default)s")  # fmt: skip
-    add("--seeds", nargs="+", default=[seeds], metavar="N",
-        help=f"numbers and ranges such as 0-4; default: {seeds}")  # fmt: skip
-    add("--steps", type=_positive, metavar="N", help="optimizer steps per task")
-    add("--budget", type=_factor, metavar="X", help="multiply every recipe's steps by it")
-    add("--batch-size", type=_positive, metavar="N")
+    if len(scales) > 1:
+        add("--scale", choices=scales, default="mini",
+            help="mini: embedded, minutes on a CPU; full: real data and weights; default: "
+            "%(default)s")  # fmt: skip
+    numbers = (
+        f"numbers and ranges from {FIRST_SEARCH_SEED} on" if seeds
+        else f"numbers and ranges such as 0-4, below {FIRST_SEARCH_SEED}"
+    )  # fmt: skip
+    add("--seeds", nargs="+", default=[seeds or "0"], metavar="N",
+        help=f"{numbers}; default: {seeds or 0}")  # fmt: skip
+    add("--steps", type=_positive, metavar="N",
+        help="optimizer steps per task, of which a joint method takes as many for each; default: "
+        "the recipe's")  # fmt: skip
+    add("--budget", type=_factor, metavar="X",
+        help="multiply every recipe's steps by it; not with --steps")  # fmt: skip
+    add("--batch-size", type=_positive, metavar="N", help="examples a step; default: the recipe's")
     add("--examples", type=_positive, metavar="N",
         help="train on at most so many of each task, drawn by the seed")  # fmt: skip
     add("--precision", choices=("float32", "bfloat16"),
         help="of the arithmetic; default: float32 on a CPU, bfloat16 on a GPU")  # fmt: skip
-    add("--set", action="append", default=[], dest="settings", metavar="METHOD.OPTION=VALUE")
+    add("--set", action="append", default=[], dest="settings", metavar="METHOD.OPTION=VALUE",
+        help="an option of a method, see 'show METHOD'; several values with commas give a row "
+        "each; learning rates are the recipe's, or those that tune --adopt has found")  # fmt: skip
 
 
-def _execution(parser: _Parser) -> None:
+def _device_of_scoring(parser: _Parser) -> None:
+    parser.add_argument(
+        "--device", type=_device, default="auto", metavar="DEVICE",
+        help="what scores deltas: auto (a GPU, or the CPU), cpu, cuda or cuda:N",
+    )  # fmt: skip
+
+
+def _execution(parser: _Parser, *, waits: bool = False) -> None:
     add = parser.add_argument_group("how").add_argument
     add("--device", type=_devices, default="auto", metavar="DEVICE",
         help="auto (every GPU, or the CPU), cpu, cuda, or some: cuda:0,cuda:1")  # fmt: skip
     add("-j", "--jobs", type=_jobs, metavar="N",
         help="cells at a time on all devices (default: auto, by cores and memory)")  # fmt: skip
-    add("--executor", default="local", metavar="NAME", help="what runs cells (default: local)")
+    add("--executor", default="local", metavar="NAME",
+        help="what runs cells: local, ray or slurm; default: %(default)s")  # fmt: skip
     add("--executor-options", default="", metavar="KEY=VALUE,...",
-        help="what it is told: partition=a100,time=4:00:00,gpus=8")  # fmt: skip
-    add("--no-wait", action="store_false", dest="wait",
-        help="return when an executor has submitted the cells")  # fmt: skip
-    add("--timeout", type=_seconds, metavar="SECONDS", help="per cell")
+        help="what Slurm is told: partition=a100,time=4:00:00,gpus=8")  # fmt: skip
+    if waits:
+        parser.set_defaults(wait=True)
+    else:
+        add("--no-wait", action="store_false", dest="wait",
+            help="return when an executor has submitted the cells")  # fmt: skip
+    add("--timeout", type=_seconds, metavar="SECONDS", help="per cell; default: none")
     add("-x", "--fail-fast", action="store_true", help="stop at the first cell that fails")
     add("--allow-dirty", action="store_true", help="publish results of code that is not committed")
     add("--offline", action="store_true", help="fetch nothing, even if there is a network")
@@ -306,7 +347,10 @@ def _execution(parser: _Parser) -> None:
 
 
 def _out(parser: _Parser) -> None:
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="default: %(default)s")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="FOLDER",
+        help="folder of results, logs and deltas; default: %(default)s",
+    )  # fmt: skip
 
 
 def _json(parser: _Parser) -> None:

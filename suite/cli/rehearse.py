@@ -18,10 +18,13 @@ from suite.planning.request import Request
 from suite.registry import Registry
 
 MADE_UP = "made-up"
+BUDGET = 0.01
 
 
 def rehearse(options: argparse.Namespace) -> int:
     """Write made-up examples and weights for the cells, run these and say what that shows."""
+    if options.steps is None and options.budget is None:
+        options.budget = BUDGET
     asked = Invocation.of(options)
     asked = replace(
         asked,

@@ -22,16 +22,20 @@ def new(options: argparse.Namespace) -> int:
     root = options.registry or Path(os.environ.get("SUITE_REGISTRY") or Path.cwd())
     if options.kind == "method":
         written = _new_method(root, options.name)
-        again = f"python -m suite check {options.name}"
+        name = options.name
     elif options.kind == "backbone":
         written = _new_backbone(root, options.name, options.registry)
-        again = f"python -m suite check {written[0].stem}"
+        name = written[0].stem
     else:
-        written = _new_task(root, options.name, options.modality)
-        again = f"python -m suite check {options.name}"
+        written = _new_task(root, options.name, options.modality, Scale(options.scale))
+        name = options.name
     for path in written:
         out(shown(path))
-    say(f"edit these, then: python -m suite validate && {again}")
+    where = f" --registry {options.registry}" if options.registry else ""
+    say(
+        f"edit these, then: python -m suite validate {name}{where} && "
+        f"python -m suite check {name}{where}"
+    )
     return 0
 
 
@@ -63,7 +67,7 @@ def _new_backbone(root: Path, word: str, registry: Path | None) -> list[Path]:
     return [_write(path, as_yaml(entry))]
 
 
-def _new_task(root: Path, qualified: str, modality: Modality) -> list[Path]:
+def _new_task(root: Path, qualified: str, modality: Modality, scale: Scale) -> list[Path]:
     track_name, slash, name = qualified.partition("/")
     if not slash:
         raise UserError(f"a task lies in a track: python -m suite new task TRACK/{qualified}")
@@ -81,8 +85,9 @@ def _new_task(root: Path, qualified: str, modality: Modality) -> list[Path]:
         )
     generator = folder / f"{normal(name)}.py"
     modality = track.modality if track else modality
-    scales: tuple[Scale, ...] = tuple(track.backbones) if track else (Scale.MINI,)
-    _require_free(generator, folder / f"{name}.yaml", *([] if track else [folder / "track.yaml"]))
+    scales: tuple[Scale, ...] = tuple(track.backbones) if track else (scale,)
+    generated = [generator] if Scale.MINI in scales else []
+    _require_free(*generated, folder / f"{name}.yaml", *([] if track else [folder / "track.yaml"]))
     written = []
     if Scale.MINI in scales:
         written.append(_write(generator, templates.GENERATORS[modality]))
@@ -93,7 +98,7 @@ def _new_task(root: Path, qualified: str, modality: Modality) -> list[Path]:
         _list_in_track(track, name)
         written.append(track.path)
     else:
-        track_text = templates.track_yaml(track_name, modality, name)
+        track_text = templates.track_yaml(track_name, modality, name, scale)
         written.append(_write(folder / "track.yaml", track_text))
     return written
 

@@ -12,11 +12,12 @@ title: A short name for tables
 summary: One sentence on what the method changes and what it stores.
 # per_task: one model per task. joint: one model for all tasks of a track.
 regime: per_task
-# Every family is listed here, or below with the reason why the method is not defined on it.
+# Defined on every family that has these sites (suite/backbones/sites.py).
+needs: [feed_forward]
+# The families it was written for.
 families: [vit, bert]
+# Those among the others where it makes no sense, with the reason.
 unsupported:
-  resnet: Say why.
-  densenet: Say why.
   t5: Say why.
 reference:
   title: The paper
@@ -99,18 +100,26 @@ name: TRACK
 description: What these tasks have in common
 modality: MODALITY
 tasks: [NAME]
-# Where the track is defined: mini needs a mini source in every task, full a full one.
+# Where the track is defined: mini needs a mini source in every task, full a full one. Its backbones
+# are those that a run takes when -b names none.
 backbones:
-  mini: [BACKBONE]
+  SCALE: [BACKBONE]
 # mean of the task scores, or decathlon
 score: mean
 recipe:
-  mini:
+  SCALE:
     default:
-      steps: 100
+      steps: STEPS
       batch_size: 32
       learning_rate: 1.0e-3
 """
+_BACKBONES: dict[tuple[Scale, Modality], str] = {
+    (Scale.MINI, "text"): "bert_mini",
+    (Scale.MINI, "image"): "vit_mini",
+    (Scale.FULL, "text"): "minilm",
+    (Scale.FULL, "image"): "vit_tiny",
+}
+_STEPS = {Scale.MINI: "100", Scale.FULL: "300"}
 
 _TEXT_GENERATOR = '''\
 """Makes the examples of the task. Change it, raise `version` in the YAML, and copy the new digest
@@ -235,8 +244,8 @@ def _metrics() -> str:
     return "\n# ".join(f"{output}: {', '.join(names)}" for output, names in by_output.items())
 
 
-def track_yaml(track: str, modality: Modality, task: str) -> str:
-    """A track with one task, on a mini backbone of its modality."""
-    backbone = {"text": "bert_mini", "image": "vit_mini"}[modality]
-    text = _TRACK.replace("TRACK", track).replace("MODALITY", modality)
-    return text.replace("BACKBONE", backbone).replace("NAME", task)
+def track_yaml(track: str, modality: Modality, task: str, scale: Scale) -> str:
+    """A track with one task, on a small backbone of its modality and scale."""
+    text = _TRACK.replace("TRACK", track).replace("MODALITY", modality).replace("SCALE", scale)
+    text = text.replace("BACKBONE", _BACKBONES[scale, modality]).replace("STEPS", _STEPS[scale])
+    return text.replace("NAME", task)

@@ -1,8 +1,8 @@
-"""The contract test of a task: the checks that its mini source must pass."""
+"""The contract test of a task: the checks that its examples must pass."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,34 +10,50 @@ import numpy as np
 from suite.data.sources import load_splits
 from suite.data.splits import Columns, Splits
 from suite.errors import UserError
+from suite.planning.locate import DatasetFiles, Missing, locate_dataset
 from suite.registry.schema import Classification, MultiLabel, Regression, Scale, TaskEntry
 
+Checks = Mapping[str, Callable[[TaskEntry, Splits], str]]
 MAJORITY = 0.9
 SMALLEST_TEST = 50
+IMAGE_SIZE = 32
+"""Of real images: no check depends on it."""
 
 
 @dataclass(frozen=True)
 class Finding:
     """The outcome of one check of a task."""
 
+    scale: Scale
     check: str
     fault: str
     """What is wrong; empty if the task keeps this promise."""
 
 
 def check_task(task: TaskEntry) -> Iterator[Finding]:
-    """Generate the task and check its examples. Raises UserError if it has no mini source."""
-    if task.sources.mini is None:
-        raise UserError(f"{task.path}: {task.name} has no mini source, there is nothing to check")
+    """Generate the task and check its examples, and those of its full-scale source if they are on
+    this machine. Raises `UserError` if there is nothing to check."""
+    found = locate_dataset(task) if task.sources.full else None
+    if task.sources.mini is None and isinstance(found, Missing):
+        raise UserError(f"{task.name} has no mini source, and of its full one:\n{found}")
+    if task.sources.mini:
+        yield from _check(task, Scale.MINI, None, "generates what its digest says", GENERATED)
+    if isinstance(found, DatasetFiles):
+        yield from _check(task, Scale.FULL, IMAGE_SIZE, "files are read and split", READ)
+
+
+def _check(
+    task: TaskEntry, scale: Scale, image_size: int | None, first: str, checks: Checks
+) -> Iterator[Finding]:
     try:
-        splits = load_splits(task, Scale.MINI, None)
+        splits = load_splits(task, scale, image_size)
     except UserError as error:
-        yield Finding("generates what its digest says", str(error))
+        yield Finding(scale, first, str(error))
         return
-    yield Finding("generates what its digest says", "")
-    for name, check in CHECKS.items():
+    yield Finding(scale, first, "")
+    for name, check in checks.items():
         fault = check(task, splits)
-        yield Finding(name, fault)
+        yield Finding(scale, name, fault)
         if fault and check is _columns:
             return  # the rest reads columns
 
@@ -137,7 +153,7 @@ def _rows(columns: Columns) -> Counter[str]:
     )
 
 
-CHECKS: dict[str, Callable[[TaskEntry, Splits], str]] = {
+GENERATED: Checks = {
     "is the same every time": _repeats,
     "has the columns it declares": _columns,
     "has labels in range, all classes": _labels,
@@ -145,3 +161,8 @@ CHECKS: dict[str, Callable[[TaskEntry, Splits], str]] = {
     "is not one class": _balanced,
     "has enough test examples": _large_enough,
 }
+READ: Checks = {
+    "is not one class": _balanced,
+    "has enough test examples": _large_enough,
+}
+"""Columns, labels, and examples of test that are in train: reading refuses them."""

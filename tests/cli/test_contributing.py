@@ -94,6 +94,60 @@ def test_a_new_task_keeps_the_contract(call, folder, modality):
     assert code == 0, out
 
 
+def test_a_task_on_data_of_ones_own_is_checked_where_they_are(call, folder, tmp_path, monkeypatch):
+    import datasets
+
+    monkeypatch.setenv("SUITE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    assert call("new", "task", "own/mood", "--scale", "full")[0] == 0
+    assert call("validate", "own/mood", "own")[0] == 0
+    assert not [*folder.glob("tasks/own/*.py")]
+    assert load(folder).tracks["own"].backbones == {"full": ("minilm",)}
+    code, out, err = call("check", "own/mood")
+    assert (code, out) == (2, "")
+    assert "mood has no mini source, and of its full one:" in err
+    assert "data set owner/data-set (default) of task own/mood not found" in err
+    for split, count in (("train", 90), ("validation", 60), ("test", 60)):
+        rows = {
+            "sentence": [f"{split} {i}" for i in range(count)],
+            "label": [int(i % 20 == 0) if split == "test" else i % 2 for i in range(count)],
+        }
+        file = tmp_path / f"data/datasets/owner/data-set/default/{split}-00000-of-00001.parquet"
+        datasets.Dataset.from_dict(rows).to_parquet(file)
+    code, out, _ = call("check", "own/mood")
+    assert code == 1
+    assert "full      files are read and split             ok" in out
+    assert "full      is not one class                     FAULT one class is 95% of test" in out
+
+
+def test_a_method_is_checked_on_every_embedded_family_that_has_what_it_needs(
+    call, folder, monkeypatch
+):
+    tried = []
+    monkeypatch.setattr(
+        "suite.contract.methods.check_method",
+        lambda entry, registry, family: tried.append(family) or (),
+    )
+    call("new", "method", "mine")
+    call("check", "mine")
+    assert tried == ["bert", "vit"], "not t5, which its YAML rules out, nor what has no such sites"
+    file = folder / "methods" / "mine.yaml"
+    replace(file, "needs: [feed_forward]\n", "")
+    replace(file, "families: [vit, bert]", "families: [gpt2]")
+    code, _, err = call("check", "mine")
+    assert code == 2
+    assert "mine is defined on no family with an embedded backbone (" in err
+
+
+def test_new_says_what_to_type_next(call, folder, tmp_path):
+    _, _, err = call("new", "task", "demo/one", "--registry", str(tmp_path / "mine"))
+    following = err.partition("then: ")[2].strip().split(" && ")
+    for command in following:
+        words = command.removeprefix("python -m suite ").split()
+        assert call(*words)[0] == 0, command
+
+
 def test_new_task_is_added_to_a_list_in_either_style(call, folder):
     assert call("new", "task", "toy/third", "--registry", str(folder))[0] == 0
     track = folder / "tasks" / "toy" / "track.yaml"

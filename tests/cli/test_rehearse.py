@@ -83,6 +83,19 @@ def test_a_real_board_is_rehearsed_without_a_network(cut, forked, tmp_path):
     assert "made-up examples" in (out / "small-images-resnet20-full.md").read_text()
 
 
+def test_a_rehearsal_takes_as_many_steps_as_it_is_told(cut, forked, tmp_path):
+    out = tmp_path / "out"
+    words = ("-m", "linear_probe", "-t", "small-images/sketch", "-b", "resnet20", "-j", "1", "-q")
+    assert main(["rehearse", *words, "--steps", "3", "--out", str(out)]) == 0
+    (result,) = read_results(out).values()
+    assert result.steps == 3
+
+
+def test_only_full_scale_cells_are_rehearsed(capsys):
+    assert main(["rehearse", "-m", "lora", "-t", "glue", "--scale", "mini"]) == 2
+    assert "unrecognized arguments: --scale mini" in capsys.readouterr().err
+
+
 PAPERS = [
     track.name
     for track in load().tracks.values()
