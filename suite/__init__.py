@@ -63,9 +63,11 @@ def plan(
     training (one method's: `{"lora.store": "int8"}`). `force` runs again what has a result,
     `only_failed` keeps the cells whose last run failed. `shard` is one of several parts, `"2/8"`
     (default: that of a Slurm array or an indexed job, else all). `out` is the folder of results;
-    `registry` a folder whose methods and tasks come before the package's own.
+    `registry` a folder whose methods and tasks come before the package's own. Learning rates are
+    those of the recipes, or those that `tune --adopt` has found; seeds from 100 on are for that.
 
-    Raises `UserError` for a mistake in any of these, as the command line does.
+    Raises `UserError` for a mistake in any of these, with the command line's message: `options` are
+    called `--set` in it.
     """
     from suite.planning.given import with_given
     from suite.planning.limits import folder

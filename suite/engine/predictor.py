@@ -12,14 +12,15 @@ from suite.backbones.load import load_backbone
 from suite.data.batching import Batches
 from suite.data.encode import encode_questions
 from suite.data.questions import Question, columns_of
+from suite.engine.arithmetic import arithmetic
 from suite.engine.content import Origin
 from suite.engine.delta import load_delta, read_header
-from suite.engine.scoring import predictions
+from suite.engine.scoring import EVALUATION_BATCH, predictions
 from suite.engine.seeding import seed_for
 from suite.engine.workspace import adapt_model
 from suite.errors import UserError
 from suite.method.load import load_method
-from suite.method.model import AdaptedModel
+from suite.method.model import AdaptedModel, HeadedModel
 from suite.planning.locate import Model, locate_model
 from suite.registry import Registry
 from suite.registry.metrics import UNPARSED, decided
@@ -75,14 +76,40 @@ class Predictor:
         """The answers as numbers: label indices, -1 for no valid answer; lists of 0 or 1 for each
         label of several; or the numbers themselves."""
         entry = self._task(task)
-        columns = columns_of(entry, inputs, self.backbone.entry.image_size)
-        examples = encode_questions(entry, columns, self.backbone, self.origin.max_length)
-        batches = Batches(entry.name, examples.to(self.device), self.backbone.entry)
-        answers = predictions(self.model, batches)
+        answers = predictions(self.model, self._batches(entry, inputs))
         if isinstance(entry.output, Regression):
             return answers.astype(float).tolist()
         several = isinstance(entry.output, MultiLabel)
         return decided(answers[None], several=several)[0].astype(int).tolist()
+
+    def predict_proba(self, inputs: Iterable[Question], task: str | None = None) -> np.ndarray:
+        """Probabilities [N, labels], in the order of the task's labels: of classes they add up to
+        1, of several labels each stands for itself.
+
+        Raises `UserError` where there are none: for a task whose answers are numbers, and for a
+        text-to-text network, which writes its answers.
+        """
+        entry, model = self._task(task), self.model
+        if isinstance(entry.output, Regression) or not isinstance(model, HeadedModel):
+            what = "numbers" if isinstance(entry.output, Regression) else "texts that it writes"
+            raise UserError(
+                f"{self}: its answers for {entry.name} are {what}, without probabilities"
+            )
+        several = isinstance(entry.output, MultiLabel)
+        model.context.activate(entry.name)
+        order, rows = [], []
+        with torch.no_grad(), arithmetic(model, self.device):
+            for index, batch in self._batches(entry, inputs).evaluation(EVALUATION_BATCH):
+                logits = model(batch.inputs).float()
+                order.append(index)
+                rows.append((logits.sigmoid() if several else logits.softmax(-1)).cpu().numpy())
+        found: np.ndarray = np.concatenate(rows)[np.argsort(np.concatenate(order))]
+        return found
+
+    def _batches(self, entry: TaskEntry, inputs: Iterable[Question]) -> Batches:
+        columns = columns_of(entry, inputs, self.backbone.entry.image_size)
+        examples = encode_questions(entry, columns, self.backbone, self.origin.max_length)
+        return Batches(entry.name, examples.to(self.device), self.backbone.entry)
 
     def _task(self, name: str | None) -> TaskEntry:
         served = ", ".join(self.tasks)

@@ -5,12 +5,15 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from suite.errors import UserError
 from suite.leaderboards import formats
 from suite.leaderboards.board import Board, Cost, Row
 from suite.registry.schema import PublishedRow
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FOLDER = "tables"
 ENDINGS = (".csv", ".parquet")
@@ -85,6 +88,18 @@ def records(boards: Sequence[Board]) -> list[dict[str, Value]]:
     ]
 
 
+def frame(boards: Sequence[Board]) -> "pd.DataFrame":
+    """The rows of boards as a table of pandas."""
+    import pandas as pd
+
+    types = {field.name: _TYPES.get(str(field.type)) for field in fields(Line)}
+    rows = records(boards)
+    found = pd.DataFrame(rows, columns=[*(rows[0] if rows else types)])
+    # Whole numbers and truth values stay what they are beside rows that have none.
+    tasks = dict.fromkeys(found.columns.difference([*types]), "float64")
+    return found.astype({name: kind for name, kind in types.items() if kind} | tasks)
+
+
 def require_ending(path: Path) -> None:
     """Raise `UserError` for a file whose name does not say how to write it."""
     if path.suffix not in ENDINGS:
@@ -93,21 +108,14 @@ def require_ending(path: Path) -> None:
 
 def write(boards: Sequence[Board], path: Path) -> None:
     """Write all rows of all boards to one file, in the form that its ending names."""
-    import pandas as pd
-
     require_ending(path)
-    types = {field.name: _TYPES.get(str(field.type)) for field in fields(Line)}
-    rows = records(boards)
-    frame = pd.DataFrame(rows, columns=[*(rows[0] if rows else types)])
-    # Whole numbers and truth values stay what they are beside rows that have none.
-    tasks = dict.fromkeys(frame.columns.difference([*types]), "float64")
-    frame = frame.astype({name: kind for name, kind in types.items() if kind} | tasks)
+    made = frame(boards)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".csv":
-            frame.to_csv(path, index=False, lineterminator="\n")
+            made.to_csv(path, index=False, lineterminator="\n")
         else:
-            frame.to_parquet(path, index=False)
+            made.to_parquet(path, index=False)
     except OSError as error:
         raise UserError(f"--export {path}: cannot be written ({error.strerror})") from None
 

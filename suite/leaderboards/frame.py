@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from suite.console import shown
+from suite.errors import UserError
+from suite.leaderboards import export
 from suite.leaderboards.front import pareto_front, points
 from suite.leaderboards.rows import cost_of, is_joint, label
 from suite.leaderboards.terminal import boards_of_tasks_run, render
 from suite.planning.cells import Planned
+from suite.registry.names import did_you_mean
 from suite.registry.options import all_written
 from suite.registry.schema import OptionValue
 from suite.results.folder import delta_path
 from suite.results.records import CellKey, Result, TaskScore
 from suite.results.resampling import resampled_scores
-from suite.results.statistics import Estimate, RunNoise
+from suite.results.statistics import Estimate, RunNoise, compare
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +65,8 @@ class Line:
     """`ok`, `failed`, `oom`, `timeout`, `diverged`, `unsupported`; `missing` and `not run` for
     requested cells without a result."""
     reason: str = ""
+    log: str | None = None
+    """Of a cell without a score: the file with its output."""
     score: float | None = None
     """Mean of the task's metrics on its test split, in per cent."""
     low: float | None = None
@@ -158,6 +163,38 @@ class Results:
             frame.insert(place + number, metric, [own.get(metric) for own in metrics])
         return frame
 
+    def rows(self) -> "pd.DataFrame":
+        """The rows of the leaderboards of these results, over the tasks that were run: score with
+        its 95 % interval, rank, bits; `suite.leaderboards.export.Line` says what columns mean."""
+        return export.frame(boards_of_tasks_run(self.cells, self.registry))
+
+    def compare(self, a: str, b: str) -> "pd.DataFrame":
+        """The score of `a` less that of `b`, rows as `rows` calls them (`"lora[rank=4]"`), on every
+        board that has both: difference in points with its 95 % interval `low` to `high`, `p`
+        (two-sided, not corrected for other comparisons), and `detectable`, the true difference that
+        such a comparison finds with 80 % power. Paired by test example. All but the difference are
+        missing where it is not known how runs vary, as for single runs.
+
+        Raises `UserError` if no board has a score of both.
+        """
+        import pandas as pd
+
+        lines, names = [], set[str]()
+        for board in boards_of_tasks_run(self.cells, self.registry):
+            known = {row.label: row.estimate for row in board.rows if row.estimate}
+            names |= known.keys()
+            if a in known and b in known:
+                place = (board.track.name, board.backbone, board.scale.value)
+                lines.append((*place, *_compared(known[a], known[b])))
+        if not lines:
+            for name in (a, b):
+                if name not in names:
+                    raise UserError(f"no row is called '{name}'{did_you_mean(name, names)}")
+            raise UserError(f"no board has a score of both {a} and {b}")
+        measures = ("difference", "low", "high", "p", "detectable")
+        found = pd.DataFrame(lines, columns=("track", "backbone", "scale", *measures))
+        return found.astype(dict.fromkeys(measures, "float64"))
+
     def pareto(self) -> "pd.DataFrame":
         """The Pareto fronts that the leaderboards draw: on each track, backbone and scale the
         methods that no other one beats at the same or a lower cost, by cost. A method without a
@@ -187,6 +224,7 @@ class Results:
             setting=label(result, entry, partial=False),
             status=result.status,
             reason=result.reason,
+            log=str(self.folder / result.log) if result.log else None,
         )
         ledger, where = result.ledger, result.environment
         if score is None or ledger is None:
@@ -248,6 +286,14 @@ class Results:
             seed=cell.seed,
             status="not run",
         )
+
+
+def _compared(a: Estimate, b: Estimate) -> tuple[float | None, ...]:
+    try:
+        found = compare(a, b)
+    except ValueError:
+        return a.score - b.score, None, None, None, None
+    return found.difference, found.low, found.high, found.p, found.detectable
 
 
 def _intervals(results: Sequence[Result]) -> dict[tuple[CellKey, str], Interval]:

@@ -88,6 +88,21 @@ def test_answers_to_the_test_inputs_are_those_of_the_result(ran):
         assert model.predict_raw(asked[9:2:-1], score.task) == pytest.approx(answers[9:2:-1])
 
 
+def test_the_label_of_an_answer_is_the_most_probable_one(ran):
+    model = load_predictor(ran.folder, ran.registry, "cpu")
+    for score in ran.result.scores:
+        entry = ran.registry.tasks[f"{ran.result.cell.track}/{score.task}"]
+        asked = questions(entry, few_tests(entry))
+        if ran.result.cell.backbone == "t5_mini" or entry.output.type == "regression":
+            with pytest.raises(UserError, match=f"answers for {score.task} are .* without probab"):
+                model.predict_proba(asked, task=score.task)
+            continue
+        found = model.predict_proba(asked, task=score.task)
+        assert found.shape == (len(asked), len(entry.output.labels))
+        assert found.sum(axis=1) == pytest.approx(1, abs=1e-5)
+        assert found.argmax(axis=1).tolist() == model.predict_raw(asked, task=score.task)
+
+
 @pytest.mark.nightly
 def test_the_precision_of_training_is_that_of_every_answer(workspace, tmp_path):
     made = {}
