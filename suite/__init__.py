@@ -254,14 +254,20 @@ def as_method(
     families: "Names | None" = None,
     recipe: Mapping[str, object] | None = None,
     cost: "Terms | None" = None,
+    facts: Mapping[str, str] | None = None,
+    replaces_backbone: bool = False,
 ) -> "MethodEntry":
-    """A class that derives from `suite.method.Method`, with its YAML's keys, for `plan` and `run`.
+    """A class that derives from `suite.method.Method` as an entry, for `plan` and `run`.
 
     Both accept the class itself as well; this adds what a method's YAML would say. `name` is by
     default the class's, in snake case; `regime` is `per_task` or `joint`; `families` are the
     families of backbones it is meant for (default: all); `recipe` has keys of the recipe:
-    `{"learning_rate": 0.01}`. `cost` is the closed form of what it stores, and every file is then
-    checked against it; without one, results say so. The fields of the class are its options and
+    `{"learning_rate": 0.01}`. `cost` is the closed form of what it stores, in parameters of 32
+    bits, and every file is then checked against it; without one, results say so. It is a formula,
+    of what is stored once for all tasks if the method is joint, else for each task, or terms as in
+    YAML, `{"per_task": [{"each": ["linear"], "count": "i + o"}]}`; `facts` (name -> meaning) are
+    what it may use of the class's `facts`. `replaces_backbone` says that what is stored serves
+    without the frozen backbone. The fields of the class are its options and
     need defaults.
 
     Raises `UserError` if the class's source is not available, or if it is not a method's.
@@ -275,6 +281,8 @@ def as_method(
         families=families,
         recipe=recipe,
         cost=cost,
+        facts=facts,
+        replaces_backbone=replaces_backbone,
     )
 
 

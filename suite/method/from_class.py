@@ -33,6 +33,8 @@ def as_method(
     families: Names | None = None,
     recipe: Mapping[str, object] | None = None,
     cost: Terms | None = None,
+    facts: Mapping[str, str] | None = None,
+    replaces_backbone: bool = False,
 ) -> MethodEntry:
     """A class as an entry of the registry; `suite.as_method` says what the words mean.
 
@@ -62,6 +64,8 @@ def as_method(
         },
         "recipe": {scale: {"default": dict(recipe)} for scale in Scale} if recipe else {},
         "cost": _cost(cost, regime),
+        "facts": dict(facts or {}),
+        "replaces_backbone": replaces_backbone,
     }
     try:
         entry = MethodEntry.model_validate(described)

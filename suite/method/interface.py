@@ -137,14 +137,20 @@ class Method(ABC):
         return None
 
     def stored(self, model: AdaptedModel, names: Sequence[str]) -> Sequence[str]:
-        """Which of the trained or added tensors must be saved; by default all of them."""
+        """Which of the trained or added tensors must be saved; by default all of them.
+
+        It is called several times, also before training, and may first write a packed form into
+        parameters that do not train or into buffers of integers, whose sizes may change. Buffers of
+        floats are for running statistics alone.
+        """
         return names
 
     def load(self, model: AdaptedModel, tensors: Mapping[str, Tensor]) -> None:
         """Put saved tensors into a freshly adapted model.
 
-        `model.state_dict()` holds tensors in place; the default copies each by its name and
-        expects exactly those that `stored` names.
+        Afterwards it answers exactly as the saved one did, even if it had been trained before; and
+        loading its former tensors again gives it back. `model.state_dict()` holds tensors in place;
+        the default copies each by its name and expects exactly those that `stored` names.
         """
         state = model.state_dict(keep_vars=True)
         for name, tensor in tensors.items():

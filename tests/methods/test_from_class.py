@@ -118,6 +118,15 @@ def test_words_about_a_class_are_those_of_its_yaml():
     assert (bert.action, t5.action) == ("run", "unsupported")
 
 
+def test_a_cost_may_use_what_the_class_measures():
+    cls = defined(IMPORTS, HELPERS, CLASS)
+    words = {"cost": "kept * d", "facts": {"kept": "rows that are kept"}}
+    entry = suite.as_method(cls, **words, replaces_backbone=True)
+    assert (entry.facts, entry.replaces_backbone) == ({"kept": "rows that are kept"}, True)
+    with pytest.raises(UserError, match="unknown name 'kept'"):
+        suite.as_method(cls, cost="kept * d")
+
+
 def test_the_identity_is_that_of_the_source():
     backbone = load().backbones["bert_mini"]
 
