@@ -98,10 +98,11 @@ def multiple(x: float) -> str:
 
 
 def stored(x: float) -> str:
-    """`0.0065×` or `8.01×`: three significant digits, two below a hundredth."""
+    """`0.0065×`, `1.005×` or `8.01×`: three significant digits, one more beside 1, which is a
+    budget, and two below a hundredth."""
     if x == 0:
         return "0×"
-    return f"{x:.2g}×" if x < 0.01 else f"{x:.3f}×" if x < 1 else f"{x:.2f}×"
+    return f"{x:.2g}×" if x < 0.01 else f"{x:.3f}×" if x < 1.1 else f"{x:.2f}×"
 
 
 def percent(fraction: float) -> str:
