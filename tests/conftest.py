@@ -97,7 +97,10 @@ def own_files_are_read_once():
             return validate(document, kind, adapter)
         key = document.path, kind
         if key not in entries:
-            entries[key] = validate(document, kind, adapter)
+            found = validate(document, kind, adapter)
+            if document.problems:
+                return found
+            entries[key] = found
         return entries[key]
 
     def digest(folders):

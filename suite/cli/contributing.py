@@ -80,11 +80,15 @@ def check(options: argparse.Namespace) -> int:
     return _report(entry.name, _of_method(entry, registry), options.json)
 
 
+UNCHECKED = "not checked"
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of the answer: what was checked, and the fault if there is one."""
 
     family: str
+    """Of backbones; of a task the scale of its examples."""
     check: str
     fault: str
     note: str = ""
@@ -106,7 +110,7 @@ def _of_method(entry: MethodEntry, registry: Registry) -> Iterator[Row]:
         for each in check_method(entry, registry, family):
             yield Row(family, each.check, each.fault)
     for family in sorted({*entry.families} - embedded):
-        yield Row(family, "not checked", "", "there is no embedded backbone of this family")
+        yield Row(family, UNCHECKED, "", "there is no embedded backbone of this family")
 
 
 def _of_backbone(entry: BackboneEntry, registry: Registry) -> Iterator[Row]:
@@ -137,7 +141,7 @@ def _report(name: str, found: Iterable[Row], as_json: bool) -> int:
         if as_json:
             rows.append(asdict(row))
             continue
-        verdict = coloured("FAULT", "red") if row.fault else "ok"
+        verdict = coloured("FAULT", "red") if row.fault else "" if row.check == UNCHECKED else "ok"
         said = row.fault or row.note
         out(f"{row.family:<9} {row.check.replace('_', ' '):<36} {verdict} {said}".strip())
     if as_json:

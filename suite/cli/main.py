@@ -5,6 +5,7 @@ Nothing heavy is imported here: each verb imports its own command when it is cal
 
 import argparse
 import importlib
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -47,6 +48,8 @@ def entry_point() -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code (see `--help`)."""
+    # datasets would tell a server of every file of this machine that it loads.
+    os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
     prepare_streams()
     try:
         code = _answer([_hyphenated(word) for word in arguments])
@@ -106,7 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
         "rehearse",
         "run full-scale cells shortly (--budget 0.01 --batch-size 2), on made-up data",
     )
-    _selection(rehearse, scales=("full",))
+    _selection(rehearse, rehearsed=True)
     _execution(rehearse)
     rehearse.set_defaults(scale="full", batch_size=2, out=Path("rehearsal"))
     tune = verb("tune", "tune", "search each method's learning rate on validation data")
@@ -268,12 +271,12 @@ def _near(word: str, choices: Sequence[str]) -> str:
     return did_you_mean(word, choices)
 
 
-def _selection(parser: _Parser, scales: Sequence[str] = ("mini", "full")) -> None:
+def _selection(parser: _Parser, *, rehearsed: bool = False) -> None:
     group = parser.add_argument_group("what")
     group.add_argument(
         "-m", "--methods", nargs="+", required=True, metavar="NAME", help="names, globs or all"
     )
-    _cells(group, scales=scales)
+    _cells(group, rehearsed=rehearsed)
     add = group.add_argument
     add("--store", nargs="+", default=["float32"], metavar="NAME",
         help="precisions to store: float32 (default), bfloat16, int8, int4, binary; one training "
@@ -286,14 +289,13 @@ def _selection(parser: _Parser, scales: Sequence[str] = ("mini", "full")) -> Non
     _json(parser)
 
 
-def _cells(
-    group: argparse._ArgumentGroup, *, seeds: str = "", scales: Sequence[str] = ("mini", "full")
-) -> None:
+def _cells(group: argparse._ArgumentGroup, *, seeds: str = "", rehearsed: bool = False) -> None:
+    """`seeds`: those of a search of rates; `rehearsed`: of full-scale cells, and short."""
     add = group.add_argument
     add("-t", "--tasks", nargs="+", required=True, metavar="NAME", help="tracks or tasks")
     add("-b", "--backbones", nargs="+", default=[], metavar="NAME", help="default: the track's")
-    if len(scales) > 1:
-        add("--scale", choices=scales, default="mini",
+    if not rehearsed:
+        add("--scale", choices=("mini", "full"), default="mini",
             help="mini: embedded, minutes on a CPU; full: real data and weights; default: "
             "%(default)s")  # fmt: skip
     numbers = (
@@ -306,15 +308,17 @@ def _cells(
         help="optimizer steps per task, of which a joint method takes as many for each; default: "
         "the recipe's")  # fmt: skip
     add("--budget", type=_factor, metavar="X",
-        help="multiply every recipe's steps by it; not with --steps")  # fmt: skip
-    add("--batch-size", type=_positive, metavar="N", help="examples a step; default: the recipe's")
+        help="multiply every recipe's steps by it; not with --steps"
+        + ("; default: 0.01" if rehearsed else ""))  # fmt: skip
+    add("--batch-size", type=_positive, metavar="N",
+        help="examples a step; default: " + ("2" if rehearsed else "the recipe's"))  # fmt: skip
     add("--examples", type=_positive, metavar="N",
         help="train on at most so many of each task, drawn by the seed")  # fmt: skip
     add("--precision", choices=("float32", "bfloat16"),
         help="of the arithmetic; default: float32 on a CPU, bfloat16 on a GPU")  # fmt: skip
     add("--set", action="append", default=[], dest="settings", metavar="METHOD.OPTION=VALUE",
-        help="an option of a method, see 'show METHOD'; several values with commas give a row "
-        "each; learning rates are the recipe's, or those that tune --adopt has found")  # fmt: skip
+        help="an option of a method, see 'show METHOD'; several values with commas give a row each"
+        + ("" if seeds else "; rates are the recipe's, or what tune --adopt found"))  # fmt: skip
 
 
 def _device_of_scoring(parser: _Parser) -> None:

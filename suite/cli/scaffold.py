@@ -5,6 +5,7 @@ import importlib.util
 import keyword
 import os
 import re
+import shlex
 from pathlib import Path
 
 from suite.cli import templates
@@ -31,7 +32,7 @@ def new(options: argparse.Namespace) -> int:
         name = options.name
     for path in written:
         out(shown(path))
-    where = f" --registry {options.registry}" if options.registry else ""
+    where = f" --registry {shlex.quote(str(options.registry))}" if options.registry else ""
     say(
         f"edit these, then: python -m suite validate {name}{where} && "
         f"python -m suite check {name}{where}"

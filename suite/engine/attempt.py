@@ -56,12 +56,14 @@ def _is_shortage(error: BaseException | None) -> bool:
     another error."""
     import torch
 
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         if isinstance(error, torch.OutOfMemoryError | MemoryError):
             return True
         if any(words in message_of(error) for words in _SHORTAGE):
             return True
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return False
 
 

@@ -97,6 +97,7 @@ class Predictor:
             )
         several = isinstance(entry.output, MultiLabel)
         model.context.activate(entry.name)
+        model.eval()
         order, rows = [], []
         with torch.no_grad(), arithmetic(model, self.device):
             for index, batch in self._batches(entry, inputs).evaluation(EVALUATION_BATCH):

@@ -161,15 +161,15 @@ def _is_anothers(page: Path) -> bool:
 
 def _stale(out: Path, files: dict[str, bytes]) -> list[str]:
     mark = formats.MARK.encode()
-    left_over = [
+    pages = [
         path.stem
         for path in sorted(out.glob("*.md"))
-        if path.name not in files and path.is_file() and path.read_bytes().startswith(mark)
+        if path.is_file() and path.read_bytes().startswith(mark)
     ]
-    beside = [
+    # A page that stays may have lost its plot.
+    every = [
         name
-        for stem in left_over
-        for name in (f"plots/{stem}.svg", f"{export.FOLDER}/{stem}.csv")
-        if (out / name).is_file()
+        for stem in pages
+        for name in (f"{stem}.md", f"plots/{stem}.svg", f"{export.FOLDER}/{stem}.csv")
     ]
-    return [*(f"{stem}.md" for stem in left_over), *beside]
+    return [name for name in every if name not in files and (out / name).is_file()]

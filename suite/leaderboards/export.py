@@ -52,7 +52,8 @@ class Line:
     rank_low: int | None = None
     rank_high: int | None = None
     perhaps_best: bool | None = None
-    """Whether the best score is not significantly higher."""
+    """Whether the best score is not significantly higher, and not only because runs differ so much
+    that no difference would be found."""
     stored_x: float | None = None
     total_x: float | None = None
     shared_bits: int | None = None
@@ -146,7 +147,7 @@ def _measured(row: Row, board: Board) -> Line:
         rank=rank.place if rank else None,
         rank_low=rank.low if rank else None,
         rank_high=rank.high if rank else None,
-        perhaps_best=rank.best if rank else None,
+        perhaps_best=row.perhaps_best if rank else None,
         seeds=" ".join(map(str, row.seeds)),
     )
 

@@ -18,7 +18,7 @@ def render(found: Sequence[Finding]) -> str:
         "was scored, and after the first boards on embedded data: answers that rest on the latter "
         "alone are exploratory. They follow from the results by the command that makes this page. "
         "Intervals are of 95 %. Tests are two-sided at 5 %, with Holm's correction for all tests "
-        "of a question (for the place on the front, all rows within a budget). What is not shown "
+        "of a question (for what beats TAPS, all rows within its budget). What is not shown "
         "is not refuted. Boards of one track share test examples and enter several comparisons, "
         "which are therefore not independent of each other.",
     ]

@@ -66,7 +66,7 @@ class Line:
     requested cells without a result."""
     reason: str = ""
     log: str | None = None
-    """Of a cell without a score: the file with its output."""
+    """Of a cell without a score: the file with its output, if it still exists."""
     score: float | None = None
     """Mean of the task's metrics on its test split, in per cent."""
     low: float | None = None
@@ -175,14 +175,14 @@ class Results:
         such a comparison finds with 80 % power. Paired by test example. All but the difference are
         missing where it is not known how runs vary, as for single runs.
 
-        Raises `UserError` if no board has a score of both.
+        Raises `UserError` if no board ranks both, with the reason where one stands below the line.
         """
         import pandas as pd
 
-        lines, names = [], set[str]()
+        lines, names = [], dict[str, str]()
         for board in boards_of_tasks_run(self.cells, self.registry):
-            known = {row.label: row.estimate for row in board.rows if row.estimate}
-            names |= known.keys()
+            known = {row.label: row.estimate for row in board.ranked if row.estimate}
+            names |= {row.label: row.why_unranked for row in board.rows}
             if a in known and b in known:
                 place = (board.track.name, board.backbone, board.scale.value)
                 lines.append((*place, *_compared(known[a], known[b])))
@@ -190,7 +190,9 @@ class Results:
             for name in (a, b):
                 if name not in names:
                     raise UserError(f"no row is called '{name}'{did_you_mean(name, names)}")
-            raise UserError(f"no board has a score of both {a} and {b}")
+                if names[name]:
+                    raise UserError(f"{name} cannot be compared: {names[name]}")
+            raise UserError(f"no board ranks both {a} and {b}")
         measures = ("difference", "low", "high", "p", "detectable")
         found = pd.DataFrame(lines, columns=("track", "backbone", "scale", *measures))
         return found.astype(dict.fromkeys(measures, "float64"))
@@ -224,7 +226,7 @@ class Results:
             setting=label(result, entry, partial=False),
             status=result.status,
             reason=result.reason,
-            log=str(self.folder / result.log) if result.log else None,
+            log=str(log) if result.log and (log := self.folder / result.log).is_file() else None,
         )
         ledger, where = result.ledger, result.environment
         if score is None or ledger is None:

@@ -75,10 +75,10 @@ def _links(boards: Sequence[Board], searches: Sequence[Search], answered: bool) 
 _BUDGETS = (
     "The highest score on each board among the methods that store at most so much beside the "
     "frozen backbone, for all tasks together (score @ stored ×). *= 3 more*: three others within "
-    "the budget are not told apart from it (paired tests, Holm's correction). **Bold**: not told "
-    "apart from the best of the whole board. *Not tested*: one seed, and nothing is known of how "
-    "runs vary. *detects*: the true difference that a typical pair of methods shows with 80 % "
-    "power in a single test."
+    "the budget are not told apart from it (paired tests, Holm's correction; without methods whose "
+    "runs differ too much to tell). **Bold**: not told apart from the best of the whole board. "
+    "*Not tested*: one seed, and nothing is known of how runs vary. *detects*: the true difference "
+    "that a typical pair of methods shows with 80 % power in a single test."
 )
 _EVERY = (
     "Score @ stored ×, sorted by score; over several boards, by the mean share of methods with a "
@@ -97,8 +97,8 @@ def _story(scale: Scale, boards: Sequence[Board]) -> list[str]:
         sections += [
             "Over these boards. `3 of 5`: on three of the five where the method is within the "
             "budget, it is not told apart from the best within it. *outscores*: the share of the "
-            "other methods with a lower score, mean over the boards that have the method; it "
-            "orders the rows, and was not tested.",
+            "other methods with a lower score, mean over the boards that have the method; it was "
+            "not tested, and orders methods that are on as many boards.",
             story.over_boards(boards),
         ]
     return sections

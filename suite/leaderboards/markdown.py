@@ -151,7 +151,11 @@ def _published(board: Board) -> str:
     digits = 0 if board.track.score == "decathlon" else 1
     rows = []
     for row in board.published:
-        gap = f"{measured[row.method] - row.score:+.1f}" if row.method in measured else formats.NONE
+        gap = (
+            f"{measured[row.method] - row.score:+.{digits}f}"
+            if row.method in measured
+            else formats.NONE
+        )
         rows.append(
             [
                 formats.plain(row.label),

@@ -187,7 +187,8 @@ def place_on_the_front(boards: Sequence[Board]) -> Finding:
             if choice.best is not row:
                 rival = formats.plain(choice.best.label)
                 difference = _difference(contrast(*([e] for e in _estimates(row, choice.best))))
-                verdict = "not shown" if row in choice.equals else "beaten"
+                alike = (*choice.equals, *choice.unsure)
+                verdict = "not shown" if row in alike else "beaten"
             verdicts[board.name].add(verdict)
             rows.append(
                 (story.link(board), formats.plain(row.label), formats.stored(_x(row)), rival,

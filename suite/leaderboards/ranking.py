@@ -42,10 +42,7 @@ def ranking(board: Board) -> str:
         lines.append(
             "\\* Does not need the frozen backbone to serve this track; other tracks would need it."
         )
-    if any(collapsed(row, board) for row in board.ranked):
-        lines.append(
-            f"{COLLAPSED} On some task no better than one constant answer; the score includes it."
-        )
+    lines += _collapsed(board.ranked, board)
     lines += _uncommitted(board.ranked)
     lines += provenance.verified(board.ranked)
     lines += _certainty(board)
@@ -72,6 +69,7 @@ def below_the_line(board: Board) -> str:
         "Not comparable with the ranking above, for the reason given.",
         formats.table(rows, ["method", "reason", *_headers(board), *columns], left=2),
         *([common] if common else []),
+        *([] if _collapsed(board.ranked, board) else _collapsed(board.unranked, board)),
         *([] if any(row.uncommitted for row in board.ranked) else _uncommitted(board.unranked)),
         *provenance.verified(board.unranked),
     ]
@@ -127,7 +125,7 @@ def _certainty(board: Board) -> list[str]:
         )
     if unsure := [row for row in board.ranked if row.mark == "?"]:
         named = ", ".join(f"{formats.plain(row.label)} ({formats.score(row)})" for row in unsure)
-        lines.append(f"? Its runs differ too much for it to be compared with the best: {named}.")
+        lines.append(f"? Runs differ too much to be compared with the best: {named}.")
     found = detectable_difference(estimates)
     if found is not None:
         lines.append(
@@ -159,7 +157,7 @@ def _measured(rows: Sequence[Row], board: Board) -> tuple[str, dict[str, list[st
         ],
     }
     common = {name: own[0] for name, own in every.items() if set(own) == {own[0]}}
-    said = ", ".join(f"{name} {value}" for name, value in common.items())
+    said = ", ".join(f"{name} {own}" for name, own in common.items() if own != formats.NONE)
     rest = {name: own for name, own in every.items() if name not in common}
     return f"Every row has {said}." if said else "", rest
 
@@ -209,6 +207,13 @@ def hardware(board: Board) -> dict[str, str]:
 
 def _letter(i: int) -> str:
     return chr(ord("A") + i) if i < 26 else f"{_letter(i // 26 - 1)}{_letter(i % 26)}"
+
+
+def _collapsed(rows: Sequence[Row], board: Board) -> list[str]:
+    """What the sign means, if one of the rows has it."""
+    if not any(collapsed(row, board) for row in rows):
+        return []
+    return [f"{COLLAPSED} On some task no better than one constant answer; the score includes it."]
 
 
 def _large_heads(rows: Sequence[Row]) -> list[str]:

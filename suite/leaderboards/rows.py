@@ -16,6 +16,9 @@ Topic = tuple[str, str]
 BACKBONE, STEPS, BUDGET, KNOWN = ("backbone", ""), ("steps", ""), ("budget", ""), ("known", "")
 DATA, LENGTH, CODE = "data", "length", "code"
 """The first words of topics that there are for every task and for every part of the code."""
+TOGETHER = " with others"
+"""Behind the name of a task of a joint cell: where tasks have lengths of their own, such a cell has
+the mean of them for all its tasks."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,9 @@ def _values(cell: Result) -> Iterable[tuple[Topic, str]]:
     yield KNOWN, str(bool(engine))
     if cell.recipe:
         yield STEPS, str(cell.recipe.steps)
+        together = TOGETHER if len(cell.cell.tasks) > 1 else ""
         for task in cell.cell.tasks:
-            yield (LENGTH, task), _length(cell.recipe)
+            yield (LENGTH, task + together), _length(cell.recipe)
     for task, digest in cell.identity.examples.items():
         yield (DATA, task), digest
     for part, digest in engine.items():
@@ -86,6 +90,9 @@ class Usual:
         self.budget = usual.get(BUDGET, "")
         alike = _most_common([row for row in rows if row[1].budget == self.budget])
         self.lengths = {of: value for (word, of), value in alike.items() if word == LENGTH}
+        alone = {value for of, value in self.lengths.items() if not of.endswith(TOGETHER)}
+        if len(alone) == 1:
+            self.lengths = dict.fromkeys(self.lengths, alone.pop())
 
     def objections(self, evidence: Evidence) -> Iterable[Objection]:
         """Why a row must not be ranked with most others."""
@@ -107,7 +114,7 @@ class Usual:
             lengths = defaultdict(list)
             for task, usual in self.lengths.items():
                 for own in evidence.values.get((LENGTH, task), {}).keys() - {usual}:
-                    lengths[own, usual].append(task)
+                    lengths[own, usual].append(task.removesuffix(TOGETHER))
             for (own, usual), tasks in sorted(lengths.items()):
                 yield f"{own} on {', '.join(tasks)}; most rows have {usual}"
         if evidence.has_other(KNOWN, str(bool(self.engine))):

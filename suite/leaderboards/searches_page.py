@@ -21,7 +21,7 @@ def render(searches: Sequence[Search]) -> str:
     sections = [
         f"{formats.MARK}\n\n# How learning rates were chosen",
         f"A search{'' if apart else ' without †'} tried {TRIALS} learning rates, on the tasks and "
-        "with the seed of its row, and judged each on validation examples; test examples were not "
+        "with the seeds of its row, and judged each on validation examples; test examples were not "
         "looked at. While its best rate was the lowest or the highest one tried, it tried one "
         f"more, by the ratio of the outermost two, at most {EXTENSIONS} times. The **best** rate "
         "is the recipe's, or stands under `methods/rates`. Where a method has no row for a "

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from suite.leaderboards import formats
 from suite.leaderboards.board import Board, Row
-from suite.results.ranks import detectable_difference, perhaps_best
+from suite.results.ranks import detectable_difference, standings
 from suite.results.searches import Search
 from suite.results.statistics import Estimate
 
@@ -24,12 +24,13 @@ BUDGETS = (0.01, 0.1, 1.0, math.inf)
 
 @dataclass(frozen=True)
 class Choice:
-    """The highest score within a budget, and the rows within it that are not told apart from it,
-    without those whose runs differ too much to tell."""
+    """The highest score within a budget, and the rows within it that are not told apart from it."""
 
     best: Row
     equals: tuple[Row, ...]
     """With the best itself; empty if it is not known how runs vary, so that nothing was tested."""
+    unsure: tuple[Row, ...] = ()
+    """Rows that are not told apart from it either, but only because their runs differ so much."""
 
 
 def choose(board: Board, budget: float) -> Choice | None:
@@ -40,9 +41,9 @@ def choose(board: Board, budget: float) -> Choice | None:
     best, *others = rows
     if not is_tested(board):
         return Choice(best, ())
-    marks = perhaps_best(_estimates(rows))[1:]
-    alike = [row for row, mark in zip(others, marks, strict=True) if mark and row.mark != "?"]
-    return Choice(best, (best, *alike))
+    found = list(zip(others, standings(_estimates(rows))[1:], strict=True))
+    equals = (row for row, standing in found if standing.best and not standing.unsure)
+    return Choice(best, (best, *equals), tuple(row for row, s in found if s.unsure))
 
 
 def is_tested(board: Board) -> bool:
@@ -128,11 +129,12 @@ def unknown(boards: Sequence[Board], unmeasured: Sequence[str], searches: Sequen
     }
     present = [(board, row) for board, row in rows if not board.outdated]
     tuned = sum(_is_tuned(row, chosen.get((row.method, *_where(board)))) for board, row in present)
-    lines.append(
-        f"On present tasks {tuned} of {len(present)} rows were measured at the learning rate that "
-        "a recorded search on the board's own validation data chose; other options (ranks, "
-        "reductions, thresholds) were searched for none."
-    )
+    if present:
+        lines.append(
+            f"On present tasks {tuned} of {len(present)} rows were measured at the learning rate "
+            "that a recorded search on the board's own validation data chose; other options "
+            "(ranks, reductions, thresholds) were searched for none."
+        )
     if old := [board for board in boards if board.outdated]:
         lines.append(
             f"Measured on earlier versions of their tasks, with which scores of today cannot be "

@@ -27,8 +27,8 @@ class Summary(BaseModel):
 
     `score` with its 95 % interval `low` to `high` is over the tasks that were run, `tasks` gives
     each task's own. `rank_low` to `rank_high` is the 95 % interval of the true rank; if a method is
-    `perhaps_best`, the best score is not significantly higher than its own. `reason` says why there
-    is no score, or why it cannot be compared with others.
+    `perhaps_best`, the best score is not significantly higher than its own, and not only because
+    its runs differ so much. `reason` says why there is no score, or why it cannot be compared.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -85,7 +85,7 @@ def _summary(row: Row, summary: Callable[..., Summary]) -> Summary:
         rank=rank.place if rank else None,
         rank_low=rank.low if rank else None,
         rank_high=rank.high if rank else None,
-        perhaps_best=rank.best if rank else None,
+        perhaps_best=row.perhaps_best if rank else None,
         score=row.estimate.score if row.estimate else None,
         low=low,
         high=high,
@@ -139,7 +139,9 @@ def _certainty(board: Board) -> list[str]:
         return []
     single = any(estimate.seeds < 2 for estimate in estimates)
     noise = "single runs, their variance from the published board; " if single else ""
-    return [f"{noise}rank with its 95 % interval; =: not told apart from the best"]
+    unsure = any(row.mark == "?" for row in board.ranked)
+    told = "; ?: its runs differ too much to tell" if unsure else ""
+    return [f"{noise}rank with its 95 % interval; =: not told apart from the best{told}"]
 
 
 def _cells(row: Row, tasks: Sequence[str]) -> list[str]:

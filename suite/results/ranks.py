@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 from scipy import special
 
-from suite.results.statistics import LEVEL, Array, Comparison, Estimate, compare, holm
+from suite.results.statistics import LEVEL, Array, Estimate, compare, holm
 
 DRAWS = 4000
 SEED = 20240
@@ -23,17 +23,26 @@ FAR = 3.0
 
 
 @dataclass(frozen=True)
+class Standing:
+    """How a score stands to the best one."""
+
+    best: bool
+    """Whether the best score is not significantly higher."""
+    unsure: bool = False
+    """Whether that is so only because its runs differ so much: the comparison with the best would
+    detect no difference below `FAR` times the median of what the others detect."""
+
+
+@dataclass(frozen=True)
 class Rank:
-    """A method's place by score, and the 95 % interval of its true place."""
+    """A method's place by score, the 95 % interval of its true place, and how it stands to the
+    best."""
 
     place: int
     low: int
     high: int
     best: bool
-    """Whether the best score is not significantly higher than its own."""
     unsure: bool = False
-    """Whether that is so only because its runs differ so much: the comparison with the best would
-    detect no difference below `FAR` times the median of what the others detect."""
 
 
 def ranks(estimates: Sequence[Estimate]) -> list[Rank]:
@@ -45,22 +54,38 @@ def ranks(estimates: Sequence[Estimate]) -> list[Rank]:
         return []
     scores = np.array([one.score for one in estimates])
     places = 1 + (scores[None, :] > scores[:, None]).sum(axis=1)
-    lows, highs = _intervals(estimates)
-    compared = _with_best(estimates)
-    marks = _not_below(compared)
-    typical = float(np.median([c.detectable for c in compared if c])) if any(compared) else 0.0
     # A leader among many close followers is rarely first in a draw, so that its interval may not
     # hold its own place: it is widened to do so.
     return [
-        Rank(
-            place=int(place),
-            low=min(low, int(place)),
-            high=max(high, int(place)),
-            best=mark,
-            unsure=mark and one is not None and one.detectable > FAR * typical,
+        Rank(int(place), min(low, int(place)), max(high, int(place)), own.best, own.unsure)
+        for place, low, high, own in zip(
+            places, *_intervals(estimates), standings(estimates), strict=True
         )
-        for place, low, high, mark, one in zip(places, lows, highs, marks, compared, strict=True)
     ]
+
+
+def standings(estimates: Sequence[Estimate]) -> list[Standing]:
+    """How every score stands to the best of them."""
+    leader = max(estimates, key=lambda one: one.score)
+    compared = [None if one is leader else compare(leader, one) for one in estimates]
+    # Holm's correction: with twenty comparisons at 5 %, one would be significant by chance.
+    told_apart = iter(holm([one.p for one in compared if one]))
+    # Of one training in several precisions much smaller differences are found.
+    detectable = [
+        one.detectable if one and not leader.shares_runs(estimate) else None
+        for one, estimate in zip(compared, estimates, strict=True)
+    ]
+    found = []
+    for i, one in enumerate(compared):
+        best = one is None or not next(told_apart)
+        found.append(Standing(best, unsure=best and _is_far(i, detectable)))
+    return found
+
+
+def _is_far(i: int, detectable: Sequence[float | None]) -> bool:
+    own = detectable[i]
+    others = [value for j, value in enumerate(detectable) if value is not None and j != i]
+    return own is not None and bool(others) and own > FAR * float(np.median(others))
 
 
 def _intervals(estimates: Sequence[Estimate]) -> tuple[list[int], list[int]]:
@@ -103,23 +128,6 @@ def _quantiles(freedom: float) -> Array:
     streams of numpy's own t may change from version to version, and once, for it is slow."""
     found: Array = special.stdtrit(freedom, (np.arange(DRAWS) + 0.5) / DRAWS)
     return found
-
-
-def perhaps_best(estimates: Sequence[Estimate]) -> list[bool]:
-    """For every method, whether the best score is not significantly higher than its own."""
-    return _not_below(_with_best(estimates))
-
-
-def _with_best(estimates: Sequence[Estimate]) -> list[Comparison | None]:
-    """The best less every other; None for the best itself."""
-    leader = max(estimates, key=lambda one: one.score)
-    return [None if one is leader else compare(leader, one) for one in estimates]
-
-
-def _not_below(compared: Sequence[Comparison | None]) -> list[bool]:
-    # Holm's correction: with twenty comparisons at 5 %, one would be significant by chance.
-    told_apart = iter(holm([one.p for one in compared if one]))
-    return [one is None or not next(told_apart) for one in compared]
 
 
 def detectable_difference(estimates: Sequence[Estimate]) -> float | None:

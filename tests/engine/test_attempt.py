@@ -16,6 +16,19 @@ def raised(*errors):
     return errors[-1]
 
 
+def own_cause():
+    error = ValueError("of itself")
+    error.__cause__ = error
+    return error
+
+
+def handled():
+    """An error that has nothing to do with the one that was handled before it."""
+    error = KeyError("no such name")
+    error.__context__, error.__suppress_context__ = MemoryError(), True
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
@@ -27,6 +40,8 @@ def raised(*errors):
         (raised(torch.OutOfMemoryError("2 GiB"), RuntimeError("could not be captured")), "oom"),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), "failed"),
         (raised(KeyError("memory"), ValueError("no such name")), "failed"),
+        (own_cause(), "failed"),
+        (handled(), "failed"),
         (Diverged("the loss is not finite"), "diverged"),
         (Unsupported("no convolutions"), "unsupported"),
         (UserError("there is no such file"), "failed"),

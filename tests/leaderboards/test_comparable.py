@@ -138,6 +138,24 @@ def test_rows_of_a_track_that_has_become_longer_are_not_ranked_with_those_of_bef
     assert found["hyper[steps=300]"] == "steps=300; most rows have the budget of their recipes"
 
 
+def test_a_joint_row_may_train_every_task_for_their_mean_length(registry, make):
+    tasks = registry.tracks["glue"].tasks
+
+    def trained(name):
+        return [
+            each.model_copy(
+                update={"recipe": Recipe(steps=100 * (1 + tasks.index(each.cell.tasks[0])))}
+            )
+            for each in make.per_task(name, 0.9)
+        ]
+
+    joint = [
+        each.model_copy(update={"recipe": Recipe(steps=200)}) for each in make.joint("hyper", 0.8)
+    ]
+    found = objections(registry, trained("full"), trained("probe"), joint)
+    assert set(found.values()) == {""}
+
+
 def test_rows_of_unlike_engines_are_not_ranked_together(registry, make):
     full, probe = make.per_task("full", 0.9), make.per_task("probe", 0.6)
     hyper = make.joint("hyper", 0.8)

@@ -102,6 +102,17 @@ def test_taps_is_beaten_if_something_that_stores_no_more_is_better(registry, mak
     )
 
 
+def test_taps_is_not_called_beaten_where_its_runs_differ_too_much_to_tell(registry, make):
+    steady = [r for name in ("full", "a", "b") for r in make.per_task(name, 0.9, n=3000, own=90)]
+    wild = [
+        make.cell("taps", task, seed, accuracy=(0.95, 0.9, 0.3)[seed], n=3000, own=100)
+        for task in ("cola", "mrpc", "rte")
+        for seed in (0, 1, 2)
+    ]
+    found = ask(questions.place_on_the_front, [*steady, *wild], registry)
+    assert column(found, "TAPS is") == ["not shown"]
+
+
 def searches(between, step):
     return [
         Search(

@@ -51,8 +51,13 @@ def test_a_name_that_no_row_has_is_said_with_the_nearest(results):
         results.compare("probe", "fulll")
     with pytest.raises(UserError, match="no row is called 'hyper'"):
         results.compare("full", "hyper")
+    with pytest.raises(UserError, match="odd cannot be compared: seeds 0; most methods have 0, 1"):
+        results.compare("full", "odd")
 
 
-def test_the_log_of_a_failure_is_named(results, tmp_path):
-    frame = results.frame().set_index("method")
-    assert frame.loc["hyper", "log"] == str(tmp_path / "logs/hyper.log")
+def test_the_log_of_a_failure_is_named_where_it_exists(results, tmp_path):
+    log = tmp_path / "logs" / "hyper.log"
+    assert results.frame().set_index("method")["log"].isna().all()
+    log.parent.mkdir()
+    log.write_text("it broke")
+    assert results.frame().set_index("method").loc["hyper", "log"] == str(log)

@@ -42,7 +42,7 @@ def test_a_row_whose_runs_differ_far_more_than_others_is_no_candidate(registry, 
     text = page(results, registry)
     (line,) = [line for line in section(text, "Ranking").splitlines() if "| taps " in line]
     assert line.split("|")[2].strip() == "?"
-    assert "? Its runs differ too much for it to be compared with the best: taps (" in text
+    assert "? Runs differ too much to be compared with the best: taps (" in text
     first = pages(results, registry)["README.md"].decode()
     assert ", = 3 more" in first, "the other four, one of them the best"
     assert "**taps**" not in first
@@ -58,6 +58,13 @@ def test_what_all_rows_have_in_common_is_said_once(registry, make):
     assert "Every row has seeds 3, hardware A." in text
     (line,) = [line for line in text.splitlines() if "| odd " in line]
     assert line.split("|")[-2].strip() == "600"
+
+
+def test_what_incomplete_rows_do_not_have_is_not_said(registry, make):
+    text = page([make.cell("probe", "rte", seed) for seed in (0, 1, 2)], registry)
+    below = section(text, "Below the line")
+    assert "Every row has seeds 3, hardware A." in below
+    assert "steps" not in below
 
 
 def test_a_row_that_learned_nothing_on_a_task_says_so_where_it_is_ranked(registry, make):

@@ -23,17 +23,21 @@ def test_the_same_results_give_the_same_bytes(registry, make, tmp_path):
 
 
 def test_check_names_what_was_edited_is_missing_or_left_over(registry, make, tmp_path):
-    write(make.per_task("full", 0.9), tmp_path)
+    failed = make.cell("probe", "rte", backbone="other", status="failed", reason="broken")
+    write([*make.per_task("full", 0.9), failed], tmp_path)
     build(tmp_path, registry)
     edited, missing = tmp_path / PAGE, tmp_path / "plots" / "glue-bert_mini-mini.svg"
     edited.write_text(edited.read_text().replace("| 1 (1", "| 0 (1", 1))
     missing.unlink()
     (tmp_path / "glue-gone-mini.md").write_bytes(edited.read_bytes())
     (tmp_path / "NOTES.md").write_text("mine")
+    # A board without a score has none; one of an earlier time goes, though the page stays.
+    (tmp_path / "plots" / "glue-other-mini.svg").write_text("<svg/>")
     assert check(tmp_path, registry) == [
         PAGE,
         "glue-gone-mini.md",
         "plots/glue-bert_mini-mini.svg",
+        "plots/glue-other-mini.svg",
     ]
     build(tmp_path, registry)
     assert check(tmp_path, registry) == []

@@ -36,6 +36,27 @@ def test_among_many_methods_the_same_distance_is_weaker_evidence():
     assert all(rank.best for rank in ranks(scores(80, 77, 77, 77, 77, 77)))
 
 
+def test_a_row_is_unsure_only_if_the_other_comparisons_are_far_sharper():
+    def marked(*rows):
+        """Of scores with a number that stands for how runs vary, and the name of their training."""
+        noises = {"steady": RunNoise(0.5, np.inf), "wild": RunNoise(100.0, np.inf)}
+        estimates = [
+            Estimate(np.full((1, 3), v), np.full(1000, float(v)), noises[kind], (name,))
+            for v, kind, name in rows
+        ]
+        return [(rank.best, rank.unsure) for rank in ranks(estimates)]
+
+    rest = [(79.5, "steady", "b"), (79, "steady", "c")]
+    assert marked((80, "steady", "a"), *rest, (70, "wild", "d"))[3] == (True, True)
+    assert marked((80, "steady", "a"), *rest, (40, "wild", "d"))[3] == (False, False)
+    # What is of the leader's own runs is told from it sharply, which says nothing of others.
+    twins = [(80, "steady", "a")] * 4
+    assert marked(*twins, (79.5, "steady", "b"))[4] == (True, False)
+    assert (
+        marked((80, "wild", "a"), (75, "wild", "b"), (74, "wild", "c"))[1:] == [(True, False)] * 2
+    )
+
+
 def test_one_training_in_several_precisions_moves_as_one():
     noise = RunNoise(3.0, np.inf)
     lone, *alike = [
