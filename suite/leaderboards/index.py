@@ -84,6 +84,7 @@ _EVERY = (
     "Score @ stored ×, sorted by score; over several boards, by the mean share of methods with a "
     "higher one. **Bold**: not told apart from the best score of its column. *Italic*: not "
     "comparable; its page says why. `6/8`: how many tasks have a score. "
+    "Methods as they are: their settings and precisions stand on the boards' pages. "
     f"{COLLAPSED}: on some task no better than one constant answer. "
     f"{formats.NONE}: not measured, or not defined; its page says which."
 )
@@ -124,7 +125,8 @@ def _methods(boards: Sequence[Board]) -> list[str]:
 
 
 def _table(boards: Sequence[Board]) -> str:
-    methods = sorted({row.label for board in boards for row in board.rows}, key=_order(boards))
+    plain = {row.label for board in boards for row in board.rows if not row.setting}
+    methods = sorted(plain, key=_order(boards))
     headers = [
         "method",
         *(

@@ -37,6 +37,8 @@ _STYLE = {
 }
 
 
+MOST_NAMES = 45
+"""Points that can all be named without hiding each other."""
 FEWEST = 3
 """Published points below which a plot shows nothing that the table does not."""
 
@@ -184,12 +186,16 @@ def _colour(point: Point) -> str:
 
 
 def _draw_labels(axes: Axes, shown: Sequence[Point], front: Sequence[Point]) -> None:
-    """Name every point beside it, with a thin line to names that had to stand further off."""
-    ordered = sorted(shown, key=lambda p: (p.published, p not in front, -p.score, p.label))
+    """Name points beside them, with a thin line to names that had to stand further off."""
+    named = _named(shown, front)
+    ordered = sorted(named, key=lambda p: (p.published, p not in front, -p.score, p.label))
     scale = axes.figure.dpi / 72
     to_pixels, to_data = axes.transData, axes.transData.inverted()
     anchors = np.array([to_pixels.transform((_x(p.stored_x), p.score)) for p in ordered])
     obstacles = [*_steps(axes, front), *_pieces(axes, shown)]
+    for point in (point for point in shown if point not in named):
+        x, y = to_pixels.transform((_x(point.stored_x), point.score))
+        obstacles.append((x - 4 * scale, y - 4 * scale, x + 4 * scale, y + 4 * scale))
     for point, (x, _) in zip(ordered, anchors, strict=True):
         if point.interval:
             low, high = (to_pixels.transform((0, value))[1] for value in point.interval)
@@ -228,6 +234,14 @@ def _draw_labels(axes: Axes, shown: Sequence[Point], front: Sequence[Point]) -> 
                 alpha=0.7,
                 zorder=2,
             )
+
+
+def _named(shown: Sequence[Point], front: Sequence[Point]) -> list[Point]:
+    """The points that have names: where there is no room for all, settings off the front are known
+    by the line that they are on."""
+    if len(shown) <= MOST_NAMES:
+        return [*shown]
+    return [p for p in shown if p in front or not p.label.startswith(f"{p.method}[")]
 
 
 def _steps(axes: Axes, front: Sequence[Point]) -> list[tuple[float, float, float, float]]:

@@ -98,7 +98,8 @@ def over_boards(boards: Sequence[Board]) -> str:
     ]
     headers = ["method", "boards", "outscores %", *map(_budget, BUDGETS)]
     lines = [formats.table(rows, headers)]
-    if never := [label for label in labels if label not in among]:
+    settings = {row.label for board in boards for row in board.ranked if row.setting}
+    if never := [label for label in labels if label not in among and label not in settings]:
         lines.append(
             "At none of these budgets, on none of these boards, among the best: "
             f"{', '.join(map(formats.plain, never))}."

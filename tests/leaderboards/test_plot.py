@@ -58,6 +58,22 @@ def test_nothing_measured_and_no_known_cost_gives_no_plot(registry, make):
     assert render(board) is None
 
 
+def test_where_not_all_have_room_settings_off_the_front_have_no_names(registry, make, monkeypatch):
+    results = [
+        *make.per_task("full", 0.9, own=1000),
+        *make.per_task("full", 0.5, own=2000, setting="rank=9"),
+        *make.per_task("full", 0.95, own=3000, setting="rank=99"),
+        *make.per_task("probe", 0.3, own=1500),
+    ]
+    (board,) = [b for b in boards(results, registry) if b.backbone == "bert_mini"]
+    named = []
+    monkeypatch.setattr(plot, "place", lambda *given: named.append(len(given[0])) or place(*given))
+    render(board)
+    monkeypatch.setattr(plot, "MOST_NAMES", 3)
+    render(board)
+    assert named == [4, 3], "full, its setting on the front, and probe"
+
+
 def test_names_keep_off_the_line_between_settings(registry, make, monkeypatch):
     seen = []
 

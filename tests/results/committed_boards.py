@@ -78,7 +78,8 @@ class Simulator:
     """Whether the runs of all methods of a kind vary equally."""
 
     def __post_init__(self) -> None:
-        rows = self.board.ranked
+        # Other precisions are the same runs, and other settings as many rows more.
+        rows = [row for row in self.board.ranked if not row.setting]
         estimates = [row.estimate for row in rows]
         self.joint = np.array([row.joint for row in rows])
         covariance = np.cov([one.resampled for one in estimates])
