@@ -13,20 +13,25 @@ FOLDER = Path(__file__).parents[1] / "leaderboards"
 
 @cache
 def results(backbone: str, method: str) -> list[Result]:
-    """The results of a method on a backbone that have scores."""
+    """The results of a method, as it is, on a backbone that have scores."""
     return [
-        result
-        for result in read_results(FOLDER).values()
-        if (result.cell.backbone, result.cell.method, result.status) == (backbone, method, "ok")
+        each for each in _plain() if (each.cell.backbone, each.cell.method) == (backbone, method)
     ]
+
+
+@cache
+def _plain() -> list[Result]:
+    """Those without settings, in float32."""
+    every = read_results(FOLDER).values()
+    return [each for each in every if each.status == "ok" and each.cell.name == each.cell.method]
 
 
 @cache
 def scores() -> dict[tuple[str, str], dict[str, list[float]]]:
     """(backbone, method) -> task -> one score for each seed."""
     table: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for result in read_results(FOLDER).values():
-        if result.cell.scale == "mini" and result.status == "ok":
+    for result in _plain():
+        if result.cell.scale == "mini":
             tasks = table.setdefault((result.cell.backbone, result.cell.method), {})
             for score in result.scores:
                 tasks.setdefault(score.task, []).append(score.score)
