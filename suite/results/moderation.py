@@ -87,13 +87,39 @@ def _shrunk(variances: Array, freedoms: Array) -> tuple[list[RunNoise], RunNoise
             moved = (prior_freedom * prior_variance + freedom * variance) / known
         # No estimate can rest on more degrees of freedom than all rows have together.
         noises.append(RunNoise(float(moved), float(min(known, everything))))
-    # A further row may be as unusual as any of these. A mean that rests on a few large variances
-    # is known no better than they are (Satterthwaite 1946).
-    pool_variance, pool_freedom = _fitted(variances, freedoms)
-    weighted = freedoms * variances
-    if np.isinf(pool_freedom) and not usual.all():
-        pool_freedom = float(weighted.sum() ** 2 / (weighted**2 / freedoms).sum())
-    return noises, RunNoise(pool_variance, min(pool_freedom, everything))
+    prior = RunNoise(prior_variance, min(prior_freedom, everything))
+    if usual.all():
+        return noises, prior
+    rows = [prior if alike else own for alike, own in zip(usual, noises, strict=True)]
+    return noises, _of_a_further_row(rows, everything)
+
+
+def _of_a_further_row(rows: Sequence[RunNoise], everything: float) -> RunNoise:
+    """The noise of a row of which nothing is known, which may be as unusual as any of these.
+
+    Its runs are draws from a mixture of theirs, in which the one that varies most counts twice:
+    among one row more it is as likely as any other that the new one varies most. The mixture is
+    told as Student's t with the freedom of a mean of the variances (Satterthwaite 1946), and with
+    the variance that gives it the mixture's 95 % interval.
+    """
+    weighted = np.array([row.freedom * row.variance for row in rows])
+    known = np.array([row.freedom for row in rows])
+    freedom = min(float(weighted.sum() ** 2 / (weighted**2 / known).sum()), everything)
+    mixed = [*rows, max(rows, key=lambda row: row.variance)]
+    varied = [row for row in mixed if row.variance > 0]
+    spread = np.array([row.variance for row in varied]) ** 0.5
+    freedoms = np.array([row.freedom for row in varied])
+
+    def beyond(width: float) -> float:
+        tails = 2 * special.stdtr(freedoms, -width / spread)
+        return float(tails.sum()) / len(mixed) - LEVEL
+
+    if beyond(0.0) <= 0:
+        # So few vary that the interval has no width: their mean says that some do.
+        return RunNoise(float(np.mean([row.variance for row in rows])), freedom)
+    widest = 2 * float((spread * special.stdtrit(freedoms, 1 - LEVEL / 2)).max())
+    width = optimize.brentq(beyond, 0.0, widest)
+    return RunNoise(float((width / special.stdtrit(freedom, 1 - LEVEL / 2)) ** 2), freedom)
 
 
 def _usual(variances: Array, freedoms: Array) -> np.ndarray:

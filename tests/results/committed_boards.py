@@ -29,9 +29,9 @@ SEEDS = 3
 
 NAMES = tuple(
     "{}-{}-{}".format(*path.name.split("."))
-    for path in sorted((FOLDER / "data").glob("*.mini.jsonl"))
+    for path in sorted((FOLDER / "data").glob("*.*.*.jsonl"))
 )
-"""Those of the boards that were measured with several seeds, known without reading them."""
+"""Those of the boards, which all were measured with several seeds, known without reading them."""
 BY_DAY = ("glue-bert_mini-mini", "visual-domains-resnet_mini-mini")
 EVERY_BOARD = pytest.mark.parametrize(
     "name",

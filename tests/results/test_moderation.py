@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.special import digamma, polygamma
+from scipy.special import digamma, polygamma, stdtrit
 
 from suite.errors import UserError
 from suite.results import noise
@@ -53,6 +53,22 @@ def test_a_row_that_varies_far_more_than_the_others_keeps_its_variance_and_does_
     assert [one.noise for one in found[:5]] == [one.noise for one in moderated(rows(variances))[0]]
     # A further row may be like either.
     assert pool.freedom < 3
+
+
+def test_a_further_row_among_unusual_ones_may_be_like_any_of_them():
+    _, pool = moderated(rows([1.0] * 9 + [400.0]))
+    rng = np.random.default_rng(3)
+    # Of eleven rows, the new one among them, two may vary like the one that stands out.
+    spread, freedom = np.array([1.0] * 9 + [20.0] * 2), np.array([18] * 9 + [2] * 2)
+    which = rng.integers(11, size=400_000)
+    runs = spread[which] * rng.standard_t(freedom[which])
+    width = pool.variance**0.5 * stdtrit(pool.freedom, 0.975)
+    assert np.mean(np.abs(runs) > width) == pytest.approx(0.05, abs=0.002)
+
+
+def test_where_hardly_any_row_varies_a_further_one_may():
+    _, pool = moderated(rows([0.0] * 60 + [30.0]))
+    assert pool.variance == pytest.approx(30 / 61)
 
 
 def test_a_row_with_one_seed_takes_what_the_others_tell_or_the_pool():
