@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from statistics import median
 
 import numpy as np
 from matplotlib import style
@@ -37,6 +38,8 @@ _STYLE = {
 }
 
 
+WIDE = 5
+"""Medians of their widths, from which on an interval does not decide what is seen."""
 MOST_NAMES = 45
 """Points that can all be named without hiding each other."""
 FEWEST = 3
@@ -80,16 +83,22 @@ def _x(stored_x: float) -> float:
 def _draw_axes(axes: Axes, shown: Sequence[Point], board: Board) -> None:
     xs = [_x(p.stored_x) for p in shown]
     start, end = min(xs), max(xs)
-    axes.set_xlim(start - 0.3, max(end, start + 1) + 0.45)
+    axes.set_xlim(start - 0.4, max(end, start + 1) + 0.45)
     ticks = range(math.floor(start), math.ceil(max(end, start + 1)) + 1)
-    inside = [tick for tick in ticks if start - 0.3 <= tick <= axes.get_xlim()[1]]
+    inside = [tick for tick in ticks if start - 0.4 <= tick <= axes.get_xlim()[1]]
     axes.set_xticks(inside, [f"{10.0**tick:.{max(0, -tick)}f}×" for tick in inside])
     fine = [tick + math.log10(n) for tick in ticks for n in range(2, 10)]
-    axes.set_xticks([x for x in fine if start - 0.3 <= x <= axes.get_xlim()[1]], minor=True)
+    axes.set_xticks([x for x in fine if start - 0.4 <= x <= axes.get_xlim()[1]], minor=True)
     if start < 0 < axes.get_xlim()[1]:
         axes.axvline(0, color="#DDDDDD", linewidth=1.4, zorder=0)
-    lows = [p.interval[0] if p.interval else p.score for p in shown]
-    highs = [p.interval[1] if p.interval else p.score for p in shown]
+    # An interval many times as wide as the others may leave the picture: it would flatten all else.
+    widths = [p.interval[1] - p.interval[0] for p in shown if p.interval]
+    most = WIDE * median(widths) if widths else 0.0
+    intervals = [
+        p.interval if p.interval and p.interval[1] - p.interval[0] <= most else (p.score, p.score)
+        for p in shown
+    ]
+    lows, highs = ([interval[end] for interval in intervals] for end in (0, 1))
     margin = 0.12 * (max(highs) - min(lows)) or 1
     axes.set_ylim(min(lows) - margin, max(highs) + margin)
     axes.grid(axis="both", color="#EEEEEE", linewidth=0.8)
@@ -177,7 +186,11 @@ def _draw_legend(axes: Axes, shown: Sequence[Point], front: Sequence[Point]) -> 
     if any(p.perhaps_best for p in shown):
         handles.append(Line2D([], [], linestyle="none", label="bold: not told apart from the best"))
     axes.figure.legend(
-        handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(4, len(handles)),
+        frameon=False,
+        fontsize=8,
     )
 
 
